@@ -1,0 +1,1 @@
+//! Identity across networks: did:plc, did:web, handles, resolution.

@@ -1,0 +1,1 @@
+//! An account on one object's storage: repository, blobs, credentials, sessions, outbox.

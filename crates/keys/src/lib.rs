@@ -1,0 +1,1 @@
+//! Signing keys, did:key, and the sealing of secret keys at rest.

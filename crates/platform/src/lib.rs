@@ -1,0 +1,31 @@
+//! What a host gives to the pure crates: storage, a clock, entropy, and outbound HTTP.
+//!
+//! Everything below `src/` is written against these four traits, so that an account or a relay runs the same natively
+//! (tests, fuzzing, simulation) and in a Durable Object. The traits are small on purpose: a host that keeps them keeps
+//! every promise that the crates above rely on.
+//!
+//! - [`Store`]: synchronous SQL with a synchronous transaction. Synchronous because a repository write must be one turn:
+//!   nothing may run between its first and its last statement.
+//! - [`Clock`]: wall-clock microseconds. It may stand still or step back; callers that need order keep it themselves.
+//! - [`Entropy`]: bytes from a cryptographic source.
+//! - [`Outbound`]: one guarded HTTP exchange, the only asynchronous one.
+
+mod outbound;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod store;
+
+pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Verb};
+pub use store::{Column, Param, Row, RowCounts, Store, StoreError, transaction};
+
+/// The time of day. It may freeze during a turn (as on Workers) and may step back.
+pub trait Clock {
+    /// Microseconds since the Unix epoch.
+    fn now_micros(&self) -> u64;
+}
+
+/// Bytes from a cryptographically secure source.
+pub trait Entropy {
+    /// Fills the whole buffer.
+    fn fill(&self, buffer: &mut [u8]);
+}

@@ -1,0 +1,1 @@
+//! The repository: MST, commit, CAR, diff, proofs, inversion.

@@ -1,0 +1,1 @@
+//! Validates data against lexicon documents, and carries the documents.

@@ -1,0 +1,1 @@
+//! XRPC: method table, parameters, bodies, errors, authentication, and the methods' logic.
