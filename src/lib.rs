@@ -1,1 +1,27 @@
 //! The Worker: the only code that knows Cloudflare.
+//!
+//! Thin on purpose. One file a binding, one file an object, and the way of a request between them:
+//!
+//! ```text
+//!  entry.js ──> lib.rs ──> route.rs ──┬──> host methods (xrpc::host)
+//!  (panic guard)                      ├──> AgentObject  (agent.rs), one per account
+//!                                     └──> RelayObject  (relay.rs), one per host
+//! ```
+//!
+//! Nothing here decides anything that a test would want to see: what a method does stands in the crates below.
+
+// The attribute macros of `worker` expand to unsafe code.
+#![allow(unsafe_code)]
+
+mod agent;
+mod http;
+mod relay;
+mod route;
+
+use worker::{Context, Env, Request, Response, event};
+
+/// An HTTP request from outside.
+#[event(fetch, respond_with_errors)]
+async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
+    Ok(route::respond(request, &env).await)
+}

@@ -1,0 +1,19 @@
+// The entry of a test build: the real one, and a door to force an object out of memory.
+// Needs workerd's compatibility flags "experimental" and "unsafe_module", and the cargo feature `test-routes`.
+
+import unsafe from "workerd:unsafe";
+import Entry, { AgentObject, RelayObject } from "./entry.js";
+
+export { AgentObject, RelayObject };
+
+export default class extends Entry {
+  async fetch(request) {
+    const url = new URL(request.url);
+    if (this.env.TEST_ROUTES !== "true" || url.pathname !== "/test/evict") return super.fetch(request);
+    // ?object=agent|relay&name=<name>&sockets=hibernate|close
+    const namespace = url.searchParams.get("object") === "relay" ? this.env.RELAY : this.env.AGENT;
+    const webSockets = url.searchParams.get("sockets") ?? "hibernate";
+    await unsafe.evict(namespace.getByName(url.searchParams.get("name")), { webSockets });
+    return new Response("evicted\n");
+  }
+}
