@@ -7,8 +7,13 @@ const PREFLIGHT_SECONDS: &str = "86400";
 
 /// A typed XRPC error.
 pub(crate) fn refuse(status: u16, error: &str, message: &str) -> Response {
-    let body = format!(r#"{{"error":"{error}","message":"{message}"}}"#);
-    json(status, body)
+    json(status, serde_json::json!({ "error": error, "message": message }).to_string())
+}
+
+/// 500: a fault of ours. The cause is logged and never shown.
+pub(crate) fn fault(cause: &dyn std::fmt::Display) -> Response {
+    worker::console_error!("{cause}");
+    refuse(500, "InternalServerError", "Internal Server Error")
 }
 
 /// An answer in JSON, with the headers that every answer carries.

@@ -14,9 +14,14 @@
 #![allow(unsafe_code)]
 
 mod agent;
+mod clock;
+mod entropy;
 mod http;
 mod relay;
 mod route;
+mod sql;
+#[cfg(feature = "test-routes")]
+mod test_routes;
 
 use worker::{Context, Env, Request, Response, event};
 

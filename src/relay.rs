@@ -5,28 +5,43 @@ use worker::{
 };
 
 use crate::http;
+use crate::sql::SqlStore;
+#[cfg(feature = "test-routes")]
+use crate::test_routes;
 
 /// The host's relay.
 #[durable_object]
 pub struct RelayObject {
-    _state: State,
-    _env: Env,
+    state: State,
+    env: Env,
+    store: SqlStore,
 }
 
 impl DurableObject for RelayObject {
     fn new(state: State, env: Env) -> Self {
-        Self { _state: state, _env: env }
+        let store = SqlStore::open(&state);
+        Self { state, env, store }
     }
 
-    async fn fetch(&self, _request: Request) -> Result<Response> {
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        #[cfg(feature = "test-routes")]
+        if let Some(answer) = test_routes::fetch(&self.state, &self.store, &self.env, &request).await {
+            return Ok(answer);
+        }
+        let _ = (&self.state, &self.store, &self.env, request);
         Ok(http::refuse(404, "NotFound", "Not Found"))
     }
 
     async fn alarm(&self) -> Result<Response> {
+        #[cfg(feature = "test-routes")]
+        test_routes::alarm(&self.state, &self.store).await;
         Response::empty()
     }
 
-    async fn websocket_message(&self, _socket: WebSocket, _message: WebSocketIncomingMessage) -> Result<()> {
+    async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
+        #[cfg(feature = "test-routes")]
+        test_routes::message(&self.state, &socket, &message)?;
+        let _ = (socket, message);
         Ok(())
     }
 

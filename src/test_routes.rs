@@ -1,0 +1,254 @@
+//! Routes of a test build: panics, bare writes, row counters, alarms on demand.
+//!
+//! Compiled with the feature `test-routes` only, and then answered only where the variable `TEST_ROUTES` is `true`.
+//! `/test/<verb>?object=agent|relay&name=<object's name>` runs `<verb>` in the object; without `object`, in the Worker.
+//! `/test/evict` is answered before the Wasm is reached, by `entry.test.js`.
+//!
+//! | verb | what it does |
+//! |---|---|
+//! | `panic` | panics, after `ms` milliseconds |
+//! | `write-panic` | writes a note, then panics before it is flushed; `how=transact` panics inside the transaction |
+//! | `note` | writes a note |
+//! | `notes` | answers how many notes there are |
+//! | `sleep` | answers after `ms` milliseconds |
+//! | `rows` | answers the object's row counters since it woke |
+//! | `alarm` | fires the object's alarm now |
+//! | `alarm-panic` | fires the object's alarm now; it panics once |
+//! | `socket` | a WebSocket that echoes, and panics at the message `panic` |
+//! | `sql` | runs the checks of `SqlStore` against the real storage |
+
+use std::time::Duration;
+
+use murmuration_platform::{Param, Store, StoreError, transaction};
+use worker::{Delay, Env, Request, Response, State, Url, WebSocket, WebSocketIncomingMessage, WebSocketPair};
+
+use crate::http;
+use crate::sql::SqlStore;
+
+/// One row: `TEST_ROUTES`' notes, kept apart from everything real.
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS test_note (n INTEGER NOT NULL, kind TEXT NOT NULL) STRICT";
+const INSERT: &str = "INSERT INTO test_note VALUES (?, ?)";
+const COUNT: &str = "SELECT count(*) FROM test_note WHERE kind = 'note'";
+const ARMED: &str = "SELECT count(*) FROM test_note WHERE kind = 'alarm'";
+const DISARM: &str = "DELETE FROM test_note WHERE kind = 'alarm'";
+
+/// The tag of the sockets of `socket`.
+const TAG: &str = "test";
+
+/// The outcome of `sql`: the first check that failed.
+type Checked = Result<(), String>;
+
+/// Answers `/test/...` from outside, or passes on a path that is not.
+pub(crate) async fn outside(request: &Request, env: &Env) -> Option<Response> {
+    if !enabled(env) {
+        return None;
+    }
+    let url = request.url().ok()?;
+    let verb = url.path().strip_prefix("/test/")?;
+    let binding = match parameter(&url, "object").as_deref() {
+        Some("agent") => "AGENT",
+        Some("relay") => "RELAY",
+        _ => return Some(in_worker(verb, &url).await),
+    };
+    let name = parameter(&url, "name").unwrap_or_else(|| "test".into());
+    let answer = async {
+        let inner = format!("https://internal{}?{}", url.path(), url.query().unwrap_or_default());
+        let mut init = worker::RequestInit::new();
+        init.with_headers(request.headers().clone());
+        let inner = Request::new_with_init(&inner, &init)?;
+        env.durable_object(binding)?.get_by_name(&name)?.fetch_with_request(inner).await
+    };
+    Some(answer.await.unwrap_or_else(|error| http::fault(&error)))
+}
+
+/// Answers `/test/...` in an object, or passes on a path that is not.
+pub(crate) async fn fetch(state: &State, store: &SqlStore, env: &Env, request: &Request) -> Option<Response> {
+    let url = request.url().ok().filter(|url| enabled(env) && url.path().starts_with("/test/"))?;
+    let verb = url.path().strip_prefix("/test/")?;
+    Some(in_object(state, store, verb, &url).await.unwrap_or_else(|error| http::fault(&error)))
+}
+
+/// To be called by an object's alarm: panics once when `alarm-panic` asked for it.
+pub(crate) async fn alarm(state: &State, store: &SqlStore) {
+    let _ = store.query(CREATE, &[]);
+    if count(store, ARMED) > 0 {
+        let _ = store.query(DISARM, &[]);
+        let _ = store.query(INSERT, &[Param::Int(0), Param::Text("note")]);
+        // Flushed, so that the alarm which the platform fires again does not panic again.
+        let _ = state.storage().sync().await;
+        let _ = store.query(INSERT, &[Param::Int(0), Param::Text("note")]);
+        boom("an alarm");
+    }
+}
+
+/// To be called by an object's socket handler: echoes on the sockets of `socket`, and panics at the message `panic`.
+pub(crate) fn message(
+    state: &State,
+    socket: &WebSocket,
+    message: &WebSocketIncomingMessage,
+) -> worker::Result<()> {
+    if !state.get_tags(socket).iter().any(|tag| tag == TAG) {
+        return Ok(());
+    }
+    match message {
+        WebSocketIncomingMessage::String(text) if text == "panic" => boom("a socket message"),
+        WebSocketIncomingMessage::String(text) => socket.send_with_str(text),
+        WebSocketIncomingMessage::Binary(bytes) => socket.send_with_bytes(bytes),
+    }
+}
+
+async fn in_worker(verb: &str, url: &Url) -> Response {
+    match verb {
+        "panic" => {
+            sleep(url).await;
+            boom("the Worker")
+        }
+        "sleep" => {
+            sleep(url).await;
+            http::json(200, "{}".into())
+        }
+        _ => http::refuse(404, "NotFound", "no such test route"),
+    }
+}
+
+async fn in_object(state: &State, store: &SqlStore, verb: &str, url: &Url) -> worker::Result<Response> {
+    let write = || store.query(INSERT, &[Param::Int(1), Param::Text("note")]);
+    let sql = |error: StoreError| worker::Error::RustError(error.to_string());
+    if verb != "rows" {
+        store.query(CREATE, &[]).map_err(sql)?;
+    }
+    let answer = match verb {
+        "panic" => {
+            sleep(url).await;
+            boom("a fetch")
+        }
+        "write-panic" if parameter(url, "how").as_deref() == Some("transact") => {
+            let _ = transaction(store, || write().map(|_| boom("a transaction")));
+            String::new()
+        }
+        "write-panic" => {
+            write().map_err(sql)?;
+            boom("a fetch, after a write")
+        }
+        "note" => {
+            write().map_err(sql)?;
+            "{}".into()
+        }
+        "notes" => format!(r#"{{"notes":{}}}"#, count(store, COUNT)),
+        "sleep" => {
+            sleep(url).await;
+            "{}".into()
+        }
+        "rows" => {
+            let counts = store.counts();
+            format!(
+                r#"{{"read":{},"written":{},"statements":{}}}"#,
+                counts.read, counts.written, counts.statements
+            )
+        }
+        "alarm" => {
+            state.storage().set_alarm(Duration::ZERO).await?;
+            "{}".into()
+        }
+        "alarm-panic" => {
+            store.query(INSERT, &[Param::Int(0), Param::Text("alarm")]).map_err(sql)?;
+            state.storage().set_alarm(Duration::ZERO).await?;
+            "{}".into()
+        }
+        "socket" => {
+            let pair = WebSocketPair::new()?;
+            state.accept_websocket_with_tags(&pair.server, &[TAG]);
+            return Response::from_websocket(pair.client);
+        }
+        "sql" => match check_sql(store) {
+            Ok(()) => r#"{"ok":true}"#.into(),
+            Err(what) => return Ok(http::refuse(500, "CheckFailed", &what)),
+        },
+        _ => return Ok(http::refuse(404, "NotFound", "no such test route")),
+    };
+    Ok(http::json(200, answer))
+}
+
+/// What the crates above count on, asked of the real storage.
+fn check_sql(store: &SqlStore) -> Checked {
+    let run = |sql: &str, params: &[Param<'_>]| store.query(sql, params).map_err(|e| format!("{sql}: {e}"));
+    let same = |what: &str, right: bool| if right { Ok(()) } else { Err(what.to_owned()) };
+    run("DROP TABLE IF EXISTS test_sql", &[])?;
+    run("CREATE TABLE test_sql (k INTEGER PRIMARY KEY, t TEXT, b BLOB, i INTEGER) STRICT", &[])?;
+    let before = store.counts();
+    let big = (1_i64 << 53) - 1;
+    for (key, number) in [(1, -big), (2, 0), (3, big)] {
+        let blob: &[u8] = &[0, 1, 255];
+        run(
+            "INSERT INTO test_sql VALUES (?, ?, ?, ?)",
+            &[key.into(), "é\u{1f426}".into(), blob.into(), number.into()],
+        )?;
+    }
+    same("three inserts write three rows", store.counts().written - before.written == 3)?;
+    let mut rows = run("SELECT i, t, b, NULL FROM test_sql WHERE i = ? AND k >= ?", &[big.into(), 3.into()])?;
+    same("an integer compares as one", rows.len() == 1)?;
+    let row = rows.first_mut().ok_or("no row")?;
+    same("a large integer survives", row.int(0).ok() == Some(big))?;
+    same("text survives", row.text(1).ok().as_deref() == Some("é\u{1f426}"))?;
+    same("bytes survive", row.blob(2).ok().as_deref() == Some(&[0, 1, 255][..]))?;
+    same("NULL is NULL", matches!(row.opt_text(3), Ok(None)))?;
+    let plan = run("EXPLAIN QUERY PLAN SELECT t FROM test_sql WHERE k = ?", &[2.into()]);
+    if let Ok(mut plan) = plan {
+        let text = plan.first_mut().and_then(|row| row.text(3).ok()).unwrap_or_default();
+        same("a bound number finds its key", text.contains("SEARCH"))?;
+    }
+    same("LIMIT takes a number", run("SELECT k FROM test_sql LIMIT ?", &[2.into()])?.len() == 2)?;
+    let mut stored = run("SELECT typeof(i), k + ? FROM test_sql WHERE k = 3", &[1.into()])?;
+    let stored = stored.first_mut().ok_or("no row")?;
+    same("a number is stored as an integer", stored.text(0).ok().as_deref() == Some("integer"))?;
+    same("a sum is whole", stored.int(1).ok() == Some(4))?;
+    same("beyond 2^53 is refused", store.query("SELECT ?", &[(big + 1).into()]).is_err())?;
+    same("bad SQL is an error", store.query("SELECT nothing FROM nowhere", &[]).is_err())?;
+    same("a broken constraint is an error", store.query("INSERT INTO test_sql(k) VALUES (1)", &[]).is_err())?;
+    let undone: Result<(), StoreError> = transaction(store, || {
+        store.query("DELETE FROM test_sql", &[])?;
+        let inner: Result<(), StoreError> = transaction(store, || {
+            store.query("INSERT INTO test_sql(k) VALUES (9)", &[])?;
+            Ok(())
+        });
+        inner?;
+        store.query("SELECT nothing FROM nowhere", &[]).map(|_| ())
+    });
+    same("the error of a transaction is kept", undone.is_err())?;
+    same("a failed transaction leaves nothing", count(store, "SELECT count(*) FROM test_sql") == 3)?;
+    let kept: Result<(), StoreError> = transaction(store, || {
+        let inner: Result<(), StoreError> = transaction(store, || {
+            store.query("DELETE FROM test_sql", &[])?;
+            Err(StoreError::Engine("undo".into()))
+        });
+        same("an inner failure is seen", inner.is_err()).map_err(StoreError::Engine)?;
+        store.query("INSERT INTO test_sql(k) VALUES (9)", &[]).map(|_| ())
+    });
+    kept.map_err(|error| error.to_string())?;
+    same("only the inner transaction is undone", count(store, "SELECT count(*) FROM test_sql") == 4)?;
+    run("DROP TABLE test_sql", &[]).map(|_| ())
+}
+
+fn count(store: &SqlStore, sql: &str) -> i64 {
+    store.query(sql, &[]).ok().and_then(|mut rows| rows.first_mut()?.int(0).ok()).unwrap_or(-1)
+}
+
+fn enabled(env: &Env) -> bool {
+    env.var("TEST_ROUTES").is_ok_and(|value| value.to_string() == "true")
+}
+
+fn parameter(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+async fn sleep(url: &Url) {
+    if let Some(ms) = parameter(url, "ms").and_then(|text| text.parse().ok()) {
+        Delay::from(Duration::from_millis(ms)).await;
+    }
+}
+
+#[allow(clippy::panic)]
+fn boom(place: &str) -> ! {
+    // INVARIANT: compiled into test builds only; the panic is what the test is for.
+    panic!("a test panics in {place}");
+}
