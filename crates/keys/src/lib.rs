@@ -1,1 +1,34 @@
 //! Signing keys, did:key, and the sealing of secret keys at rest.
+//!
+//! Accounts sign with ECDSA over SHA-256 on one of two curves. The protocol is narrower than the libraries: a signature
+//! is 64 bytes, `r` and then `s`, with `s` in the lower half, so that a commit has one signature and not two
+//! (<https://atproto.com/specs/cryptography>).
+//!
+//! - [`SigningKey`] and [`VerifyingKey`]: the two halves, on either [`Curve`].
+//! - [`seal`]: how a secret key is stored, under a key-encryption key that comes from the host.
+//!
+//! ```
+//! use murmuration_keys::{Curve, SigningKey, VerifyingKey};
+//!
+//! let key = SigningKey::from_bytes(Curve::K256, &[7; 32])?;
+//! let signature = key.sign(b"hello");
+//! let public = VerifyingKey::from_did_key(&key.did_key())?;
+//! public.verify(b"hello", &signature)?;
+//! assert!(public.verify(b"hullo", &signature).is_err());
+//! # Ok::<(), murmuration_keys::KeyError>(())
+//! ```
+//!
+//! There is no entropy here: secrets and nonces come from the caller, who has a source of them.
+
+mod curve;
+mod error;
+mod multikey;
+pub mod seal;
+mod signing;
+mod verifying;
+
+pub use curve::Curve;
+pub use error::KeyError;
+pub use signing::{SIGNATURE_BYTES, SigningKey};
+pub use verifying::VerifyingKey;
+pub use zeroize::{Zeroize, Zeroizing};
