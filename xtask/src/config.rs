@@ -1,0 +1,245 @@
+//! The workerd configuration of one world.
+//!
+//! ```text
+//! socket http ──> main ──> AgentObject, RelayObject (storage/), DIRECTORY ──> d1 (storage/), BLOBS ──> blobs/
+//! socket control ──> control ──> the same objects, to put them out of memory      (test worlds only)
+//! ```
+//!
+//! Secrets come from the process's environment, never from the file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use crate::state::Secrets;
+use crate::worker::Flavour;
+use crate::{Error, Result};
+
+/// What a world is told, apart from where its files are.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The port of its HTTP socket on the loopback address.
+    pub port: u16,
+    /// The host's name: what its DID, its invitations and its handles' documents say.
+    pub hostname: String,
+    /// Its address as identities' documents name it.
+    pub public_url: String,
+    /// The PLC server.
+    pub plc_url: String,
+    /// The endings of handles it gives out.
+    pub user_domains: Vec<String>,
+    /// Which build it runs.
+    pub flavour: Flavour,
+    /// The port of the control socket.
+    pub control_port: Option<u16>,
+    /// More variables, or other values of those that are set here.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// The settings of a host at `port` that answers to `hostname`.
+    #[must_use]
+    pub fn new(hostname: &str, port: u16, plc_url: &str, flavour: Flavour) -> Self {
+        let local = hostname == "localhost";
+        let public_url =
+            if local { format!("http://localhost:{port}") } else { format!("https://{hostname}") };
+        // Handles end in `.test` in development; a host with a name of its own gives out names below it, too.
+        let mut user_domains = vec![".test".to_owned()];
+        if hostname.contains('.') && !hostname.ends_with(".test") {
+            user_domains.push(format!(".{hostname}"));
+        }
+        Self {
+            port,
+            hostname: hostname.to_owned(),
+            public_url,
+            plc_url: plc_url.to_owned(),
+            user_domains,
+            flavour,
+            control_port: None,
+            variables: BTreeMap::new(),
+        }
+    }
+
+    /// The Worker's variables that are no secret.
+    fn variables(&self) -> BTreeMap<String, String> {
+        let mut variables: BTreeMap<String, String> = [
+            ("PDS_HOSTNAME", self.hostname.clone()),
+            ("PUBLIC_URL", self.public_url.clone()),
+            ("PLC_URL", self.plc_url.clone()),
+            ("USER_DOMAINS", self.user_domains.join(",")),
+            ("BLOB_BACKEND", "disk".to_owned()),
+            ("ALLOW_PRIVATE_NETWORK", "true".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        if self.flavour == Flavour::Test {
+            variables.insert("TEST_ROUTES".to_owned(), "true".to_owned());
+        }
+        variables.extend(self.variables.clone());
+        variables
+    }
+
+    /// The configuration file's text. Modules are named relative to it.
+    #[must_use]
+    pub fn capnp(&self, compatibility_date: &str, storage: &Path, blobs: &Path) -> String {
+        let mut bindings = String::new();
+        for (name, value) in self.variables() {
+            let _ = writeln!(bindings, "    (name = {}, text = {}),", quote(&name), quote(&value));
+        }
+        for (name, _) in environment_names() {
+            let _ = writeln!(bindings, "    (name = {0}, fromEnvironment = {0}),", quote(name));
+        }
+        let (control_socket, control_service, control_worker) = match self.control_port {
+            Some(port) => (
+                format!(
+                    "\n    (name = \"control\", address = \"127.0.0.1:{port}\", http = (), service = \"control\"),"
+                ),
+                "\n    (name = \"control\", worker = .control),",
+                CONTROL.replace("DATE", &quote(compatibility_date)),
+            ),
+            None => Default::default(),
+        };
+        TEMPLATE
+            .replace("PORT", &self.port.to_string())
+            .replace("STORAGE", &quote(&storage.display().to_string()))
+            .replace("BLOBS_PATH", &quote(&blobs.display().to_string()))
+            .replace("DATE", &quote(compatibility_date))
+            .replace("CONTROL_SOCKET", &control_socket)
+            .replace("CONTROL_SERVICE", control_service)
+            .replace("CONTROL_WORKER", &control_worker)
+            .replace("VARIABLES", &bindings)
+    }
+}
+
+/// The names of the secrets in the process's environment, with their values.
+#[must_use]
+pub fn environment(secrets: &Secrets) -> Vec<(&'static str, String)> {
+    environment_names().into_iter().map(|(name, value)| (name, value(secrets).clone())).collect()
+}
+
+/// A secret's name, and where its value is.
+type Named = (&'static str, fn(&Secrets) -> &String);
+
+fn environment_names() -> [Named; 4] {
+    [
+        ("JWT_SECRET", |secrets| &secrets.jwt_secret),
+        ("ADMIN_PASSWORD", |secrets| &secrets.admin_password),
+        ("KEK", |secrets| &secrets.kek),
+        ("PLC_ROTATION_KEY", |secrets| &secrets.plc_rotation_key),
+    ]
+}
+
+/// The compatibility date of `wrangler.toml`: one for every way to run the Worker.
+///
+/// # Errors
+/// [`Error::Project`] when the file has none.
+pub fn compatibility_date(root: &Path) -> Result<String> {
+    let path = root.join("wrangler.toml");
+    let text = fs::read_to_string(&path).map_err(Error::at(&path))?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("compatibility_date = \""));
+    let date = lines.next().and_then(|rest| rest.split('"').next());
+    date.map(str::to_owned)
+        .ok_or_else(|| Error::Project("wrangler.toml has no line `compatibility_date = \"...\"`".to_owned()))
+}
+
+/// A Cap'n Proto string literal.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            _ => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+const TEMPLATE: &str = r#"# Generated by `cargo xtask`: changes here are lost.
+@0xd2b58a7f3ce19046;
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .main),CONTROL_SERVICE
+    (name = "storage", disk = (path = STORAGE, writable = true)),
+    (name = "blobs", disk = (path = BLOBS_PATH, writable = true)),
+    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+    (name = "d1", worker = .d1),
+  ],
+  sockets = [
+    (name = "http", address = "127.0.0.1:PORT", http = (), service = "main"),CONTROL_SOCKET
+  ],
+);
+
+const main :Workerd.Worker = (
+  modules = [
+    (name = "src/entry.js", esModule = embed "entry.js"),
+    (name = "build/index.js", esModule = embed "index.js"),
+    (name = "build/index_bg.wasm", wasm = embed "index_bg.wasm"),
+  ],
+  compatibilityDate = DATE,
+  durableObjectNamespaces = [
+    (className = "AgentObject", uniqueKey = "agent", enableSql = true),
+    (className = "RelayObject", uniqueKey = "relay", enableSql = true),
+  ],
+  durableObjectStorage = (localDisk = "storage"),
+  bindings = [
+    (name = "AGENT", durableObjectNamespace = "AgentObject"),
+    (name = "RELAY", durableObjectNamespace = "RelayObject"),
+    (name = "DIRECTORY", wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [
+      (name = "fetcher", service = (name = "d1", props = (json = "{\"database\":\"directory\"}"))),
+    ])),
+    (name = "BLOBS", service = "blobs"),
+VARIABLES  ],
+);
+
+const d1 :Workerd.Worker = (
+  modules = [(name = "d1.js", bundled = "/workerd/d1.js")],
+  compatibilityDate = DATE,
+  durableObjectNamespaces = [(className = "D1Database", uniqueKey = "d1", enableSql = true)],
+  durableObjectStorage = (localDisk = "storage"),
+  bindings = [(name = "DATABASE", durableObjectNamespace = "D1Database")],
+);
+CONTROL_WORKER"#;
+
+const CONTROL: &str = r#"
+const control :Workerd.Worker = (
+  modules = [(name = "control.js", esModule = embed "control.js")],
+  compatibilityDate = DATE,
+  compatibilityFlags = ["experimental", "unsafe_module"],
+  bindings = [
+    (name = "AGENT", durableObjectNamespace = (className = "AgentObject", serviceName = "main")),
+    (name = "RELAY", durableObjectNamespace = (className = "RelayObject", serviceName = "main")),
+  ],
+);
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_in_the_file() {
+        let settings = Settings::new("localhost", 2583, "http://127.0.0.1:2582", Flavour::Plain);
+        let text = settings.capnp("2026-04-01", Path::new("/s"), Path::new("/b"));
+        assert!(text.contains(r#"(name = "KEK", fromEnvironment = "KEK")"#), "{text}");
+        assert!(text.contains(r#"(name = "PUBLIC_URL", text = "http://localhost:2583")"#), "{text}");
+        assert!(!text.contains("TEST_ROUTES") && !text.contains("control"), "{text}");
+    }
+
+    #[test]
+    fn a_named_host_is_reached_over_https() {
+        let settings = Settings::new("pds.example.com", 2583, "https://plc.directory", Flavour::Plain);
+        assert_eq!(settings.public_url, "https://pds.example.com");
+        assert_eq!(settings.user_domains, [".test", ".pds.example.com"]);
+    }
+
+    #[test]
+    fn strings_cannot_leave_their_quotes() {
+        assert_eq!(quote("a\"b\\c\n"), r#""a\"b\\c\n""#);
+    }
+}

@@ -1,0 +1,62 @@
+//! The verbs of `cargo xtask`.
+
+mod build;
+mod dev;
+
+use crate::{Error, Result};
+
+/// What `cargo xtask` says about itself.
+pub const USAGE: &str = "\
+cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--fresh]
+    Runs a host on this machine. Prints one line of JSON when it is ready; Ctrl-C ends it.
+    --port N       its port on the loopback address (2583; 0 takes any free one)
+    --state DIR    where everything is kept (.state)
+    --hostname H   the host's public name (localhost), reached over https by a proxy before it
+    --plc-url URL  a PLC server, instead of one of its own
+    --fresh        forgets what the state folder holds
+cargo xtask build
+    Builds the Worker into build/ and prints its size.
+cargo xtask test [--quick]
+    Checks and tests everything; --quick keeps to what runs natively.";
+
+/// Runs the verb that the arguments name.
+///
+/// # Errors
+/// [`Error::Usage`], or whatever the verb says.
+pub fn run(arguments: Vec<String>) -> Result<()> {
+    let mut arguments = Arguments(arguments.into_iter().rev().collect());
+    let verb = arguments.0.pop();
+    match verb.as_deref() {
+        Some("dev") => dev::run(dev::Options::parse(arguments)?),
+        Some("build") => arguments.end().and_then(|()| build::run()),
+        Some("help" | "--help" | "-h") => {
+            eprintln!("{USAGE}");
+            Ok(())
+        }
+        Some(verb) => Err(Error::Usage(format!("there is no verb `{verb}`"))),
+        None => Err(Error::Usage("a verb is missing".to_owned())),
+    }
+}
+
+/// The rest of the command line, the last word first.
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    /// The next word.
+    fn word(&mut self) -> Option<String> {
+        self.0.pop()
+    }
+
+    /// The value after an option.
+    fn value(&mut self, option: &str) -> Result<String> {
+        self.0.pop().ok_or_else(|| Error::Usage(format!("{option} needs a value")))
+    }
+
+    /// Nothing more is expected.
+    fn end(mut self) -> Result<()> {
+        match self.word() {
+            Some(word) => Err(Error::Usage(format!("`{word}` is not understood"))),
+            None => Ok(()),
+        }
+    }
+}

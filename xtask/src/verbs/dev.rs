@@ -1,0 +1,204 @@
+//! `cargo xtask dev`: a host on this machine.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::Arguments;
+use crate::child::Echo;
+use crate::config::Settings;
+use crate::plc::Plc;
+use crate::state::State;
+use crate::worker::{Build, Flavour};
+use crate::workerd::Workerd;
+use crate::{Error, Result, ports, root};
+
+/// How a host is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    port: u16,
+    state: PathBuf,
+    hostname: String,
+    plc_url: Option<String>,
+    fresh: bool,
+}
+
+impl Options {
+    pub(super) fn parse(mut arguments: Arguments) -> Result<Self> {
+        let mut options = Self {
+            port: DEFAULT_PORT,
+            state: root().join(".state"),
+            hostname: "localhost".to_owned(),
+            plc_url: None,
+            fresh: false,
+        };
+        while let Some(option) = arguments.word() {
+            match option.as_str() {
+                "--port" => {
+                    let value = arguments.value("--port")?;
+                    options.port =
+                        value.parse().map_err(|_| Error::Usage(format!("`{value}` is not a port")))?;
+                }
+                "--state" => options.state = arguments.value("--state")?.into(),
+                "--hostname" => options.hostname = hostname(&arguments.value("--hostname")?)?,
+                "--plc-url" => options.plc_url = Some(plc_url(&arguments.value("--plc-url")?)?),
+                "--fresh" => options.fresh = true,
+                _ => return Err(Error::Usage(format!("`{option}` is not understood"))),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs a host until it is told to end, or one of its processes ends.
+pub(super) fn run(options: Options) -> Result<()> {
+    let root = root();
+    // Before the long part, so that a taken port is said at once.
+    if options.port != 0 && !ports::is_free(options.port) {
+        return Err(Error::PortBusy { port: options.port });
+    }
+    let build = Build::ensure(&root, Flavour::Plain)?;
+    eprintln!("xtask: {}", build.size());
+    let signals = signals()?;
+
+    if options.fresh {
+        State::remove(&options.state)?;
+    }
+    let state = State::open(&options.state)?;
+    eprintln!("xtask: state in {}", state.folder().display());
+    let port = if options.port == 0 { state.port("http")? } else { options.port };
+    let mut plc = match options.plc_url {
+        Some(_) => None,
+        None => Some(Plc::start(&root, &state, Echo::Show)?),
+    };
+    let plc_url = options.plc_url.unwrap_or_else(|| plc.as_ref().map(Plc::url).unwrap_or_default());
+    let settings = Settings::new(&options.hostname, port, &plc_url, Flavour::Plain);
+    let mut workerd = Workerd::start(&root, &state, &build, &settings, Echo::Show)?;
+
+    // By hand, for the order of the members: people read it too.
+    let ready = format!(
+        r#"{{"ready":true,"url":{},"plc":{},"hostname":{},"adminPassword":{},"pid":{}}}"#,
+        json!(format!("http://localhost:{port}")),
+        json!(plc_url),
+        json!(options.hostname),
+        json!(state.secrets().admin_password),
+        workerd.pid(),
+    );
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).map_err(Error::at("standard output"))?;
+
+    loop {
+        match signals.recv_timeout(WATCH) {
+            Ok(()) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(WATCH),
+        }
+        if let Some(status) = workerd.child().ended() {
+            return Err(Error::Ended { name: "workerd", status: status.to_string() });
+        }
+        if let Some(status) = plc.as_mut().and_then(|plc| plc.child().ended()) {
+            return Err(Error::Ended { name: "plc", status: status.to_string() });
+        }
+    }
+    eprintln!("xtask: ending");
+    workerd.stop();
+    if let Some(plc) = plc {
+        plc.stop();
+    }
+    Ok(())
+}
+
+/// Says when we are asked to end. A second request ends us at once (and the wardens end the rest).
+fn signals() -> Result<mpsc::Receiver<()>> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Error::at("signals"))?;
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for (count, signal) in signals.forever().enumerate() {
+            if count > 0 || sender.send(()).is_err() {
+                std::process::exit(FROM_SIGNAL + signal);
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+fn hostname(text: &str) -> Result<String> {
+    let labels_hold = text.split('.').all(|label| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    });
+    if labels_hold && text.len() <= MAX_HOSTNAME {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(Error::Usage(format!("`{text}` is not a host name")))
+    }
+}
+
+fn plc_url(text: &str) -> Result<String> {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err(Error::Usage(format!("`{text}` is not a URL")))
+    }
+}
+
+/// The reference PDS's port in development.
+const DEFAULT_PORT: u16 = 2583;
+
+/// How often the processes are looked at.
+const WATCH: Duration = Duration::from_millis(100);
+
+/// The longest host name, in bytes (RFC 1035, section 2.3.4, less the length octets).
+const MAX_HOSTNAME: usize = 253;
+
+/// What a shell reports for a process that a signal ended.
+const FROM_SIGNAL: i32 = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Options> {
+        Options::parse(Arguments(words.iter().rev().map(|word| (*word).to_owned()).collect()))
+    }
+
+    #[test]
+    fn reads_every_option() {
+        let words = [
+            "--port",
+            "0",
+            "--state",
+            "/s",
+            "--hostname",
+            "PDS.example",
+            "--plc-url",
+            "http://p/",
+            "--fresh",
+        ];
+        let expected = Options {
+            port: 0,
+            state: "/s".into(),
+            hostname: "pds.example".to_owned(),
+            plc_url: Some("http://p".to_owned()),
+            fresh: true,
+        };
+        assert_eq!(parse(&words).unwrap(), expected);
+        assert_eq!(parse(&[]).unwrap().port, 2583);
+    }
+
+    #[test]
+    fn says_what_it_does_not_understand() {
+        for words in [&["--port"][..], &["--port", "x"], &["--hostname", "a b"], &["--plc-url", "p"], &["-x"]]
+        {
+            assert!(matches!(parse(words), Err(Error::Usage(_))), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Building the Worker's Wasm, and measuring it.
+//!
+//! Two flavours come from the same sources: the plain one, and one with test routes (a Cargo feature) that panics, and
+//! counts rows, on demand. Each has a folder of its own with a stamp of the sources it was made from, so that an
+//! unchanged tree is not built again.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::tools::Tools;
+use crate::{Error, Result, child};
+
+/// A built Worker.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// The folder with `index.js` and `index_bg.wasm`.
+    pub folder: PathBuf,
+    /// Which one it is.
+    pub flavour: Flavour,
+    /// The Wasm's bytes.
+    pub raw: u64,
+    /// The Wasm's bytes, gzipped as for an upload.
+    pub gzipped: u64,
+}
+
+/// Which Worker to build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// The one that is run and deployed.
+    Plain,
+    /// The one with `/test/` routes.
+    Test,
+}
+
+impl Flavour {
+    /// Where its build lies.
+    #[must_use]
+    pub fn folder(self, root: &Path) -> PathBuf {
+        root.join(self.relative())
+    }
+
+    fn relative(self) -> &'static str {
+        match self {
+            Self::Plain => "build",
+            Self::Test => ".tools/build-test",
+        }
+    }
+}
+
+impl Build {
+    /// The build of the sources as they are now: made if it is missing or old.
+    ///
+    /// # Errors
+    /// Whatever a tool or the compiler says; [`Error::TooLarge`].
+    pub fn ensure(root: &Path, flavour: Flavour) -> Result<Self> {
+        let folder = flavour.folder(root);
+        fs::create_dir_all(&folder).map_err(Error::at(&folder))?;
+        // Tests run in several processes: the first builds, the others wait and find it done.
+        let path = folder.with_extension("lock");
+        let lock = File::create(&path).map_err(Error::at(&path))?;
+        lock.lock().map_err(Error::at(&path))?;
+
+        let sources = fingerprint(root)?;
+        let stamp = folder.join(".stamp");
+        if let Some(build) = Self::stamped(&folder, flavour, &stamp, sources) {
+            return Ok(build);
+        }
+        let tools = Tools::to_build(root)?;
+        eprintln!("xtask: building the Worker into {}", flavour.relative());
+        let _ = fs::remove_file(&stamp);
+        let mut command = Command::new(tools.bin("worker-build"));
+        command.args(["--release", "--out-dir", flavour.relative()]);
+        if flavour == Flavour::Test {
+            command.args(["--features", "test-routes"]);
+        }
+        command
+            .env("WASM_BINDGEN_BIN", tools.bin("wasm-bindgen"))
+            .env("ESBUILD_BIN", tools.esbuild())
+            .env("WASM_OPT_BIN", tools.wasm_opt())
+            .current_dir(root);
+        child::run(&mut command)?;
+        let build = Self::measure(folder, flavour)?;
+        let value = json!({ "sources": sources.to_string(), "raw": build.raw, "gzipped": build.gzipped });
+        fs::write(&stamp, value.to_string()).map_err(Error::at(&stamp))?;
+        Ok(build)
+    }
+
+    /// Its size, for people.
+    #[must_use]
+    pub fn size(&self) -> String {
+        format!(
+            "index_bg.wasm: {} KB, {} KB gzipped (limit {} KB)",
+            self.raw / 1000,
+            self.gzipped / 1000,
+            GZIPPED_LIMIT / 1000
+        )
+    }
+
+    fn stamped(folder: &Path, flavour: Flavour, stamp: &Path, sources: u64) -> Option<Self> {
+        let value: Value = serde_json::from_str(&fs::read_to_string(stamp).ok()?).ok()?;
+        if value.get("sources")?.as_str()? != sources.to_string() || !folder.join("index_bg.wasm").is_file() {
+            return None;
+        }
+        let number = |name: &str| value.get(name)?.as_u64();
+        Some(Self { folder: folder.to_path_buf(), flavour, raw: number("raw")?, gzipped: number("gzipped")? })
+    }
+
+    fn measure(folder: PathBuf, flavour: Flavour) -> Result<Self> {
+        let path = folder.join("index_bg.wasm");
+        let wasm = fs::read(&path).map_err(Error::at(&path))?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL));
+        let packed = encoder.write_all(&wasm).and_then(|()| encoder.finish()).map_err(Error::at(&path))?;
+        let gzipped = u64::try_from(packed.len()).unwrap_or(u64::MAX);
+        if gzipped > GZIPPED_LIMIT {
+            return Err(Error::TooLarge { gzipped, limit: GZIPPED_LIMIT });
+        }
+        Ok(Self { folder, flavour, raw: u64::try_from(wasm.len()).unwrap_or(u64::MAX), gzipped })
+    }
+}
+
+/// A number that changes when anything changes that the Wasm is made of.
+fn fingerprint(root: &Path) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    for source in SOURCES {
+        hash(&root.join(source), root, &mut hasher)?;
+    }
+    Ok(hasher.finish())
+}
+
+fn hash(path: &Path, root: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).map_err(Error::at(path))?;
+        let mut paths: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        paths.sort();
+        return paths.iter().try_for_each(|path| hash(path, root, hasher));
+    }
+    // Tests beside the sources do not reach the Wasm, and the entry stands beside it.
+    let relative = path.strip_prefix(root).unwrap_or(path);
+    let is_apart = relative
+        .components()
+        .any(|part| ["tests", "fuzz", "entry.js"].iter().any(|apart| part.as_os_str() == *apart));
+    if is_apart || !path.is_file() {
+        return Ok(());
+    }
+    relative.hash(hasher);
+    fs::read(path).map_err(Error::at(path))?.hash(hasher);
+    Ok(())
+}
+
+/// The limit of the Worker's Wasm, gzipped: 1 MB, the project's own. (Cloudflare's is 64 MiB uncompressed.)
+pub const GZIPPED_LIMIT: u64 = 1_000_000;
+
+/// The level that uploads and web servers use.
+const GZIP_LEVEL: u32 = 9;
+
+/// What the Wasm is made of.
+const SOURCES: [&str; 11] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "rust-toolchain.toml",
+    ".cargo/config.toml",
+    "package-lock.json",
+    "src",
+    "xrpc",
+    "lexicons",
+    "bridge",
+    "crates",
+    "migrations",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_follows_sources_and_not_tests() {
+        let root = std::env::temp_dir().join(format!("murmuration-fingerprint-{}", std::process::id()));
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("src/lib.rs", "1");
+        let first = fingerprint(&root).unwrap();
+        write("crates/repo/tests/interop.rs", "2");
+        assert_eq!(fingerprint(&root).unwrap(), first);
+        write("src/lib.rs", "3");
+        assert_ne!(fingerprint(&root).unwrap(), first);
+        fs::remove_dir_all(&root).unwrap();
+    }
+}
