@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! socket http ──> main ──> AgentObject, RelayObject (storage/), DIRECTORY ──> d1 (storage/), BLOBS ──> blobs/
-//! socket control ──> control ──> the same objects, to put them out of memory      (test worlds only)
 //! ```
 //!
 //! Secrets come from the process's environment, never from the file.
@@ -31,8 +30,6 @@ pub struct Settings {
     pub user_domains: Vec<String>,
     /// Which build it runs.
     pub flavour: Flavour,
-    /// The port of the control socket.
-    pub control_port: Option<u16>,
     /// More variables, or other values of those that are set here.
     pub variables: BTreeMap<String, String>,
 }
@@ -56,7 +53,6 @@ impl Settings {
             plc_url: plc_url.to_owned(),
             user_domains,
             flavour,
-            control_port: None,
             variables: BTreeMap::new(),
         }
     }
@@ -90,24 +86,17 @@ impl Settings {
         for (name, _) in environment_names() {
             let _ = writeln!(bindings, "    (name = {0}, fromEnvironment = {0}),", quote(name));
         }
-        let (control_socket, control_service, control_worker) = match self.control_port {
-            Some(port) => (
-                format!(
-                    "\n    (name = \"control\", address = \"127.0.0.1:{port}\", http = (), service = \"control\"),"
-                ),
-                "\n    (name = \"control\", worker = .control),",
-                CONTROL.replace("DATE", &quote(compatibility_date)),
-            ),
-            None => Default::default(),
+        let (modules, flags) = match self.flavour {
+            Flavour::Plain => ("", ""),
+            Flavour::Test => (TEST_ENTRY, TEST_FLAGS),
         };
         TEMPLATE
             .replace("PORT", &self.port.to_string())
             .replace("STORAGE", &quote(&storage.display().to_string()))
             .replace("BLOBS_PATH", &quote(&blobs.display().to_string()))
             .replace("DATE", &quote(compatibility_date))
-            .replace("CONTROL_SOCKET", &control_socket)
-            .replace("CONTROL_SERVICE", control_service)
-            .replace("CONTROL_WORKER", &control_worker)
+            .replace("TEST_ENTRY", modules)
+            .replace("TEST_FLAGS", flags)
             .replace("VARIABLES", &bindings)
     }
 }
@@ -164,24 +153,24 @@ using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   services = [
-    (name = "main", worker = .main),CONTROL_SERVICE
+    (name = "main", worker = .main),
     (name = "storage", disk = (path = STORAGE, writable = true)),
     (name = "blobs", disk = (path = BLOBS_PATH, writable = true)),
     (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
     (name = "d1", worker = .d1),
   ],
   sockets = [
-    (name = "http", address = "127.0.0.1:PORT", http = (), service = "main"),CONTROL_SOCKET
+    (name = "http", address = "127.0.0.1:PORT", http = (), service = "main"),
   ],
 );
 
 const main :Workerd.Worker = (
-  modules = [
+  modules = [TEST_ENTRY
     (name = "src/entry.js", esModule = embed "entry.js"),
     (name = "build/index.js", esModule = embed "index.js"),
     (name = "build/index_bg.wasm", wasm = embed "index_bg.wasm"),
   ],
-  compatibilityDate = DATE,
+  compatibilityDate = DATE,TEST_FLAGS
   durableObjectNamespaces = [
     (className = "AgentObject", uniqueKey = "agent", enableSql = true),
     (className = "RelayObject", uniqueKey = "relay", enableSql = true),
@@ -203,20 +192,14 @@ const d1 :Workerd.Worker = (
   durableObjectNamespaces = [(className = "D1Database", uniqueKey = "d1", enableSql = true)],
   durableObjectStorage = (localDisk = "storage"),
   bindings = [(name = "DATABASE", durableObjectNamespace = "D1Database")],
-);
-CONTROL_WORKER"#;
+);"#;
 
-const CONTROL: &str = r#"
-const control :Workerd.Worker = (
-  modules = [(name = "control.js", esModule = embed "control.js")],
-  compatibilityDate = DATE,
-  compatibilityFlags = ["experimental", "unsafe_module"],
-  bindings = [
-    (name = "AGENT", durableObjectNamespace = (className = "AgentObject", serviceName = "main")),
-    (name = "RELAY", durableObjectNamespace = (className = "RelayObject", serviceName = "main")),
-  ],
-);
-"#;
+/// The first module is the Worker's: in a test world one that can put objects out of memory.
+const TEST_ENTRY: &str = r#"
+    (name = "src/entry.test.js", esModule = embed "entry.test.js"),"#;
+
+const TEST_FLAGS: &str = r#"
+  compatibilityFlags = ["experimental", "unsafe_module"],"#;
 
 #[cfg(test)]
 mod tests {
@@ -228,7 +211,7 @@ mod tests {
         let text = settings.capnp("2026-04-01", Path::new("/s"), Path::new("/b"));
         assert!(text.contains(r#"(name = "KEK", fromEnvironment = "KEK")"#), "{text}");
         assert!(text.contains(r#"(name = "PUBLIC_URL", text = "http://localhost:2583")"#), "{text}");
-        assert!(!text.contains("TEST_ROUTES") && !text.contains("control"), "{text}");
+        assert!(!text.contains("TEST_ROUTES") && !text.contains("unsafe"), "{text}");
     }
 
     #[test]

@@ -109,7 +109,8 @@ fn relative(value: &mut Value, own: &str) {
 
 /// The documents of [`NAMESPACES`] and [`RECORDS`], and those that they refer to.
 fn select(mut published: BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>> {
-    let named = |id: &&String| NAMESPACES.iter().any(|space| id.starts_with(space)) || RECORDS.contains(&id.as_str());
+    let named =
+        |id: &&String| NAMESPACES.iter().any(|space| id.starts_with(space)) || RECORDS.contains(&id.as_str());
     let mut wanted: BTreeSet<String> = published.keys().filter(named).cloned().collect();
     let mut selected = BTreeMap::new();
     while let Some(id) = wanted.pop_first() {
@@ -140,7 +141,9 @@ fn references(value: &Value, to: &mut BTreeSet<String>) {
         Value::Object(fields) => {
             match fields.get("type").and_then(Value::as_str) {
                 Some("ref") => fields.get("ref").into_iter().for_each(add),
-                Some("union") => fields.get("refs").and_then(Value::as_array).into_iter().flatten().for_each(&mut add),
+                Some("union") => {
+                    fields.get("refs").and_then(Value::as_array).into_iter().flatten().for_each(&mut add)
+                }
                 _ => {}
             }
             fields.values().for_each(|value| references(value, to));
@@ -238,7 +241,8 @@ mod tests {
 
     #[test]
     fn references_get_back_their_published_form() {
-        let mut document = json(r##"{"a":"lex:x.y.z#b","refs":["lex:x.y.z2#b","lex:x.y.z"],"d":"lexical"}"##).unwrap();
+        let mut document =
+            json(r##"{"a":"lex:x.y.z#b","refs":["lex:x.y.z2#b","lex:x.y.z"],"d":"lexical"}"##).unwrap();
         relative(&mut document, "x.y.z#");
         assert_eq!(document, json(r##"{"a":"#b","refs":["x.y.z2#b","x.y.z"],"d":"lexical"}"##).unwrap());
     }
@@ -249,13 +253,18 @@ mod tests {
             "chat.bsky.actor.declaration":{},"com.germnetwork.declaration":{},"tools.ozone.x":{}}"##;
         let published = serde_json::from_str(text).unwrap();
         let ids: Vec<String> = select(published).unwrap().into_keys().collect();
-        assert_eq!(ids, ["app.bsky.a", "chat.bsky.actor.declaration", "chat.bsky.b", "com.germnetwork.declaration"]);
+        assert_eq!(
+            ids,
+            ["app.bsky.a", "chat.bsky.actor.declaration", "chat.bsky.b", "com.germnetwork.declaration"]
+        );
     }
 
     #[test]
     fn a_missing_an_altered_and_a_stale_file_are_differences() {
         let files = |list: &[(&str, &str)]| {
-            list.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect::<BTreeMap<_, _>>()
+            list.iter()
+                .map(|(path, text)| (PathBuf::from(path), (*text).to_owned()))
+                .collect::<BTreeMap<_, _>>()
         };
         let wanted = files(&[("a", "1"), ("b", "2"), ("c", "3")]);
         let found = files(&[("b", "2"), ("c", "4"), ("d", "5")]);

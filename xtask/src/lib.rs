@@ -16,6 +16,8 @@
 pub mod child;
 pub mod config;
 pub mod error;
+pub mod layers;
+pub mod lexicons;
 pub mod plc;
 pub mod ports;
 pub mod state;

@@ -16,6 +16,8 @@ cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--fresh
     --fresh        forgets what the state folder holds
 cargo xtask build
     Builds the Worker into build/ and prints its size.
+cargo xtask lexicons [--check]
+    Writes lexicons/generated from the locked npm package, or fails when it differs.
 cargo xtask test [--quick]
     Checks and tests everything; --quick keeps to what runs natively.";
 
@@ -29,6 +31,7 @@ pub fn run(arguments: Vec<String>) -> Result<()> {
     match verb.as_deref() {
         Some("dev") => dev::run(dev::Options::parse(arguments)?),
         Some("build") => arguments.end().and_then(|()| build::run()),
+        Some("lexicons") => crate::lexicons::run(&arguments.rest()),
         Some("help" | "--help" | "-h") => {
             eprintln!("{USAGE}");
             Ok(())
@@ -45,6 +48,11 @@ impl Arguments {
     /// The next word.
     fn word(&mut self) -> Option<String> {
         self.0.pop()
+    }
+
+    /// All further words.
+    fn rest(self) -> Vec<String> {
+        self.0.into_iter().rev().collect()
     }
 
     /// The value after an option.

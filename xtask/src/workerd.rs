@@ -29,12 +29,12 @@ impl Workerd {
         let tools = Tools::to_run(root)?;
         let folder = state.path("worker");
         // A copy: the sources may be built anew while this one runs.
-        copy(&root.join("src/entry.js"), &folder.join("entry.js"))?;
+        for module in ["entry.js", "entry.test.js"] {
+            copy(&root.join("src").join(module), &folder.join(module))?;
+        }
         for module in ["index.js", "index_bg.wasm"] {
             copy(&build.folder.join(module), &folder.join(module))?;
         }
-        let control = folder.join("control.js");
-        fs::write(&control, include_str!("control.js")).map_err(Error::at(&control))?;
         let file = folder.join("config.capnp");
         let date = config::compatibility_date(root)?;
         let text = settings.capnp(&date, &state.path("storage"), &state.path("blobs"));
@@ -45,10 +45,7 @@ impl Workerd {
         command.args(["serve", "--experimental", "--control-fd=1"]).arg(&file);
         command.envs(config::environment(state.secrets()));
         let mut child = Child::start("workerd", command, echo)?;
-        let sockets = if settings.control_port.is_some() { 2 } else { 1 };
-        for _ in 0..sockets {
-            child.event(START_LIMIT)?;
-        }
+        child.event(START_LIMIT)?;
         match health(settings.port) {
             Ok(200) => Ok(Self { child }),
             Ok(status) => Err(child.not_ready(format!("{HEALTH} answered {status}"))),
