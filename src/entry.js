@@ -1,72 +1,102 @@
 // The Worker's entry: the classes of the Rust build, each behind a guard.
 //
-// Rust panics abort here. The Wasm instance is then dead, and workerd leaves every promise that it was to settle pending
-// for ever: the call that panicked and all others in flight, whichever object they belong to, because all objects of an
-// isolate share the one instance. worker-build's shim makes a new instance for *later* calls; this file settles the
-// calls of the dead one. See docs/architecture.md, "A panic must not hang".
+// A Rust panic aborts. Its Wasm instance is then dead, and whatever that instance was to settle stays pending for ever:
+// the call that panicked, and every other call in flight, for all objects of an isolate share one instance. The shim that
+// worker-build puts around the Wasm makes a new instance for *later* calls; this file ends the calls of the dead one.
 //
-// For each call in flight when the instance dies:
-// - an object's call fails, and the object is aborted in its own context: writes that were not flushed roll back, its
-//   sockets close (1006) and its next call starts from storage;
-// - a request from outside is answered 500, except that a read which did not itself reach the object that panicked is
-//   asked once more, of the new instance.
-// An object without a call in flight is left alone: the shim rebuilds its Rust half at its next call.
+// - The object that panicked fails its calls and is aborted in its own context: what it wrote and had not flushed rolls
+//   back, its sockets close (1006), and its next call starts from storage.
+// - Other objects fail the calls that they had in flight, and nothing else: their sockets stay, and the shim rebuilds their
+//   Rust half at the next call. What they had begun to write was whole, because a write is one turn.
+// - A read (GET) in flight that did not itself reach the panic is asked once more, of the new instance.
+// - A caller from outside gets 500 `InternalServerError`, within milliseconds.
 
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import Inner, { AgentObject as InnerAgent, RelayObject as InnerRelay } from "../build/index.js";
 
-/** What a call in flight fails with when its Wasm instance dies under it. */
+/** What a call in flight fails with when its Wasm instance dies. `own`: it was this call's object that panicked. */
 class InstanceDied extends Error {
-  constructor() {
+  constructor(own) {
     super("the Wasm instance died");
+    this.own = own;
   }
 }
 
-/** Calls in flight: what settles them. */
+/** Calls in flight: `{ fail, object, request }`; `object` is the context of an object, absent in the Worker itself. */
 const inFlight = new Set();
 
-/** Whether an error means that the Wasm instance is dead, as opposed to an error that somebody handles. */
+/** Whether an error means that the Wasm instance is dead, as opposed to an error that is somebody's to handle. */
 function isFatal(error) {
   return error instanceof WebAssembly.RuntimeError || error?.message === "Critical error";
 }
 
-function failAll() {
-  const calls = [...inFlight];
-  inFlight.clear();
-  for (const call of calls) call.fail(new InstanceDied());
+/** Whether `object` is the one that runs now: storage answers no other. */
+function isRunning(object) {
+  try {
+    return object.storage.sql.databaseSize >= 0;
+  } catch {
+    return false;
+  }
 }
 
-// A panic inside a microtask, which is where nearly all Rust runs, surfaces here and nowhere else.
+/** Fails every call in flight. Runs in the context of the call that panicked. */
+function die() {
+  const calls = [...inFlight];
+  inFlight.clear();
+  const own = new Set(calls.filter((call) => call.object && isRunning(call.object)));
+  // A request reaches an object as it reached the Worker, so its path tells which of the Worker's calls panicked. With no
+  // object to blame it was one of the Worker's own, and none of them may try again.
+  const name = ({ request }) => request && `${request.method} ${request.url.replace(/^\w+:\/\/[^/]*/, "")}`;
+  const blamed = new Set([...own].map(name));
+  for (const call of calls) {
+    const guilty = own.has(call) || (!call.object && (own.size === 0 || blamed.has(name(call))));
+    call.fail(new InstanceDied(guilty));
+  }
+}
+
+// A panic inside a microtask, where nearly all Rust runs, surfaces here and nowhere else.
 addEventListener("error", (event) => {
-  if (isFatal(event.error)) failAll();
+  if (isFatal(event.error)) die();
 });
 
-/** Runs `call`, and fails with `InstanceDied` as soon as the instance does. */
-function guard(call) {
+/** Runs `call`, and fails with `InstanceDied` as soon as the instance is dead. */
+function guard(call, object, request) {
   return new Promise((resolve, reject) => {
-    const entry = { fail: reject };
+    const entry = { fail: reject, object, request };
     inFlight.add(entry);
-    const settle = (how) => (value) => {
+    const done = (value) => {
       inFlight.delete(entry);
-      how(value);
+      resolve(value);
     };
-    const fail = settle((error) => {
-      if (!isFatal(error)) return reject(error);
-      failAll();
-      reject(new InstanceDied());
-    });
+    const failed = (error) => {
+      // A panic that came straight back here instead of through a microtask: everybody else must hear of it, too.
+      if (isFatal(error)) die();
+      inFlight.delete(entry);
+      reject(error);
+    };
     try {
-      Promise.resolve(call()).then(settle(resolve), fail);
+      Promise.resolve(call()).then(done, failed);
     } catch (error) {
-      fail(error);
+      failed(error);
     }
   });
 }
 
-/** The answer to a caller whose call cannot be completed. */
-function failure() {
-  const body = { error: "InternalServerError", message: "Internal Server Error" };
-  return Response.json(body, { status: 500, headers: { "access-control-allow-origin": "*" } });
+/** As `guard`, for a request: a read that did not itself panic is asked once more. */
+async function guardRequest(call, object, request) {
+  try {
+    return await guard(call, object, request);
+  } catch (error) {
+    const read = request.method === "GET" || request.method === "HEAD";
+    if (!read || !(error instanceof InstanceDied) || error.own) throw error;
+    return guard(call, object, request);
+  }
+}
+
+/** What the runtime waits for on a caller's behalf must end with the instance as well. */
+function guardWaiting(ctx, object) {
+  const { waitUntil } = ctx;
+  ctx.waitUntil = (promise) => waitUntil.call(ctx, guard(() => promise, object));
 }
 
 class GuardedObject extends DurableObject {
@@ -74,54 +104,76 @@ class GuardedObject extends DurableObject {
 
   constructor(ctx, env, Class) {
     super(ctx, env);
-    this.#inner = new Class(ctx, env);
+    guardWaiting(ctx, ctx);
+    const { blockConcurrencyWhile } = ctx;
+    ctx.blockConcurrencyWhile = (body) => blockConcurrencyWhile.call(ctx, () => guard(body, ctx));
+    try {
+      this.#inner = new Class(ctx, env);
+    } catch (error) {
+      if (isFatal(error)) die();
+      throw error;
+    }
   }
 
-  async #run(method, args) {
+  async #run(call) {
     try {
-      return await guard(() => this.#inner[method](...args));
+      return await call();
     } catch (error) {
-      if (error instanceof InstanceDied) this.ctx.abort(error.message);
+      if (error instanceof InstanceDied && error.own) this.ctx.abort(error.message);
       throw error;
     }
   }
 
   fetch(request) {
-    return this.#run("fetch", [request]);
+    return this.#run(() => guardRequest(() => this.#inner.fetch(request), this.ctx, request));
   }
   alarm() {
-    return this.#run("alarm", []);
+    return this.#run(() => guard(() => this.#inner.alarm(), this.ctx));
   }
   webSocketMessage(socket, message) {
-    return this.#run("webSocketMessage", [socket, message]);
+    return this.#run(() => guard(() => this.#inner.webSocketMessage(socket, message), this.ctx));
   }
   webSocketClose(socket, code, reason, clean) {
-    return this.#run("webSocketClose", [socket, code, reason, clean]);
+    return this.#run(() => guard(() => this.#inner.webSocketClose(socket, code, reason, clean), this.ctx));
   }
   webSocketError(socket, error) {
-    return this.#run("webSocketError", [socket, error]);
+    return this.#run(() => guard(() => this.#inner.webSocketError(socket, error), this.ctx));
   }
 }
 
+/** One account. */
 export class AgentObject extends GuardedObject {
   constructor(ctx, env) {
     super(ctx, env, InnerAgent);
   }
 }
 
+/** The host's sequencer and firehose. */
 export class RelayObject extends GuardedObject {
   constructor(ctx, env) {
     super(ctx, env, InnerRelay);
   }
 }
 
+/** What comes from outside: requests, queue batches, cron. */
 export default class extends WorkerEntrypoint {
+  constructor(ctx, env) {
+    super(ctx, env);
+    guardWaiting(ctx);
+  }
   async fetch(request) {
-    const ask = () => guard(() => new Inner(this.ctx, this.env).fetch(request));
     try {
-      return await ask();
+      return await guardRequest(() => new Inner(this.ctx, this.env).fetch(request), undefined, request);
     } catch (error) {
-      return failure();
+      console.error("a request failed:", error?.message);
+      const body = { error: "InternalServerError", message: "Internal Server Error" };
+      return Response.json(body, { status: 500, headers: { "access-control-allow-origin": "*" } });
     }
+  }
+  queue(batch) {
+    return guard(() => new Inner(this.ctx, this.env).queue(batch));
+  }
+  scheduled(controller) {
+    return guard(() => new Inner(this.ctx, this.env).scheduled(controller));
   }
 }

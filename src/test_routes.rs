@@ -20,8 +20,9 @@
 use std::time::Duration;
 
 use murmuration_platform::{Param, Store, StoreError, transaction};
-use worker::{Delay, Env, Request, Response, State, Url, WebSocket, WebSocketIncomingMessage, WebSocketPair};
+use worker::{Env, Request, Response, State, Url, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
+use crate::clock::wait;
 use crate::http;
 use crate::sql::SqlStore;
 
@@ -243,7 +244,7 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
 
 async fn sleep(url: &Url) {
     if let Some(ms) = parameter(url, "ms").and_then(|text| text.parse().ok()) {
-        Delay::from(Duration::from_millis(ms)).await;
+        wait(ms).await;
     }
 }
 

@@ -1,0 +1,63 @@
+//! A call of the object, from its request to its answer.
+
+use std::rc::Rc;
+
+use murmuration_lexicons::Catalog;
+use murmuration_xrpc::agent::internal::{self, InternalCall};
+use murmuration_xrpc::agent::{self, Context, Reply};
+use murmuration_xrpc::http as plain;
+use murmuration_xrpc::method::Place;
+use murmuration_xrpc::{XrpcError, table};
+use worker::{Request, Response};
+
+use super::{Agent, Awake, outbox, turn};
+use crate::entropy::SystemEntropy;
+use crate::http;
+
+/// The host under which the Worker calls an object for itself. It forwards no outside request there.
+const INTERNAL_HOST: &str = "internal";
+
+/// Answers what the Worker has sent.
+pub(super) async fn answer(agent: &Rc<Agent>, mut request: Request) -> Response {
+    let inner = request.url().is_ok_and(|url| url.host_str() == Some(INTERNAL_HOST));
+    let outcome =
+        if inner { internally(agent, &mut request).await } else { outwardly(agent, &mut request).await };
+    http::answer(outcome.unwrap_or_else(|error| http::refusal(&error)), &request)
+}
+
+/// Answers an XRPC request, which the Worker has forwarded as it came.
+async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Response, XrpcError> {
+    let request = http::read(request, agent::MAX_JSON_BYTES).await?;
+    let method = table::find(&request.nsid).ok_or_else(XrpcError::not_implemented)?;
+    let Place::Agent { run, .. } = method.place else { return Err(XrpcError::not_implemented()) };
+    let awake = agent.awake().await?;
+    match agent::answer(&context(agent, awake), method, run, &request)? {
+        Reply::Now(response) => Ok(response),
+        Reply::AfterWrite(writes, finish) => finish(turn::write(agent, writes).await?),
+    }
+}
+
+/// Answers the Worker itself.
+async fn internally(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Response, XrpcError> {
+    let call: InternalCall = request.json().await.map_err(XrpcError::internal)?;
+    let awake = agent.awake().await?;
+    if matches!(call, InternalCall::Destroy) {
+        agent.state.storage().delete_all().await.map_err(XrpcError::internal)?;
+        awake.account.forget();
+        return Ok(plain::Response::empty());
+    }
+    let response = internal::answer(&context(agent, awake), call)?;
+    agent.mind().await?;
+    outbox::start(agent);
+    Ok(response)
+}
+
+fn context<'a>(agent: &'a Agent, awake: &'a Awake) -> Context<'a> {
+    Context {
+        account: &awake.account,
+        config: &awake.config,
+        catalog: Catalog::builtin(),
+        clock: &agent.clock,
+        entropy: &SystemEntropy,
+    }
+}
