@@ -17,7 +17,7 @@ export const protocol = [
   raw('POST on a query', { method: 'POST', path: path('com.atproto.server.describeServer') }, { exact: true }),
   raw('PUT on a procedure', { method: 'PUT', path: path(CREATE) }),
   raw('DELETE on a query', { method: 'DELETE', path: path(GET_RECORD) }),
-  raw('HEAD on a query', { method: 'HEAD', path: path('com.atproto.server.describeServer') }),
+  raw('HEAD on a query', { method: 'HEAD', path: path('com.atproto.server.describeServer') }, { shape: true }),
   raw('OPTIONS, a preflight', {
     method: 'OPTIONS',
     path: path(CREATE),
