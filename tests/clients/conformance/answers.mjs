@@ -88,6 +88,7 @@ function walk(value, path, swap) {
   }
   if (typeof value !== 'string') return value
   if (path.length >= 2 && path.at(-2) === 'commit' && path.at(-1) === 'cid') return '<commit>'
+  if (path.at(-1) === 'serviceEndpoint') return '<url>'
   return swap(value)
 }
 
