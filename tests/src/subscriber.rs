@@ -1,0 +1,110 @@
+//! A reader of the firehose.
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use murmuration_data::{Ipld, cbor};
+use tungstenite::{Error, Message, WebSocket};
+
+/// A WebSocket to `com.atproto.sync.subscribeRepos`, or to any other path.
+#[derive(Debug)]
+pub struct Subscriber {
+    socket: WebSocket<TcpStream>,
+}
+
+impl Subscriber {
+    /// Connects to a path at a host's address, such as `127.0.0.1:2583`.
+    ///
+    /// # Panics
+    /// When the host refuses.
+    #[must_use]
+    pub fn connect(address: &str, path: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (socket, _) = tungstenite::client(format!("ws://{address}{path}"), stream).unwrap();
+        Self { socket }
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// When the socket closes, or nothing comes for long.
+    pub fn message(&mut self) -> Result<Message, Error> {
+        loop {
+            match self.socket.read()? {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return Ok(message),
+            }
+        }
+    }
+
+    /// Sends a text.
+    pub fn send(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).unwrap();
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// What came instead: a closed socket, or nothing for long.
+    pub fn frame(&mut self) -> Result<Frame, String> {
+        match self.message() {
+            Ok(Message::Binary(bytes)) => Ok(Frame::parse(&bytes)),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Frames until one carries `seq` or more, which is the last.
+    pub fn until(&mut self, seq: i128) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        loop {
+            let frame = self.frame().unwrap();
+            let last = frame.seq().is_some_and(|found| found >= seq);
+            frames.push(frame);
+            if last {
+                return frames;
+            }
+        }
+    }
+}
+
+/// A frame of the firehose.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// Its header.
+    pub header: Ipld,
+    /// Its payload.
+    pub body: Ipld,
+    /// All of it, as it came.
+    pub bytes: Vec<u8>,
+}
+
+impl Frame {
+    fn parse(bytes: &[u8]) -> Self {
+        let (header, end) = cbor::decode_prefix(bytes).unwrap();
+        let body = cbor::decode(&bytes[end..]).unwrap();
+        Self { header, body, bytes: bytes.to_vec() }
+    }
+
+    /// Its type: `#commit`, `#sync`, `#identity`, `#account`, `#info`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        match self.header.get("t") {
+            Ok(Some(Ipld::String(kind))) => kind,
+            _ => "",
+        }
+    }
+
+    /// Its sequence number, where it has one.
+    #[must_use]
+    pub fn seq(&self) -> Option<i128> {
+        match self.body.get("seq") {
+            Ok(Some(Ipld::Integer(seq))) => Some(*seq),
+            _ => None,
+        }
+    }
+}
+
+/// How long a frame may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,255 @@
+//! A host of a test's own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+use xtask::child::{Echo, Log};
+use xtask::config::Settings;
+use xtask::plc::Plc;
+use xtask::state::State;
+use xtask::worker::{Build, Flavour};
+use xtask::workerd::Workerd;
+
+use crate::client::Client;
+use crate::subscriber::Subscriber;
+
+/// How a world is made. [`World::start`] takes the defaults.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    hostname: String,
+    flavour: Flavour,
+    variables: BTreeMap<String, String>,
+}
+
+impl Setup {
+    /// A host named localhost that runs the test build.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "a setup is always started")]
+    pub fn new() -> Self {
+        Self { hostname: "localhost".to_owned(), flavour: Flavour::Test, variables: BTreeMap::new() }
+    }
+
+    /// The build that is deployed, without test routes.
+    #[must_use]
+    pub fn plain(mut self) -> Self {
+        self.flavour = Flavour::Plain;
+        self
+    }
+
+    /// Another host name.
+    #[must_use]
+    pub fn hostname(mut self, hostname: &str) -> Self {
+        hostname.clone_into(&mut self.hostname);
+        self
+    }
+
+    /// A variable of the Worker.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts the world.
+    #[must_use]
+    pub fn start(self) -> World {
+        let build = build(self.flavour);
+        let state = State::open(&folder()).unwrap();
+        let port = state.port("http").unwrap();
+        let plc = Plc::start(&xtask::root(), &state, Echo::Keep).unwrap();
+        let mut settings = Settings::new(&self.hostname, port, &plc.url(), self.flavour);
+        settings.variables = self.variables;
+        let mut world = World { state, build, settings, plc: Some(plc), workerd: None, logs: Vec::new() };
+        world.restart();
+        world
+    }
+}
+
+/// A running host with a PLC server beside it. Both end, and their folder goes, when it is dropped.
+#[derive(Debug)]
+pub struct World {
+    workerd: Option<Workerd>,
+    plc: Option<Plc>,
+    settings: Settings,
+    build: &'static Build,
+    state: State,
+    logs: Vec<Log>,
+}
+
+impl World {
+    /// A world as most tests want it.
+    #[must_use]
+    pub fn start() -> Self {
+        Setup::new().start()
+    }
+
+    /// Its address, such as `127.0.0.1:2583`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.settings.port)
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The PLC server's URL.
+    #[must_use]
+    pub fn plc_url(&self) -> &str {
+        &self.settings.plc_url
+    }
+
+    /// The administrator's password.
+    #[must_use]
+    pub fn admin_password(&self) -> &str {
+        &self.state.secrets().admin_password
+    }
+
+    /// A client without a token.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(&self.url())
+    }
+
+    /// A reader of the firehose, from a cursor or from now on.
+    #[must_use]
+    pub fn subscribe(&self, cursor: Option<i128>) -> Subscriber {
+        let query = cursor.map(|cursor| format!("?cursor={cursor}")).unwrap_or_default();
+        Subscriber::connect(&self.address(), &format!("/xrpc/com.atproto.sync.subscribeRepos{query}"))
+    }
+
+    /// Makes an account. Its handle is `{name}.test`, its password [`Account::PASSWORD`].
+    #[track_caller]
+    pub fn account(&self, name: &str) -> Account {
+        let body = json!({
+            "handle": format!("{name}.test"),
+            "email": format!("{name}@example.com"),
+            "password": Account::PASSWORD,
+        });
+        Account::of(&self.client().post("com.atproto.server.createAccount", &body).ok().json())
+    }
+
+    /// Kills workerd in the middle of whatever it does. The PLC server lives on.
+    pub fn kill_9(&mut self) {
+        if let Some(workerd) = self.workerd.take() {
+            workerd.kill();
+        }
+    }
+
+    /// Kills workerd and the PLC server.
+    pub fn kill_9_all(&mut self) {
+        self.kill_9();
+        if let Some(plc) = self.plc.take() {
+            plc.kill();
+        }
+    }
+
+    /// Starts what does not run, after a gentle end of what does.
+    pub fn restart(&mut self) {
+        if let Some(workerd) = self.workerd.take() {
+            workerd.stop();
+        }
+        let root = xtask::root();
+        if self.plc.is_none() {
+            self.plc = Some(Plc::start(&root, &self.state, Echo::Keep).unwrap());
+        }
+        let workerd = Workerd::start(&root, &self.state, self.build, &self.settings, Echo::Keep).unwrap();
+        self.logs.push(workerd.log());
+        self.workerd = Some(workerd);
+    }
+
+    /// Everything workerd has written, over all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.logs.iter().flat_map(Log::lines).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The folder with all its files.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.state.folder().to_path_buf()
+    }
+
+    /// Puts an object out of memory: `object` is `agent` or `relay`. Its sockets hibernate.
+    #[track_caller]
+    pub fn evict(&self, object: &str, name: &str) {
+        let _ = self.client().path(&format!("/test/evict?object={object}&name={name}")).ok();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill_9_all();
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let shown = lines[lines.len().saturating_sub(LOG_SHOWN)..].join("\n");
+            eprintln!("--- workerd's last lines\n{shown}\n---");
+            if std::env::var_os("KEEP_WORLDS").is_some() {
+                eprintln!("kept: {}", self.state.folder().display());
+                return;
+            }
+        }
+        let _ = std::fs::remove_dir_all(self.state.folder());
+    }
+}
+
+/// An account, and a session of it.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its DID.
+    pub did: String,
+    /// Its handle.
+    pub handle: String,
+    /// An access token.
+    pub access: String,
+    /// A refresh token.
+    pub refresh: String,
+}
+
+impl Account {
+    /// Every account's password.
+    pub const PASSWORD: &'static str = "correct horse battery staple";
+
+    /// The account in an answer of createAccount, createSession or refreshSession.
+    #[must_use]
+    #[track_caller]
+    pub fn of(answer: &Value) -> Self {
+        let text =
+            |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned();
+        Self {
+            did: text("did"),
+            handle: text("handle"),
+            access: text("accessJwt"),
+            refresh: text("refreshJwt"),
+        }
+    }
+}
+
+/// The build, tried once a process (and made once a state of the sources).
+fn build(flavour: Flavour) -> &'static Build {
+    static PLAIN: OnceLock<Result<Build, String>> = OnceLock::new();
+    static TEST: OnceLock<Result<Build, String>> = OnceLock::new();
+    let cell = match flavour {
+        Flavour::Plain => &PLAIN,
+        Flavour::Test => &TEST,
+    };
+    let tried = cell.get_or_init(|| Build::ensure(&xtask::root(), flavour).map_err(|error| error.to_string()));
+    tried.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A new folder on a real disk: objects in memory behave differently.
+fn folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("murmuration-world-{}-{count}", std::process::id()))
+}
+
+/// Lines of the log that a failing test shows.
+const LOG_SHOWN: usize = 60;
