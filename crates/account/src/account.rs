@@ -1,0 +1,301 @@
+//! The account itself: what is in memory, and how a turn goes.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+
+use murmuration_data::Cid;
+use murmuration_firehose::{AccountEvent, AccountStatus, Event, IdentityEvent, SyncEvent, Timestamp};
+use murmuration_keys::seal::{self, Kek};
+use murmuration_keys::{Curve, SigningKey};
+use murmuration_platform::{Entropy, Param, Row, Store, StoreError, transaction};
+use murmuration_repo::{Change, Commit, Created, Node};
+use murmuration_syntax::{Did, Handle, Rev, Tid};
+
+use crate::export::Shadow;
+use crate::log::Log;
+use crate::tree::Tree;
+use crate::{AccountError, password, replay, schema};
+
+/// Bytes of the nonce that seals a secret (XChaCha20-Poly1305).
+const NONCE_BYTES: usize = 24;
+
+/// Reads 1 row.
+const SELECT: &str =
+    "SELECT schema, did, handle, email, password, status, signing_key, created_at FROM account WHERE id = 1";
+/// Writes 1 row.
+const INSERT: &str = "INSERT INTO account \
+     (id, schema, did, handle, email, password, status, signing_key, created_at) \
+     VALUES (1, ?1, ?2, ?3, ?4, ?5, 'active', ?6, ?7)";
+
+/// What the host knows when it makes an account.
+pub struct NewAccount {
+    /// The account's DID; the directory of its method knows it already.
+    pub did: Did,
+    /// Its handle.
+    pub handle: Handle,
+    /// Its e-mail address, if it gave one.
+    pub email: Option<String>,
+    /// Its password.
+    pub password: String,
+    /// The secret key that signs its commits; its public half stands in the DID document.
+    pub signing_key: SigningKey,
+}
+
+/// Who an account is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Profile {
+    /// Its DID.
+    pub did: Did,
+    /// Its handle.
+    pub handle: Handle,
+    /// Its e-mail address.
+    pub email: Option<String>,
+    /// Whether it is active, and if not, why; `None` while it is active.
+    pub inactive: Option<AccountStatus>,
+    /// The Argon2id hash of its password.
+    pub(crate) password: String,
+}
+
+/// The last commit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Head {
+    /// The hash of the commit.
+    pub cid: Cid,
+    /// Its revision.
+    pub rev: Rev,
+    /// The root of its tree.
+    pub data: Cid,
+    /// The commit, in DAG-CBOR.
+    pub block: Rc<[u8]>,
+}
+
+/// An account on one object's storage.
+///
+/// All calls are synchronous and whole: each leaves memory and storage agreeing. Memory is filled at the first call;
+/// when a write fails, memory is dropped and the next call fills it from storage again.
+pub struct Account {
+    pub(crate) store: Rc<dyn Store>,
+    kek: Kek,
+    events_taken: bool,
+    open: RefCell<Option<Open>>,
+}
+
+/// An account in memory.
+pub(crate) struct Open {
+    pub(crate) profile: Rc<Profile>,
+    pub(crate) key: SigningKey,
+    pub(crate) head: Head,
+    pub(crate) tree: Tree,
+    pub(crate) log: Log,
+    pub(crate) exports: Vec<Weak<RefCell<Shadow>>>,
+    /// The last record key that was made here.
+    pub(crate) last_tid: Option<Tid>,
+    /// Whether blobs were uploaded or condemned since the host last asked.
+    pub(crate) blobs_touched: bool,
+}
+
+impl Account {
+    /// The account that `store` holds, if it holds one. `events_taken` says that the relay is known to have every
+    /// event of it: false makes it send the last ones again.
+    #[must_use]
+    pub fn new(store: Rc<dyn Store>, kek: Kek, events_taken: bool) -> Self {
+        Self { store, kek, events_taken, open: RefCell::new(None) }
+    }
+
+    /// Makes the account: its first commit, of an empty repository, and the events that announce it, in one turn.
+    ///
+    /// # Errors
+    /// [`AccountError::Occupied`] if there is an account; otherwise as its parts.
+    pub fn create(&self, new: NewAccount, entropy: &dyn Entropy, now: u64) -> Result<(), AccountError> {
+        match self.read(|_| Ok(())) {
+            Ok(()) => return Err(AccountError::Occupied),
+            Err(AccountError::Vacant) => {}
+            Err(error) => return Err(error),
+        }
+        let password = password::hash(&new.password, entropy)?;
+        let mut nonce = [0; NONCE_BYTES];
+        entropy.fill(&mut nonce);
+        let sealed = seal::seal(&self.kek, nonce, &secret_name(&new.did), &*new.signing_key.to_bytes());
+        let profile =
+            Profile { did: new.did, handle: new.handle, email: new.email, inactive: None, password };
+
+        let rev = Rev::next(now, clock_id(&profile.did), None);
+        let change = first_tree();
+        let commit = Commit::sign(&profile.did, murmuration_repo::empty_root(), rev, &new.signing_key)?;
+        let head = Head::of(&commit)?;
+        let mut tree = Tree::empty(Rc::clone(&self.store), &change, rev);
+        let drafts = genesis(&profile, &commit, &head, &change, now)?;
+        let mut log = Log::new(Rc::clone(&self.store));
+        transaction(&*self.store, || -> Result<(), AccountError> {
+            schema::create(&*self.store)?;
+            self.store.query(
+                INSERT,
+                &[
+                    Param::Int(schema::VERSION),
+                    Param::Text(profile.did.as_str()),
+                    Param::Text(profile.handle.as_str()),
+                    profile.email.as_deref().map_or(Param::Null, Param::Text),
+                    Param::Text(&profile.password),
+                    Param::Blob(&sealed),
+                    Param::Int(i64::try_from(now).unwrap_or(i64::MAX)),
+                ],
+            )?;
+            tree.checkpoint(false, &mut |_, _| {})?;
+            Ok(log.append(&head.block, &drafts, true, now)?)
+        })?;
+        let profile = Rc::new(profile);
+        let open = Open {
+            profile,
+            key: new.signing_key,
+            head,
+            tree,
+            log,
+            exports: Vec::new(),
+            last_tid: None,
+            blobs_touched: false,
+        };
+        self.open.replace(Some(open));
+        Ok(())
+    }
+
+    /// Forgets what is in memory: the storage was wiped.
+    pub fn forget(&self) {
+        self.open.replace(None);
+    }
+
+    /// Who this is.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn profile(&self) -> Result<Rc<Profile>, AccountError> {
+        self.read(|open| Ok(Rc::clone(&open.profile)))
+    }
+
+    /// The last commit.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn head(&self) -> Result<Head, AccountError> {
+        self.read(|open| Ok(open.head.clone()))
+    }
+
+    /// Whether this is the account's password. Costs what Argon2id costs.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn password_is(&self, password: &str) -> Result<bool, AccountError> {
+        let profile = self.profile()?;
+        password::verify(password, &profile.password)
+    }
+
+    /// Runs `look` on the account in memory. It writes nothing.
+    pub(crate) fn read<T>(
+        &self,
+        look: impl FnOnce(&mut Open) -> Result<T, AccountError>,
+    ) -> Result<T, AccountError> {
+        let mut slot = self.open.borrow_mut();
+        if slot.is_none() {
+            *slot = Some(self.load()?);
+        }
+        slot.as_mut().map_or(Err(AccountError::Vacant), look)
+    }
+
+    /// Runs `turn` in one transaction. If it fails, nothing is stored and memory is dropped.
+    pub(crate) fn change<T>(
+        &self,
+        turn: impl FnOnce(&mut Open) -> Result<T, AccountError>,
+    ) -> Result<T, AccountError> {
+        self.read(|_| Ok(()))?;
+        let outcome = self.read(|open| transaction(&*self.store, || turn(open)));
+        if outcome.is_err() {
+            self.forget();
+        }
+        outcome
+    }
+
+    fn load(&self) -> Result<Open, AccountError> {
+        let mut row = schema::open(&*self.store, SELECT)?.ok_or(AccountError::Vacant)?;
+        let (profile, sealed) = profile(&mut row)?;
+        let secret = seal::open(&self.kek, &secret_name(&profile.did), &sealed)?;
+        let secret = <&[u8; 32]>::try_from(secret.as_slice())
+            .map_err(|_| StoreError::Corrupt("the signing key is not 32 bytes".into()))?;
+        let key = SigningKey::from_bytes(Curve::K256, secret)?;
+        let (log, tail) = Log::open(Rc::clone(&self.store), self.events_taken)?;
+        let (tree, head) = replay::replay(Rc::clone(&self.store), &tail)?;
+        Ok(Open {
+            profile: Rc::new(profile),
+            key,
+            head,
+            tree,
+            log,
+            exports: Vec::new(),
+            last_tid: None,
+            blobs_touched: false,
+        })
+    }
+}
+
+impl Head {
+    /// The head that a signed commit makes.
+    pub(crate) fn of(commit: &Commit) -> Result<Self, AccountError> {
+        let block: Rc<[u8]> = commit.encode().into();
+        Ok(Self { cid: murmuration_data::cid_of_cbor(&block), rev: commit.rev, data: commit.data, block })
+    }
+}
+
+/// The ten bits that keep the TIDs of two accounts apart when their clocks agree: taken from the DID.
+pub(crate) fn clock_id(did: &Did) -> u16 {
+    did.as_str().bytes().fold(0, |hash: u16, byte| hash.wrapping_mul(31).wrapping_add(u16::from(byte)))
+        & 0x3ff
+}
+
+/// The change from no tree at all to the empty one.
+fn first_tree() -> Change {
+    let (node, root) = (Rc::new(Node::empty()), murmuration_repo::empty_root());
+    let created = vec![Created { cid: root, layer: node.layer(), bytes: node.encode(), node }];
+    Change { root, prev_root: root, created, removed: Vec::new(), ops: Vec::new() }
+}
+
+/// What the sealed signing key is bound to: whose it is, and what for.
+fn secret_name(did: &Did) -> Vec<u8> {
+    format!("{did} signing").into_bytes()
+}
+
+/// The events of a new account, in the reference server's order: identity, account, commit, sync.
+fn genesis(
+    profile: &Profile,
+    commit: &Commit,
+    head: &Head,
+    change: &Change,
+    now: u64,
+) -> Result<Vec<Vec<u8>>, AccountError> {
+    let time = Timestamp::from_micros(now);
+    let did = &profile.did;
+    let events = [
+        Event::Identity(IdentityEvent {
+            did: did.clone(),
+            handle: Some(profile.handle.clone()),
+            time: time.clone(),
+        }),
+        Event::Account(AccountEvent { did: did.clone(), inactive: None, time: time.clone() }),
+        Event::Commit(crate::commit::first(commit, head, change, &time)?),
+        Event::Sync(SyncEvent::build(commit, head.cid, &head.block, &time)),
+    ];
+    events.iter().map(|event| Ok(event.draft()?)).collect()
+}
+
+fn profile(row: &mut Row) -> Result<(Profile, Vec<u8>), AccountError> {
+    let corrupt = |what: &dyn std::fmt::Display| StoreError::Corrupt(format!("the account's row: {what}"));
+    let status = row.text(5)?;
+    let profile = Profile {
+        did: Did::parse(&row.text(1)?).map_err(|error| corrupt(&error))?,
+        handle: Handle::parse(&row.text(2)?).map_err(|error| corrupt(&error))?,
+        email: row.opt_text(3)?,
+        password: row.text(4)?,
+        inactive: match status.as_str() {
+            "active" => None,
+            other => Some(AccountStatus::from_name(other)),
+        },
+    };
+    Ok((profile, row.blob(6)?))
+}

@@ -1,0 +1,178 @@
+//! Blobs: what was uploaded, and which records refer to it. The bytes lie elsewhere, under `key`.
+//!
+//! A blob is uploaded first and referenced by a record later; until then nobody can read it. When the last record that
+//! refers to it is gone, or when no record ever did within [`UNREFERENCED_MICROS`], it is condemned: no record may
+//! refer to it any more, and an alarm deletes the bytes and then the row. If it is uploaded again meanwhile, the row
+//! names the new bytes, and the sweep, which goes by `key`, leaves them alone.
+
+use murmuration_data::Cid;
+use murmuration_data::blob::BlobRef;
+use murmuration_platform::{Param, Row, Store, StoreError};
+use murmuration_syntax::Rev;
+
+use crate::AccountError;
+
+/// Microseconds that a blob waits for a record. The reference server waits for ever (bluesky-social/atproto issue 2051).
+pub const UNREFERENCED_MICROS: u64 = 24 * 60 * 60 * 1_000_000;
+/// Blobs that one sweep deletes.
+const SWEEP_BATCH: i64 = 50;
+
+const REFERENCED: i64 = 1;
+const CONDEMNED: i64 = 2;
+
+/// Writes 1 row.
+const UPSERT: &str = "INSERT INTO blob (cid, key, mime, size, state, since) VALUES (?1, ?2, ?3, ?4, 0, ?5) \
+     ON CONFLICT (cid) DO UPDATE SET since = excluded.since, key = iif(state = 2, excluded.key, key), \
+     mime = iif(state = 1, mime, excluded.mime), state = iif(state = 2, 0, state)";
+/// Reads 1 row.
+const SELECT: &str = "SELECT key, mime, size, state FROM blob WHERE cid = ?1";
+/// Writes 1 row.
+const SET_STATE: &str = "UPDATE blob SET state = ?2, since = ?3 WHERE cid = ?1";
+/// Writes 1 row.
+const USE: &str = "INSERT INTO blob_use (cid, path, rev) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (cid, path) DO UPDATE SET rev = excluded.rev";
+/// Writes 1 row.
+const UNUSE: &str = "DELETE FROM blob_use WHERE cid = ?1 AND path = ?2";
+/// Reads 1 row.
+const IS_USED: &str = "SELECT 1 FROM blob_use WHERE cid = ?1 LIMIT 1";
+/// Reads the uses that it passes over; there is no index on `rev`, for nothing but this would pay for it.
+const LIST: &str = "SELECT DISTINCT cid FROM blob_use WHERE cid > ?1 AND rev > ?2 ORDER BY cid LIMIT ?3";
+/// Reads the whole table, and writes a row for each upload that no record came for; runs by alarm only.
+const CONDEMN: &str = "UPDATE blob SET state = 2 WHERE state = 0 AND since <= ?1";
+/// Reads the whole table; runs by alarm only, in accounts that have blobs to collect.
+const DUE: &str = "SELECT cid, key FROM blob WHERE state = 2 LIMIT ?1";
+/// Reads the whole table; runs by alarm only.
+const NEXT_DUE: &str = "SELECT min(iif(state = 2, 0, since)) FROM blob WHERE state <> 1";
+/// Writes 1 row.
+const FORGET: &str = "DELETE FROM blob WHERE cid = ?1 AND key = ?2 AND state = 2";
+
+/// A blob whose bytes are stored.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Blob {
+    /// The hash of the bytes.
+    pub cid: Cid,
+    /// Where the bytes lie.
+    pub key: String,
+    /// What the bytes are: a MIME type.
+    pub mime_type: String,
+    /// How many bytes.
+    pub size: u64,
+}
+
+/// Notes an upload. The answer is the key of the bytes that count: another than the upload's if the blob was there
+/// already, and the caller deletes the bytes that do not count.
+pub(crate) fn register(store: &dyn Store, blob: &Blob, now: u64) -> Result<String, StoreError> {
+    let cid = blob.cid.to_bytes();
+    let size =
+        i64::try_from(blob.size).map_err(|_| StoreError::Corrupt("a blob's size is out of range".into()))?;
+    let texts = (Param::Text(&blob.key), Param::Text(&blob.mime_type));
+    store.query(UPSERT, &[Param::Blob(&cid), texts.0, texts.1, Param::Int(size), micros(now)])?;
+    let mut row = store
+        .query(SELECT, &[Param::Blob(&cid)])?
+        .pop()
+        .ok_or_else(|| StoreError::Corrupt("a blob's row is gone".into()))?;
+    row.text(0)
+}
+
+/// A blob that anyone may read: one that a record refers to.
+pub(crate) fn locate(store: &dyn Store, cid: &Cid) -> Result<Option<Blob>, StoreError> {
+    Ok(find(store, cid)?.filter(|(_, state)| *state == REFERENCED).map(|(blob, _)| blob))
+}
+
+/// Checks that a record may refer to a blob as it does.
+pub(crate) fn check(store: &dyn Store, reference: &BlobRef) -> Result<(), AccountError> {
+    let (blob, _) = find(store, &reference.cid)?
+        .filter(|(_, state)| *state != CONDEMNED)
+        .ok_or(AccountError::NoSuchBlob(reference.cid))?;
+    if blob.mime_type != reference.mime_type {
+        return Err(AccountError::BlobType {
+            stored: blob.mime_type,
+            referenced: reference.mime_type.clone(),
+        });
+    }
+    if blob.size != reference.size {
+        return Err(AccountError::BlobSize { stored: blob.size, referenced: reference.size });
+    }
+    Ok(())
+}
+
+/// Notes that the record at `path` refers to the blob.
+pub(crate) fn reference(
+    store: &dyn Store,
+    cid: &Cid,
+    path: &str,
+    rev: Rev,
+    now: u64,
+) -> Result<(), StoreError> {
+    let cid = cid.to_bytes();
+    store.query(USE, &[Param::Blob(&cid), Param::Text(path), Param::Text(&rev.to_string())])?;
+    let state = store.query(SELECT, &[Param::Blob(&cid)])?.pop().map(|mut row| row.int(3)).transpose()?;
+    match state {
+        Some(REFERENCED) => Ok(()),
+        _ => set_state(store, &cid, REFERENCED, now),
+    }
+}
+
+/// Notes that the record at `path` refers to the blob no longer. Answers whether the blob is condemned by that.
+pub(crate) fn dereference(store: &dyn Store, cid: &Cid, path: &str, now: u64) -> Result<bool, StoreError> {
+    let cid = cid.to_bytes();
+    store.query(UNUSE, &[Param::Blob(&cid), Param::Text(path)])?;
+    let used = !store.query(IS_USED, &[Param::Blob(&cid)])?.is_empty();
+    if !used {
+        set_state(store, &cid, CONDEMNED, now)?;
+    }
+    Ok(!used)
+}
+
+/// Blobs that records refer to, by CID, behind `after`, from commits after `since`.
+pub(crate) fn list(
+    store: &dyn Store,
+    since: Option<Rev>,
+    after: Option<&Cid>,
+    limit: u32,
+) -> Result<Vec<Cid>, StoreError> {
+    let after = after.map(Cid::to_bytes).unwrap_or_default();
+    let since = since.map(|rev| rev.to_string()).unwrap_or_default();
+    let params = [Param::Blob(&after), Param::Text(&since), Param::Int(i64::from(limit))];
+    store.query(LIST, &params)?.into_iter().map(|mut row| cid(&mut row, 0)).collect()
+}
+
+/// Blobs whose bytes are to be deleted now. [`forget`] follows for each whose bytes are gone.
+pub(crate) fn due(store: &dyn Store, now: u64, patience: u64) -> Result<Vec<(Cid, String)>, StoreError> {
+    store.query(CONDEMN, &[micros(now.saturating_sub(patience))])?;
+    let rows = store.query(DUE, &[Param::Int(SWEEP_BATCH)])?;
+    rows.into_iter().map(|mut row| Ok((cid(&mut row, 0)?, row.text(1)?))).collect()
+}
+
+/// When [`due`] must run again, if ever.
+pub(crate) fn next_sweep(store: &dyn Store, patience: u64) -> Result<Option<u64>, StoreError> {
+    let row = store.query(NEXT_DUE, &[])?.pop();
+    let oldest = row.map(|mut row| row.opt_int(0)).transpose()?.flatten();
+    Ok(oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(|oldest| oldest.saturating_add(patience)))
+}
+
+/// Forgets a blob whose bytes under `key` are gone; not one that was uploaded again meanwhile, under another key.
+pub(crate) fn forget(store: &dyn Store, cid: &Cid, key: &str) -> Result<(), StoreError> {
+    store.query(FORGET, &[Param::Blob(&cid.to_bytes()), Param::Text(key)]).map(drop)
+}
+
+fn find(store: &dyn Store, cid: &Cid) -> Result<Option<(Blob, i64)>, StoreError> {
+    let Some(mut row) = store.query(SELECT, &[Param::Blob(&cid.to_bytes())])?.pop() else { return Ok(None) };
+    let (key, mime_type) = (row.text(0)?, row.text(1)?);
+    let size =
+        u64::try_from(row.int(2)?).map_err(|_| StoreError::Corrupt("a blob's size is negative".into()))?;
+    Ok(Some((Blob { cid: *cid, key, mime_type, size }, row.int(3)?)))
+}
+
+fn set_state(store: &dyn Store, cid: &[u8], state: i64, now: u64) -> Result<(), StoreError> {
+    store.query(SET_STATE, &[Param::Blob(cid), Param::Int(state), micros(now)]).map(drop)
+}
+
+fn cid(row: &mut Row, index: usize) -> Result<Cid, StoreError> {
+    Cid::try_from(row.blob(index)?).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+fn micros(time: u64) -> Param<'static> {
+    // INVARIANT: microseconds since 1970 stay below 2^53 until the year 2255.
+    Param::Int(i64::try_from(time).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,269 @@
+//! How a call's writes become one commit.
+//!
+//! Everything that can refuse runs before the first statement that writes: the swaps, the blobs, the size of the event,
+//! and the last line of defence, in which the finished event is checked as a relay would check it, its inversion
+//! included. A refusal leaves the account untouched, and the other calls of the same turn go on.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+
+use murmuration_data::{Cid, blob as data_blob, cbor};
+use murmuration_firehose::{CommitEvent, CommitParts, Event, FirehoseError, Timestamp, verify_commit};
+use murmuration_platform::Store;
+use murmuration_repo::{Change, Commit, Edit, Key};
+use murmuration_syntax::Rev;
+
+use crate::account::{Account, Head, Open, clock_id};
+use crate::export::Shadow;
+use crate::log::MAX_TURN_BYTES;
+use crate::write::{CommitRef, Receipt, Value, Write, WriteRequest};
+use crate::{AccountError, backlink, blob, record};
+
+/// Pages that wait for a checkpoint at the most. With the tail of the log this bounds what waking reads.
+const MAX_DIRTY_PAGES: usize = 6;
+
+/// What becomes of the records that a call names; the last write of each counts.
+type Staged<'a> = BTreeMap<Key, Option<&'a Value>>;
+/// What a commit does to one record's row: its new value, or `None` to remove it.
+type Effect<'a> = (&'a Key, Option<&'a Value>);
+
+impl Account {
+    /// Writes the calls that arrived together, each as a commit of its own, in one transaction.
+    ///
+    /// The answers are in the order of the calls. A call that is refused changes nothing and does not disturb the
+    /// others; a failure of the storage undoes and fails all.
+    pub fn write(&self, requests: &[WriteRequest], now: u64) -> Vec<Result<Receipt, AccountError>> {
+        let turn = self.change(|open| {
+            let mut answers = Vec::with_capacity(requests.len());
+            let mut drafts = Vec::new();
+            for request in requests {
+                match open.commit(&*self.store, request, now) {
+                    Ok((receipt, draft)) => {
+                        let size =
+                            |drafts: &[Vec<u8>]| drafts.iter().map(|draft| draft.len() + 4).sum::<usize>();
+                        if let Some(draft) = draft {
+                            if size(&drafts) + draft.len() + 4 > MAX_TURN_BYTES {
+                                open.end_turn(&std::mem::take(&mut drafts), now)?;
+                            }
+                            drafts.push(draft);
+                        }
+                        answers.push(Ok(receipt));
+                    }
+                    Err(refusal) if refusal.is_refusal() => answers.push(Err(refusal)),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            open.end_turn(&drafts, now)?;
+            Ok(answers)
+        });
+        turn.unwrap_or_else(|failure| {
+            let text = failure.to_string();
+            let vacant = matches!(failure, AccountError::Vacant);
+            requests
+                .iter()
+                .map(|_| Err(if vacant { AccountError::Vacant } else { AccountError::Turn(text.clone()) }))
+                .collect()
+        })
+    }
+}
+
+impl Open {
+    /// Makes one commit, or refuses. The draft of its event is for the turn to store.
+    fn commit(
+        &mut self,
+        store: &dyn Store,
+        request: &WriteRequest,
+        now: u64,
+    ) -> Result<(Receipt, Option<Vec<u8>>), AccountError> {
+        if request.swap_commit.is_some_and(|expected| expected != self.head.cid) {
+            return Err(AccountError::CommitSwap { current: self.head.cid });
+        }
+        let mut edit = Edit::new(&self.tree, self.tree.root());
+        let mut staged = Staged::new();
+        let mut records = Vec::with_capacity(request.writes.len());
+        for write in &request.writes {
+            records.push(stage(store, &mut edit, write, &mut staged)?);
+        }
+        let change = edit.finish()?;
+        if change.ops.is_empty() {
+            return Ok((Receipt { commit: None, records }, None));
+        }
+        let effects: Vec<Effect<'_>> =
+            change.ops.iter().map(|op| (&op.path, staged.get(&op.path).copied().flatten())).collect();
+        for value in effects.iter().filter_map(|(_, new)| *new) {
+            value.blobs().iter().try_for_each(|reference| blob::check(store, reference))?;
+        }
+        let rev = Rev::next(now, clock_id(&self.profile.did), Some(self.head.rev));
+        let commit = Commit::sign(&self.profile.did, change.root, rev, &self.key)?;
+        let head = Head::of(&commit)?;
+        let draft = self.event(&change, &commit, &head, &effects, &Timestamp::from_micros(now))?;
+
+        for effect in &effects {
+            self.store_record(store, *effect, rev, now)?;
+        }
+        self.tree.apply(&change, rev);
+        self.head = head;
+        let commit = CommitRef { cid: self.head.cid, rev };
+        Ok((Receipt { commit: Some(commit), records }, Some(draft)))
+    }
+
+    /// The event of a commit, checked as a relay checks it.
+    fn event(
+        &self,
+        change: &Change,
+        commit: &Commit,
+        head: &Head,
+        effects: &[Effect<'_>],
+        time: &Timestamp,
+    ) -> Result<Vec<u8>, AccountError> {
+        let records: Vec<(Cid, &[u8])> =
+            effects.iter().filter_map(|(_, new)| *new).map(|value| (value.cid(), value.bytes())).collect();
+        let built = CommitEvent::build(&CommitParts {
+            commit,
+            cid: head.cid,
+            block: &head.block,
+            since: Some(self.head.rev),
+            change,
+            nodes: &self.tree,
+            records: &records,
+            time,
+        });
+        let event = built.map_err(|error| match error {
+            FirehoseError::TooLarge { .. } => AccountError::CommitTooLarge,
+            other => other.into(),
+        })?;
+        let before = murmuration_firehose::Head { rev: self.head.rev, data: self.head.data };
+        // The host's own clock is no reason to refuse: when it steps back, revs go on from the last.
+        let clock = head.rev.micros();
+        verify_commit(&event, Some(&before), &self.key.verifying_key(), clock)?;
+        Ok(Event::Commit(event).draft()?)
+    }
+
+    /// Stores or removes one record, with what hangs on it.
+    fn store_record(
+        &mut self,
+        store: &dyn Store,
+        (path, new): Effect<'_>,
+        rev: Rev,
+        now: u64,
+    ) -> Result<(), AccountError> {
+        let collection = path.path()?.collection;
+        let path = path.as_str();
+        let old = record::one(store, path)?;
+        self.exports.retain(|export| export.strong_count() > 0);
+        for shadow in self.exports.iter().filter_map(Weak::upgrade) {
+            shadow.borrow_mut().keep_record(path, old.as_ref());
+        }
+        let old_blobs = match &old {
+            Some(old) => {
+                let value = cbor::decode(&old.value)?;
+                backlink::remove(store, &collection, &value, path)?;
+                data_blob::refs(&value)
+            }
+            None => Vec::new(),
+        };
+        match new {
+            Some(value) => {
+                record::put(store, path, rev, value.bytes())?;
+                value.blobs().iter().try_for_each(|new| blob::reference(store, &new.cid, path, rev, now))?;
+                backlink::add(store, &collection, value.subject(), path)?;
+            }
+            None => record::delete(store, path)?,
+        }
+        let kept = |cid: &Cid| new.is_some_and(|value| value.blobs().iter().any(|new| new.cid == *cid));
+        for old in old_blobs.iter().filter(|old| !kept(&old.cid)) {
+            self.blobs_touched |= blob::dereference(store, &old.cid, path, now)?;
+        }
+        Ok(())
+    }
+
+    /// Stores the events of a turn, and the tree's pages if it is time for a checkpoint.
+    pub(crate) fn end_turn(&mut self, drafts: &[Vec<u8>], now: u64) -> Result<(), AccountError> {
+        if drafts.is_empty() {
+            return Ok(());
+        }
+        let checkpoint = self.log.wants_checkpoint() || self.tree.dirty_pages() >= MAX_DIRTY_PAGES;
+        if checkpoint {
+            let live: Vec<Rc<RefCell<Shadow>>> = self.exports.iter().filter_map(Weak::upgrade).collect();
+            self.tree.checkpoint(!live.is_empty(), &mut |cid, body| {
+                let body: Rc<[u8]> = body.into();
+                live.iter().for_each(|shadow| shadow.borrow_mut().keep_page(cid, Rc::clone(&body)));
+            })?;
+        }
+        Ok(self.log.append(&self.head.block, drafts, checkpoint, now)?)
+    }
+}
+
+/// Puts one write into the edit, and says what the record is afterwards.
+fn stage<'a>(
+    store: &dyn Store,
+    edit: &mut Edit<'_>,
+    write: &'a Write,
+    staged: &mut Staged<'a>,
+) -> Result<Option<Cid>, AccountError> {
+    let path = write.path();
+    let current = edit.get(path)?;
+    let new = match write {
+        Write::Create { value, replaces, .. } => {
+            if current.is_some() {
+                return Err(AccountError::RecordExists(path.clone()));
+            }
+            if let (true, Some(subject)) = (replaces, value.subject()) {
+                for other in backlink::of(store, &path.collection, subject)? {
+                    if edit.delete(&other)?.is_some() {
+                        staged.insert(Key::from(other), None);
+                    }
+                }
+            }
+            Some(value)
+        }
+        Write::Update { value, .. } => {
+            current.ok_or_else(|| AccountError::NoSuchRecord(path.clone()))?;
+            Some(value)
+        }
+        Write::Put { value, swap, .. } => {
+            if swap.is_some_and(|expected| expected != current) {
+                return Err(AccountError::RecordSwap { current });
+            }
+            Some(value)
+        }
+        Write::Delete { swap, must_exist, .. } => {
+            if swap.is_some_and(|expected| Some(expected) != current) {
+                return Err(AccountError::RecordSwap { current });
+            }
+            if current.is_none() && *must_exist {
+                return Err(AccountError::NoSuchRecord(path.clone()));
+            }
+            None
+        }
+    };
+    let wanted = new.map(Value::cid);
+    if wanted != current {
+        match wanted {
+            Some(cid) => edit.put(path, cid)?,
+            None => edit.delete(path)?,
+        };
+        staged.insert(Key::from(path), new);
+    }
+    Ok(wanted)
+}
+
+/// The first commit's event: of an empty repository, with nothing before it.
+pub(crate) fn first(
+    commit: &Commit,
+    head: &Head,
+    change: &Change,
+    time: &Timestamp,
+) -> Result<CommitEvent, AccountError> {
+    Ok(CommitEvent::build(&CommitParts {
+        commit,
+        cid: head.cid,
+        block: &head.block,
+        since: None,
+        change,
+        nodes: &change.nodes(),
+        records: &[],
+        time,
+    })?)
+}

@@ -1,0 +1,114 @@
+//! Why an account refuses.
+
+use murmuration_data::{Cid, DataError};
+use murmuration_firehose::{FirehoseError, VerifyError};
+use murmuration_keys::KeyError;
+use murmuration_platform::StoreError;
+use murmuration_repo::RepoError;
+use murmuration_syntax::RepoPath;
+use thiserror::Error;
+
+/// Why an account refuses a call. Nothing was written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AccountError {
+    /// The object holds no account.
+    #[error("this object holds no account")]
+    Vacant,
+    /// The object holds an account already.
+    #[error("this object holds an account already")]
+    Occupied,
+    /// The repository moved on since the caller looked: its head is not the commit that was named.
+    #[error("Commit was at {current}")]
+    CommitSwap {
+        /// The head.
+        current: Cid,
+    },
+    /// The record is not the one that the caller named.
+    #[error("Record was at {}", current.map_or_else(|| "null".to_owned(), |cid| cid.to_string()))]
+    RecordSwap {
+        /// The record's CID, if there is a record.
+        current: Option<Cid>,
+    },
+    /// A create of a record that exists.
+    #[error("Record already exists: {0}")]
+    RecordExists(RepoPath),
+    /// An update or delete of a record that does not exist.
+    #[error("Could not find record: {0}")]
+    NoSuchRecord(RepoPath),
+    /// A record refers to a blob that was never uploaded, or has been collected since.
+    #[error("Could not find blob: {0}")]
+    NoSuchBlob(Cid),
+    /// A record describes a blob with another MIME type than its bytes have.
+    #[error("Referenced Mimetype does not match stored blob. Expected: {stored}, Got: {referenced}")]
+    BlobType {
+        /// What the bytes are.
+        stored: String,
+        /// What the record says.
+        referenced: String,
+    },
+    /// A record describes a blob with another size than its bytes have.
+    #[error("Referenced Size does not match stored blob. Expected: {stored}, Got: {referenced}")]
+    BlobSize {
+        /// Bytes that are stored.
+        stored: u64,
+        /// Bytes that the record says.
+        referenced: u64,
+    },
+    /// The commit would be larger than an event may be.
+    #[error("Too many writes. Max event size: 2MB")]
+    CommitTooLarge,
+    /// A write names the same record twice in a way that has no order.
+    #[error("{0}")]
+    InvalidWrite(String),
+    /// The session is unknown, or was ended.
+    #[error("Token has been revoked")]
+    SessionRevoked,
+    /// An export fell too far behind the writes that went on meanwhile.
+    #[error("the repository changed too much during the export")]
+    ExportOverrun,
+    /// The tree or a commit is not as it must be.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// A value has no canonical form.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The commit is one that no relay would take. This is a fault of ours, found before anything was stored.
+    #[error("the commit does not verify: {0}")]
+    Unpublishable(#[from] VerifyError),
+    /// An event cannot be made.
+    #[error(transparent)]
+    Firehose(#[from] FirehoseError),
+    /// A key cannot be opened.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The password cannot be hashed.
+    #[error("password hashing: {0}")]
+    Password(String),
+    /// The turn that held the write failed; nothing of it was stored.
+    #[error("the turn failed: {0}")]
+    Turn(String),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AccountError {
+    /// Whether the call was refused for what it asks, before anything was written; otherwise the account failed.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::CommitSwap { .. }
+                | Self::RecordSwap { .. }
+                | Self::RecordExists(_)
+                | Self::NoSuchRecord(_)
+                | Self::NoSuchBlob(_)
+                | Self::BlobType { .. }
+                | Self::BlobSize { .. }
+                | Self::CommitTooLarge
+                | Self::Unpublishable(_)
+                | Self::InvalidWrite(_)
+        )
+    }
+}

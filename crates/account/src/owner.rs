@@ -1,0 +1,183 @@
+//! The account's calls that are one statement or two: records read, blobs, sessions, and the way of its events.
+
+use murmuration_data::{Cid, cid_of_cbor};
+use murmuration_syntax::{Nsid, RepoPath, Rev, Tid};
+
+use crate::account::{Account, clock_id};
+use crate::{AccountError, Blob, Listing, Push, Record, Session, blob, record, session};
+
+impl Account {
+    /// The record at `path`.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn record(&self, path: &RepoPath) -> Result<Option<Record>, AccountError> {
+        self.profile()?;
+        let stored = record::one(&*self.store, &path.to_string())?;
+        Ok(stored.map(|stored| Record {
+            path: path.clone(),
+            cid: cid_of_cbor(&stored.value),
+            value: stored.value,
+        }))
+    }
+
+    /// A page of a collection, in one statement.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn records(&self, page: &Listing<'_>) -> Result<Vec<Record>, AccountError> {
+        self.profile()?;
+        Ok(record::list(&*self.store, page)?)
+    }
+
+    /// The collections that hold a record.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn collections(&self) -> Result<Vec<Nsid>, AccountError> {
+        self.profile()?;
+        Ok(record::collections(&*self.store)?)
+    }
+
+    /// A record key that no record of this account has had, later than every commit.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn fresh_tid(&self, now: u64) -> Result<Tid, AccountError> {
+        self.read(|open| {
+            let after = open.last_tid.map_or(open.head.rev, |last| last.max(open.head.rev));
+            let tid = Tid::next(now, clock_id(&open.profile.did), Some(after));
+            open.last_tid = Some(tid);
+            Ok(tid)
+        })
+    }
+
+    /// Notes an upload. The answer is the key of the bytes that count: another than the upload's if the blob was there
+    /// already, and the caller deletes the bytes that do not count.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn add_blob(&self, blob: &Blob, now: u64) -> Result<String, AccountError> {
+        self.change(|open| {
+            open.blobs_touched = true;
+            Ok(blob::register(&*self.store, blob, now)?)
+        })
+    }
+
+    /// A blob that anyone may read: one that a record refers to.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn blob(&self, cid: &Cid) -> Result<Option<Blob>, AccountError> {
+        self.profile()?;
+        Ok(blob::locate(&*self.store, cid)?)
+    }
+
+    /// Blobs that records refer to, by CID, behind `after`, from commits after `since`.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn blobs(
+        &self,
+        since: Option<Rev>,
+        after: Option<&Cid>,
+        limit: u32,
+    ) -> Result<Vec<Cid>, AccountError> {
+        self.profile()?;
+        Ok(blob::list(&*self.store, since, after, limit)?)
+    }
+
+    /// Blobs whose bytes are to be deleted now, with the keys of the bytes: those that lost their last record, and
+    /// those that waited for one longer than `patience` microseconds.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn condemned_blobs(&self, now: u64, patience: u64) -> Result<Vec<(Cid, String)>, AccountError> {
+        self.change(|_| Ok(blob::due(&*self.store, now, patience)?))
+    }
+
+    /// Forgets a condemned blob whose bytes under `key` are gone.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn forget_blob(&self, cid: &Cid, key: &str) -> Result<(), AccountError> {
+        self.change(|_| Ok(blob::forget(&*self.store, cid, key)?))
+    }
+
+    /// Whether blobs were uploaded or condemned since this was last asked: then [`Account::next_sweep`] may have moved.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn blobs_touched(&self) -> Result<bool, AccountError> {
+        self.read(|open| Ok(std::mem::take(&mut open.blobs_touched)))
+    }
+
+    /// When blobs must be looked at again: at once if some are condemned, when the oldest upload has waited `patience`
+    /// microseconds, or never.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn next_sweep(&self, patience: u64) -> Result<Option<u64>, AccountError> {
+        self.profile()?;
+        Ok(blob::next_sweep(&*self.store, patience)?)
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn begin_session(&self, session: &Session, expires_at: u64, now: u64) -> Result<(), AccountError> {
+        self.change(|_| Ok(session::begin(&*self.store, session, expires_at, now)?))
+    }
+
+    /// Gives out the session that follows `id`: `fresh_id`, unless an earlier refresh has named another.
+    ///
+    /// # Errors
+    /// [`AccountError::SessionRevoked`] if the session is not known, or its grace is over.
+    pub fn rotate_session(
+        &self,
+        id: &str,
+        fresh_id: String,
+        expires_at: u64,
+        now: u64,
+    ) -> Result<Session, AccountError> {
+        self.profile()?;
+        let rotated = self.change(|_| match session::rotate(&*self.store, id, fresh_id, expires_at, now) {
+            Err(AccountError::SessionRevoked) => Ok(None),
+            other => other.map(Some),
+        });
+        rotated?.ok_or(AccountError::SessionRevoked)
+    }
+
+    /// Ends a session, if there is one.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn end_session(&self, id: &str) -> Result<(), AccountError> {
+        self.change(|_| Ok(session::end(&*self.store, id)?))
+    }
+
+    /// Whether the relay has yet to take an event.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn has_unsent(&self) -> Result<bool, AccountError> {
+        self.read(|open| Ok(open.log.has_unsent()))
+    }
+
+    /// The next events for the relay, oldest first; `None` when it has all.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn next_push(&self) -> Result<Option<Push>, AccountError> {
+        self.read(|open| Ok(open.log.push()?))
+    }
+
+    /// Notes that the relay has every event below the number `ord`.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn events_taken(&self, ord: u64) -> Result<(), AccountError> {
+        self.change(|open| Ok(open.log.taken(ord)?))
+    }
+}

@@ -1,0 +1,116 @@
+//! The records' table: values by path.
+
+use murmuration_data::{Cid, cid_of_cbor};
+use murmuration_platform::{Param, Row, Store, StoreError};
+use murmuration_syntax::{Nsid, RecordKey, RepoPath, Rev};
+
+/// Reads 1 row.
+const SELECT: &str = "SELECT rev, value FROM record WHERE path = ?1";
+/// Writes 1 row.
+const UPSERT: &str = "INSERT INTO record (path, rev, value) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (path) DO UPDATE SET rev = excluded.rev, value = excluded.value";
+/// Writes 1 row.
+const DELETE: &str = "DELETE FROM record WHERE path = ?1";
+/// Reads as many rows as it answers, and one more.
+const LIST_DOWN: &str =
+    "SELECT path, value FROM record WHERE path > ?1 AND path < ?2 ORDER BY path DESC LIMIT ?3";
+/// Reads as many rows as it answers, and one more.
+const LIST_UP: &str = "SELECT path, value FROM record WHERE path > ?1 AND path < ?2 ORDER BY path LIMIT ?3";
+/// Reads 1 row: the first record behind a collection.
+const NEXT_COLLECTION: &str = "SELECT path FROM record WHERE path > ?1 ORDER BY path LIMIT 1";
+/// Reads as many rows as it answers.
+const SCAN: &str = "SELECT path, rev, value FROM record WHERE path >= ?1 ORDER BY path LIMIT ?2";
+
+/// Collections that [`collections`] names at the most; one row read each.
+const MAX_COLLECTIONS: usize = 1000;
+
+/// A record as it is stored.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Record {
+    /// Collection and record key.
+    pub path: RepoPath,
+    /// The hash of the value.
+    pub cid: Cid,
+    /// The value, in DAG-CBOR.
+    pub value: Vec<u8>,
+}
+
+/// A record with the commit that wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) rev: Rev,
+    pub(crate) value: Vec<u8>,
+}
+
+/// A page of a collection.
+#[derive(Clone, Debug)]
+pub struct Listing<'a> {
+    /// The collection.
+    pub collection: &'a Nsid,
+    /// Records at the most.
+    pub limit: u32,
+    /// The record key that the last page ended with; this page begins behind it.
+    pub after: Option<&'a RecordKey>,
+    /// From the lowest key up; the default is from the highest down.
+    pub ascending: bool,
+}
+
+pub(crate) fn one(store: &dyn Store, path: &str) -> Result<Option<Stored>, StoreError> {
+    store.query(SELECT, &[Param::Text(path)])?.pop().map(|mut row| stored(&mut row, 0)).transpose()
+}
+
+pub(crate) fn put(store: &dyn Store, path: &str, rev: Rev, value: &[u8]) -> Result<(), StoreError> {
+    let rev = rev.to_string();
+    store.query(UPSERT, &[Param::Text(path), Param::Text(&rev), Param::Blob(value)]).map(drop)
+}
+
+pub(crate) fn delete(store: &dyn Store, path: &str) -> Result<(), StoreError> {
+    store.query(DELETE, &[Param::Text(path)]).map(drop)
+}
+
+/// A page of a collection, in one statement.
+pub(crate) fn list(store: &dyn Store, page: &Listing<'_>) -> Result<Vec<Record>, StoreError> {
+    // A path is `collection/rkey`, and '0' is the character behind '/'.
+    let first = format!("{}/", page.collection);
+    let end = format!("{}0", page.collection);
+    let after = page.after.map(|rkey| format!("{first}{rkey}"));
+    let (sql, low, high) = match (page.ascending, &after) {
+        (true, after) => (LIST_UP, after.as_ref().unwrap_or(&first), &end),
+        (false, after) => (LIST_DOWN, &first, after.as_ref().unwrap_or(&end)),
+    };
+    let rows = store.query(sql, &[Param::Text(low), Param::Text(high), Param::Int(i64::from(page.limit))])?;
+    rows.into_iter()
+        .map(|mut row| {
+            let (path, value) = (path(&mut row)?, row.blob(1)?);
+            Ok(Record { path, cid: cid_of_cbor(&value), value })
+        })
+        .collect()
+}
+
+/// The collections that hold at least one record, in order. Reads a row for each.
+pub(crate) fn collections(store: &dyn Store) -> Result<Vec<Nsid>, StoreError> {
+    let mut found = Vec::new();
+    let mut behind = String::new();
+    while found.len() < MAX_COLLECTIONS {
+        let Some(mut row) = store.query(NEXT_COLLECTION, &[Param::Text(&behind)])?.pop() else { break };
+        let collection = path(&mut row)?.collection;
+        behind = format!("{collection}0");
+        found.push(collection);
+    }
+    Ok(found)
+}
+
+/// Records from `from` on, in the order of the tree's keys.
+pub(crate) fn scan(store: &dyn Store, from: &str, limit: u32) -> Result<Vec<(String, Stored)>, StoreError> {
+    let rows = store.query(SCAN, &[Param::Text(from), Param::Int(i64::from(limit))])?;
+    rows.into_iter().map(|mut row| Ok((row.text(0)?, stored(&mut row, 1)?))).collect()
+}
+
+fn stored(row: &mut Row, first: usize) -> Result<Stored, StoreError> {
+    let rev = Rev::parse(&row.text(first)?).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    Ok(Stored { rev, value: row.blob(first + 1)? })
+}
+
+fn path(row: &mut Row) -> Result<RepoPath, StoreError> {
+    RepoPath::parse(&row.text(0)?).map_err(|error| StoreError::Corrupt(error.to_string()))
+}

@@ -1,0 +1,53 @@
+//! The tables, and their versions.
+//!
+//! A version is a file of `migrations/agent/`. The version that an object's storage has stands in its account row, so
+//! that waking costs no row for it. An object without an account has no tables at all.
+
+use murmuration_platform::{Param, Row, Store, StoreError, transaction};
+
+/// The version that this code reads and writes.
+pub(crate) const VERSION: i64 = 1;
+
+/// Every version, oldest first.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/agent/0001_account.sql")];
+
+/// Writes 1 row.
+const SET_VERSION: &str = "UPDATE account SET schema = ?1 WHERE id = 1";
+
+/// Makes the tables of a new account, at the newest version.
+pub(crate) fn create(store: &dyn Store) -> Result<(), StoreError> {
+    MIGRATIONS.iter().try_for_each(|script| run(store, script))
+}
+
+/// Reads the account's row by `select`, whose first column is the version, after bringing the tables up to date.
+/// `None` if the object holds no account.
+pub(crate) fn open(store: &dyn Store, select: &str) -> Result<Option<Row>, StoreError> {
+    let read = || match store.query(select, &[]) {
+        Ok(mut rows) => Ok(rows.pop()),
+        Err(StoreError::Engine(text)) if text.contains("no such table") => Ok(None),
+        Err(error) => Err(error),
+    };
+    let Some(mut row) = read()? else { return Ok(None) };
+    let version = row.int(0)?;
+    if version == VERSION {
+        return Ok(Some(row));
+    }
+    let done = usize::try_from(version).ok().filter(|done| *done <= MIGRATIONS.len()).ok_or_else(|| {
+        StoreError::Corrupt(format!("the tables are of version {version}, newer than this code"))
+    })?;
+    transaction(store, || {
+        MIGRATIONS.iter().skip(done).try_for_each(|script| run(store, script))?;
+        store.query(SET_VERSION, &[Param::Int(VERSION)]).map(drop)
+    })?;
+    read()
+}
+
+/// Runs a script statement by statement. Scripts hold no semicolon but at the end of a statement.
+fn run(store: &dyn Store, script: &str) -> Result<(), StoreError> {
+    let code: String =
+        script.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
+    code.split(';')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .try_for_each(|text| store.query(text, &[]).map(drop))
+}

@@ -1,0 +1,79 @@
+//! Sessions: one row for each refresh token that still works.
+//!
+//! A refresh gives out a new pair of tokens. The old refresh token goes on working for [`GRACE_MICROS`], and gives out
+//! the *same* next id each time, so that a client whose answer was lost, or two tabs that refresh at once, end up in
+//! one session. This is the reference server's rule.
+
+use murmuration_platform::{Param, Store, StoreError};
+
+use crate::AccountError;
+
+/// Microseconds that a used refresh token goes on working (reference server: 2 hours).
+const GRACE_MICROS: u64 = 2 * 60 * 60 * 1_000_000;
+/// Sessions of an account at the most; the ones that end first give way.
+const MAX_SESSIONS: i64 = 1000;
+
+/// Writes 1 row.
+const INSERT: &str = "INSERT INTO session (id, scope, expires_at) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at";
+/// Reads 1 row.
+const SELECT: &str = "SELECT scope, expires_at, next FROM session WHERE id = ?1";
+/// Writes 1 row.
+const ROTATE: &str = "UPDATE session SET next = ?2, expires_at = ?3 WHERE id = ?1";
+/// Writes 1 row.
+const DELETE: &str = "DELETE FROM session WHERE id = ?1";
+/// Writes a row for each session that has ended. Reads all: there are few.
+const PRUNE: &str = "DELETE FROM session WHERE expires_at <= ?1 OR id IN \
+     (SELECT id FROM session ORDER BY expires_at DESC LIMIT -1 OFFSET ?2)";
+
+/// A session as a token names it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Session {
+    /// The id of the refresh token: its `jti`.
+    pub id: String,
+    /// The scope of its access tokens, as the token spells it.
+    pub scope: String,
+}
+
+/// Begins a session. Times are microseconds.
+pub(crate) fn begin(
+    store: &dyn Store,
+    session: &Session,
+    expires_at: u64,
+    now: u64,
+) -> Result<(), StoreError> {
+    store.query(PRUNE, &[micros(now), Param::Int(MAX_SESSIONS)])?;
+    store
+        .query(INSERT, &[Param::Text(&session.id), Param::Text(&session.scope), micros(expires_at)])
+        .map(drop)
+}
+
+/// Gives out the session that follows `id`: `fresh_id`, unless an earlier refresh has named another.
+pub(crate) fn rotate(
+    store: &dyn Store,
+    id: &str,
+    fresh_id: String,
+    expires_at: u64,
+    now: u64,
+) -> Result<Session, AccountError> {
+    let mut row = store.query(SELECT, &[Param::Text(id)])?.pop().ok_or(AccountError::SessionRevoked)?;
+    let (scope, ends) = (row.text(0)?, u64::try_from(row.int(1)?).unwrap_or(0));
+    let next = Session { id: row.opt_text(2)?.unwrap_or(fresh_id), scope };
+    if ends <= now {
+        return Err(AccountError::SessionRevoked);
+    }
+    let grace = ends.min(now + GRACE_MICROS);
+    store.query(ROTATE, &[Param::Text(id), Param::Text(&next.id), micros(grace)])?;
+    begin(store, &next, expires_at, now)?;
+    Ok(next)
+}
+
+/// Ends a session, if there is one.
+pub(crate) fn end(store: &dyn Store, id: &str) -> Result<(), StoreError> {
+    store.query(DELETE, &[Param::Text(id)]).map(drop)
+}
+
+fn micros(time: u64) -> Param<'static> {
+    // INVARIANT: microseconds since 1970 stay below 2^53 until the year 2255.
+    Param::Int(i64::try_from(time).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,129 @@
+//! The life of a blob: uploaded, referenced, dereferenced, collected.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{World, delete, path, value};
+use murmuration_account::{AccountError, Blob, Write};
+use murmuration_data::{Cid, Ipld, cid_of_raw};
+
+const DAY: u64 = 86_400_000_000;
+
+fn upload(world: &World, bytes: &[u8], key: &str) -> Cid {
+    let cid = cid_of_raw(bytes);
+    let size = u64::try_from(bytes.len()).unwrap();
+    let blob = Blob { cid, key: key.into(), mime_type: "image/png".into(), size };
+    world.account.add_blob(&blob, world.now).unwrap();
+    cid
+}
+
+fn image(at: &str, cid: Cid, mime: &str, size: i128) -> Write {
+    let blob = Ipld::Map(BTreeMap::from([
+        ("$type".to_owned(), Ipld::String("blob".into())),
+        ("ref".to_owned(), Ipld::Link(cid)),
+        ("mimeType".to_owned(), Ipld::String(mime.into())),
+        ("size".to_owned(), Ipld::Integer(size)),
+    ]));
+    let record = Ipld::Map(BTreeMap::from([("image".to_owned(), blob)]));
+    Write::Put { path: path(at), value: value(&record), swap: None }
+}
+
+#[test]
+fn a_blob_can_be_read_only_while_a_record_refers_to_it() {
+    let mut world = World::new();
+    let cid = upload(&world, b"bytes", "k1");
+    assert_eq!(world.account.blob(&cid).unwrap(), None);
+    world.write(vec![image("com.example.note/a", cid, "image/png", 5)]).unwrap();
+    world.write(vec![image("com.example.note/b", cid, "image/png", 5)]).unwrap();
+    assert_eq!(world.account.blob(&cid).unwrap().unwrap().key, "k1");
+    assert_eq!(world.account.blobs(None, None, 10).unwrap(), [cid]);
+    world.write(vec![delete("com.example.note/a")]).unwrap();
+    assert!(world.account.blob(&cid).unwrap().is_some());
+    world.write(vec![delete("com.example.note/b")]).unwrap();
+    assert_eq!(world.account.blob(&cid).unwrap(), None);
+    assert_eq!(world.account.condemned_blobs(world.now, DAY).unwrap(), [(cid, "k1".into())]);
+    world.account.forget_blob(&cid, "k1").unwrap();
+    assert!(world.account.condemned_blobs(world.now, DAY).unwrap().is_empty());
+}
+
+#[test]
+fn a_record_may_not_refer_to_a_blob_that_is_not_as_it_says() {
+    let mut world = World::new();
+    let cid = upload(&world, b"bytes", "k1");
+    let head = world.account.head().unwrap();
+    let unknown = world.write(vec![image("com.example.note/a", cid_of_raw(b"other"), "image/png", 5)]);
+    assert!(matches!(unknown, Err(AccountError::NoSuchBlob(_))));
+    let mime = world.write(vec![image("com.example.note/a", cid, "image/jpeg", 5)]);
+    assert!(matches!(mime, Err(AccountError::BlobType { .. })));
+    let size = world.write(vec![image("com.example.note/a", cid, "image/png", 6)]);
+    assert!(matches!(size, Err(AccountError::BlobSize { stored: 5, referenced: 6 })));
+    assert_eq!(world.account.head().unwrap(), head);
+}
+
+#[test]
+fn an_upload_that_no_record_came_for_is_collected_after_its_time() {
+    let world = World::new();
+    let cid = upload(&world, b"bytes", "k1");
+    assert!(world.account.blobs_touched().unwrap());
+    assert_eq!(world.account.next_sweep(DAY).unwrap(), Some(world.now + DAY));
+    assert!(world.account.condemned_blobs(world.now + DAY - 1, DAY).unwrap().is_empty());
+    assert_eq!(world.account.condemned_blobs(world.now + DAY, DAY).unwrap(), [(cid, "k1".into())]);
+    world.account.forget_blob(&cid, "k1").unwrap();
+    assert_eq!(world.account.next_sweep(DAY).unwrap(), None);
+}
+
+#[test]
+fn an_upload_while_the_old_bytes_are_being_deleted_is_saved() {
+    let mut world = World::new();
+    let cid = upload(&world, b"bytes", "k1");
+    world.write(vec![image("com.example.note/a", cid, "image/png", 5)]).unwrap();
+    world.write(vec![delete("com.example.note/a")]).unwrap();
+    let condemned = world.account.condemned_blobs(world.now, DAY).unwrap();
+    // The bytes under k1 are being deleted; meanwhile the blob is uploaded again and referenced.
+    upload(&world, b"bytes", "k2");
+    world.write(vec![image("com.example.note/b", cid, "image/png", 5)]).unwrap();
+    world.account.forget_blob(&condemned[0].0, &condemned[0].1).unwrap();
+    assert_eq!(world.account.blob(&cid).unwrap().unwrap().key, "k2");
+}
+
+#[test]
+fn a_condemned_blob_cannot_be_referenced_without_a_new_upload() {
+    let mut world = World::new();
+    let cid = upload(&world, b"bytes", "k1");
+    world.write(vec![image("com.example.note/a", cid, "image/png", 5)]).unwrap();
+    world.write(vec![delete("com.example.note/a")]).unwrap();
+    let again = world.write(vec![image("com.example.note/a", cid, "image/png", 5)]);
+    assert!(matches!(again, Err(AccountError::NoSuchBlob(_))));
+}
+
+#[test]
+fn a_second_upload_of_a_referenced_blob_keeps_the_first_bytes() {
+    let mut world = World::new();
+    let cid = upload(&world, b"bytes", "k1");
+    world.write(vec![image("com.example.note/a", cid, "image/png", 5)]).unwrap();
+    let size = 5;
+    let blob = Blob { cid, key: "k2".into(), mime_type: "image/png".into(), size };
+    assert_eq!(world.account.add_blob(&blob, world.now).unwrap(), "k1");
+    assert_eq!(world.account.blob(&cid).unwrap().unwrap().key, "k1");
+}
+
+#[test]
+fn blobs_are_listed_in_pages_and_since_a_revision() {
+    let mut world = World::new();
+    let mut cids: Vec<Cid> = (0..5_u8).map(|n| upload(&world, &[n], &format!("k{n}"))).collect();
+    for (n, cid) in cids.iter().enumerate() {
+        world.write(vec![image(&format!("com.example.note/a{n}"), *cid, "image/png", 1)]).unwrap();
+    }
+    let since = world.account.head().unwrap().rev;
+    let late = upload(&world, b"late", "late");
+    world.write(vec![image("com.example.note/late", late, "image/png", 4)]).unwrap();
+    assert_eq!(world.account.blobs(Some(since), None, 10).unwrap(), [late]);
+    cids.push(late);
+    cids.sort_by_key(Cid::to_bytes);
+    let first = world.account.blobs(None, None, 4).unwrap();
+    let rest = world.account.blobs(None, first.last(), 4).unwrap();
+    assert_eq!([first, rest].concat(), cids);
+}

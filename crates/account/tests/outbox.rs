@@ -1,0 +1,101 @@
+//! The way of the events: in order, none lost, whatever is lost of memory and however long the relay is away.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions)]
+
+mod common;
+
+use common::{Dice, World, create};
+use murmuration_firehose::{Event, Frame, Seq, frame};
+
+fn event(draft: &[u8]) -> Event {
+    match Frame::decode(&frame(draft, Seq::FIRST).unwrap()).unwrap() {
+        Frame::Event { event, .. } => event,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn revs(drafts: &[Vec<u8>]) -> Vec<String> {
+    drafts
+        .iter()
+        .filter_map(|draft| match event(draft) {
+            Event::Commit(commit) => Some(commit.rev.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_new_account_says_identity_account_commit_sync() {
+    let world = World::new();
+    let tags: Vec<_> = world.drain().iter().map(|draft| event(draft).tag()).collect();
+    assert_eq!(tags, ["#identity", "#account", "#commit", "#sync"]);
+}
+
+#[test]
+fn events_wait_for_a_relay_that_is_away() {
+    let mut world = World::new();
+    let mut wanted = vec![world.account.head().unwrap().rev.to_string()];
+    for n in 0..100 {
+        let receipt = world.write(vec![create(&format!("com.example.note/r{n:03}"), "x")]).unwrap();
+        wanted.push(receipt.commit.unwrap().rev.to_string());
+        if n % 30 == 17 {
+            world.wake(false);
+        }
+    }
+    assert_eq!(revs(&world.drain()), wanted);
+    assert!(!world.account.has_unsent().unwrap());
+    let spilled = murmuration_platform::Store::query(&*world.store, "SELECT 1 FROM outbox", &[]).unwrap();
+    assert!(spilled.is_empty());
+}
+
+#[test]
+fn sim_every_event_leaves_in_order_and_at_least_once() {
+    for seed in 0..30 {
+        let dice = Dice::new(seed);
+        let mut world = World::new();
+        let mut wanted = vec![world.account.head().unwrap().rev.to_string()];
+        let mut got: Vec<String> = Vec::new();
+        for n in 0..80 {
+            match dice.roll(4) {
+                // The relay takes an event; half the time its answer is lost.
+                0 => {
+                    if let Some(push) = world.account.next_push().unwrap() {
+                        got.extend(revs(&push.drafts));
+                        if dice.roll(2) == 0 {
+                            world.account.events_taken(push.ord + push.drafts.len() as u64).unwrap();
+                        }
+                    }
+                }
+                1 if dice.roll(4) == 0 => world.wake(false),
+                _ => {
+                    let receipt = world.write(vec![create(&format!("com.example.note/r{n}"), "x")]).unwrap();
+                    wanted.push(receipt.commit.unwrap().rev.to_string());
+                }
+            }
+        }
+        got.extend(revs(&world.drain()));
+        let mut once = Vec::new();
+        for rev in got {
+            if once.last().is_none_or(|last| *last < rev) {
+                once.push(rev);
+            }
+        }
+        assert_eq!(once, wanted, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_was_surely_never_sent_is_fresh_and_what_may_have_been_is_not() {
+    let mut world = World::new();
+    assert!(world.account.next_push().unwrap().unwrap().fresh);
+    assert!(!world.account.next_push().unwrap().unwrap().fresh);
+    world.drain();
+    world.write(vec![create("com.example.note/a", "x")]).unwrap();
+    world.wake(false);
+    assert!(!world.account.next_push().unwrap().unwrap().fresh);
+    world.drain();
+    world.wake(true);
+    assert!(world.account.next_push().unwrap().is_none());
+    world.write(vec![create("com.example.note/b", "x")]).unwrap();
+    assert!(world.account.next_push().unwrap().unwrap().fresh);
+}

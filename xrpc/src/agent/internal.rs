@@ -1,0 +1,180 @@
+//! What the Worker asks of an agent's object beside XRPC.
+//!
+//! These calls come from the host's own Worker through the object's stub and from nowhere else: the Worker forwards no
+//! outside path here. They carry what a client must not send itself: the keys of a new account, where a blob lies.
+
+use murmuration_account::{AccountError, Blob, NewAccount};
+use murmuration_data::Cid;
+use murmuration_keys::{Curve, SigningKey};
+use murmuration_syntax::{Did, Handle};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json as object};
+
+use super::{Context, server, sync};
+use crate::XrpcError;
+use crate::auth;
+use crate::http::Response;
+use crate::method::Auth;
+use crate::token::Scope;
+
+/// A call of the Worker. Its JSON is the body of a POST to `https://internal/`.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "call", rename_all = "camelCase")]
+pub enum InternalCall {
+    /// Make the account, announce it, and begin its first session.
+    CreateAccount(AccountSeed),
+    /// Wipe the object: the account could not be finished. The object does it, for it holds the storage.
+    Destroy,
+    /// Begin a session if the password is right.
+    CreateSession {
+        /// The password.
+        password: String,
+    },
+    /// Note an upload.
+    AddBlob {
+        /// The caller's `Authorization` header.
+        authorization: Option<String>,
+        /// The upload.
+        blob: BlobEntry,
+    },
+    /// Say where a blob lies that anyone may read.
+    FindBlob {
+        /// The blob.
+        cid: String,
+    },
+    /// Say who the account is, and where its repository stands.
+    Describe,
+}
+
+/// What an account is made from.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct AccountSeed {
+    /// Its DID.
+    pub did: Did,
+    /// Its handle.
+    pub handle: Handle,
+    /// Its e-mail address, in lower case.
+    pub email: Option<String>,
+    /// Its password.
+    pub password: String,
+    /// The secret K-256 key that signs its commits, in lower-case hexadecimal.
+    pub signing_key: String,
+}
+
+/// A blob whose bytes the Worker has stored.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlobEntry {
+    /// The hash of the bytes.
+    pub cid: String,
+    /// Where the bytes lie.
+    pub key: String,
+    /// What the bytes are.
+    pub mime_type: String,
+    /// How many bytes.
+    pub size: u64,
+}
+
+/// Who an account is, and where its repository stands.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Description {
+    /// Its DID.
+    pub did: Did,
+    /// Its handle.
+    pub handle: Handle,
+    /// Whether it is active.
+    pub active: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The last commit.
+    pub head: String,
+    /// Its revision.
+    pub rev: String,
+    /// The collections that hold a record.
+    pub collections: Vec<String>,
+}
+
+/// Answers a call of the Worker.
+///
+/// # Errors
+/// What the Worker is to tell its caller.
+pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, XrpcError> {
+    match call {
+        InternalCall::CreateAccount(seed) => create_account(context, seed),
+        InternalCall::Destroy => Err(XrpcError::internal("the object wipes itself")),
+        InternalCall::CreateSession { password } => create_session(context, &password),
+        InternalCall::AddBlob { authorization, blob } => add_blob(context, authorization.as_deref(), &blob),
+        InternalCall::FindBlob { cid } => find_blob(context, &cid),
+        InternalCall::Describe => describe(context),
+    }
+}
+
+fn create_account(context: &Context<'_>, seed: AccountSeed) -> Result<Response, XrpcError> {
+    let bad_key = || XrpcError::internal("the signing key is not 32 bytes of hexadecimal");
+    let secret = data_encoding::HEXLOWER.decode(seed.signing_key.as_bytes()).map_err(|_| bad_key())?;
+    let secret = <[u8; 32]>::try_from(secret).map_err(|_| bad_key())?;
+    let account = NewAccount {
+        did: seed.did,
+        handle: seed.handle,
+        email: seed.email,
+        password: seed.password,
+        signing_key: SigningKey::from_bytes(Curve::K256, &secret).map_err(|_| bad_key())?,
+    };
+    context.account.create(account, context.entropy, context.clock.now_micros())?;
+    Response::json(&server::begin(context, Scope::Access)?)
+}
+
+fn create_session(context: &Context<'_>, password: &str) -> Result<Response, XrpcError> {
+    let right = match context.account.password_is(password) {
+        Err(AccountError::Vacant) => false,
+        other => other?,
+    };
+    if !right {
+        return Err(XrpcError::auth_required("Invalid identifier or password"));
+    }
+    Response::json(&server::begin(context, Scope::Access)?)
+}
+
+fn add_blob(
+    context: &Context<'_>,
+    authorization: Option<&str>,
+    entry: &BlobEntry,
+) -> Result<Response, XrpcError> {
+    let caller = auth::authenticate(context.config, Auth::Access, authorization, context.now_seconds())?;
+    caller.must_be(&context.account.profile()?.did)?;
+    let blob = Blob {
+        cid: Cid::try_from(entry.cid.as_str()).map_err(XrpcError::internal)?,
+        key: entry.key.clone(),
+        mime_type: entry.mime_type.clone(),
+        size: entry.size,
+    };
+    let key = context.account.add_blob(&blob, context.clock.now_micros())?;
+    Response::json(&BlobEntry { key, ..entry.clone() })
+}
+
+fn find_blob(context: &Context<'_>, cid: &str) -> Result<Response, XrpcError> {
+    let profile = context.account.profile()?;
+    sync::may_read(&profile)?;
+    let cid = Cid::try_from(cid).map_err(|_| XrpcError::invalid("cid must be a valid cid"))?;
+    let blob =
+        context.account.blob(&cid)?.ok_or_else(|| XrpcError::named("BlobNotFound", "Blob not found"))?;
+    Response::json(&BlobEntry {
+        cid: cid.to_string(),
+        key: blob.key,
+        mime_type: blob.mime_type,
+        size: blob.size,
+    })
+}
+
+fn describe(context: &Context<'_>) -> Result<Response, XrpcError> {
+    let (profile, head) = (context.account.profile()?, context.account.head()?);
+    let collections: Vec<Json> =
+        context.account.collections()?.iter().map(|name| Json::from(name.as_str())).collect();
+    let mut view = sync::status(&profile);
+    view.insert("handle".into(), profile.handle.as_str().into());
+    view.insert("head".into(), head.cid.to_string().into());
+    view.insert("rev".into(), head.rev.to_string().into());
+    view.insert("collections".into(), object!(collections));
+    Response::json(&view)
+}

@@ -1,0 +1,185 @@
+//! Methods that run in an agent's object, over its account.
+//!
+//! [`answer`] takes a request through the steps that all methods share, and hands the method a [`Call`] in which
+//! everything is verified: the caller by its token, parameters and body by the lexicon. A method answers at once, or
+//! names the writes that it wants and what to make of their receipt: the object gathers the writes of requests that
+//! arrive together and does them in one turn.
+
+mod args;
+pub mod internal;
+mod record;
+pub mod repo;
+pub mod server;
+pub mod sync;
+
+use murmuration_account::{Account, AccountError, Receipt, WriteRequest};
+use murmuration_data::{Ipld, json};
+use murmuration_lexicons::{self as lexicons, Catalog};
+use murmuration_platform::{Clock, Entropy};
+
+use crate::auth::{self, Caller};
+use crate::http::{Request, Response, Verb};
+use crate::method::{Kind, Method};
+use crate::{Config, XrpcError};
+
+pub use args::Args;
+
+/// What a method of an agent is.
+pub type AgentHandler = fn(&Context<'_>, Call) -> Result<Reply, XrpcError>;
+
+/// Bytes of a JSON body: room for 200 writes; the reference server's limit for its write methods.
+pub const MAX_JSON_BYTES: usize = 1_000_000;
+
+/// What a method works with.
+pub struct Context<'a> {
+    /// The account of this object.
+    pub account: &'a Account,
+    /// What the operator decided.
+    pub config: &'a Config,
+    /// The lexicons.
+    pub catalog: &'a Catalog,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Randomness.
+    pub entropy: &'a dyn Entropy,
+}
+
+impl Context<'_> {
+    /// Seconds since the Unix epoch.
+    #[must_use]
+    pub fn now_seconds(&self) -> u64 {
+        self.clock.now_micros() / 1_000_000
+    }
+}
+
+/// A request that passed everything that all methods share.
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// The parameters, by the lexicon, defaults included.
+    pub params: Args,
+    /// The body, by the lexicon; empty if the method has none.
+    pub input: Args,
+}
+
+/// What a method answers.
+pub enum Reply {
+    /// An answer.
+    Now(Response),
+    /// Writes, and what becomes of their receipt.
+    AfterWrite(WriteRequest, Finish),
+}
+
+/// Makes the answer of a receipt.
+pub type Finish = Box<dyn FnOnce(Receipt) -> Result<Response, XrpcError>>;
+
+/// Answers a request, or says what must be written first.
+///
+/// # Errors
+/// What the caller is to see.
+pub fn answer(
+    context: &Context<'_>,
+    method: &Method,
+    run: AgentHandler,
+    request: &Request,
+) -> Result<Reply, XrpcError> {
+    check_verb(method, request.verb)?;
+    let caller = auth::authenticate(
+        context.config,
+        method.auth,
+        request.authorization.as_deref(),
+        context.now_seconds(),
+    )?;
+    if let Caller::Account(claims) = &caller
+        && claims.sub != context.account.profile().map_err(vacant_as_revoked)?.did
+    {
+        return Err(XrpcError::invalid_token("Token could not be verified"));
+    }
+    let params = lexicons::params(context.catalog, method.nsid, &request.query)
+        .map_err(|error| XrpcError::invalid(error.to_string()))?;
+    let input = input(context.catalog, method, request)?;
+    run(context, Call { caller, params: Args::new(params), input: Args::new(input) })
+}
+
+/// Refuses a verb that does not fit the kind of the method.
+///
+/// # Errors
+/// `InvalidRequest`, in the reference server's words.
+pub fn check_verb(method: &Method, verb: Verb) -> Result<(), XrpcError> {
+    let got = match verb {
+        Verb::Get => "GET",
+        Verb::Head => "HEAD",
+        Verb::Post => "POST",
+        Verb::Other => return Err(XrpcError::invalid("XRPC requests only supports GET and POST")),
+    };
+    let (fits, wanted) = match method.kind {
+        Kind::Query | Kind::Subscription => (verb != Verb::Post, "GET"),
+        Kind::Procedure => (verb == Verb::Post, "POST"),
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(XrpcError::invalid(format!("Incorrect HTTP method ({got}) expected {wanted}")))
+    }
+}
+
+/// The body of a procedure, by its lexicon.
+///
+/// # Errors
+/// `InvalidRequest` for a body that is missing, superfluous, of another type, or not what the lexicon says.
+pub fn input(catalog: &Catalog, method: &Method, request: &Request) -> Result<Ipld, XrpcError> {
+    let empty = || Ipld::Map(std::collections::BTreeMap::new());
+    if method.kind != Kind::Procedure {
+        return Ok(empty());
+    }
+    let declared = catalog.method(method.nsid).map_err(XrpcError::internal)?;
+    let Some(encoding) = declared.input_encoding() else {
+        return match request.body.is_empty() {
+            true => Ok(empty()),
+            false => Err(XrpcError::invalid("A request body was provided when none was expected")),
+        };
+    };
+    let given = request.content_type.as_deref().unwrap_or_default();
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    if media_type.is_empty() {
+        return Err(XrpcError::invalid("Request encoding (Content-Type) required but not provided"));
+    }
+    if !media_type.eq_ignore_ascii_case(encoding) {
+        return Err(XrpcError::invalid(format!("Wrong request encoding (Content-Type): {media_type}")));
+    }
+    if request.body.len() > MAX_JSON_BYTES {
+        return Err(XrpcError::too_large(MAX_JSON_BYTES));
+    }
+    let value =
+        json::parse(&request.body).map_err(|error| XrpcError::invalid(format!("Invalid JSON: {error}")))?;
+    lexicons::input(catalog, method.nsid, value).map_err(|error| XrpcError::invalid(error.to_string()))
+}
+
+fn vacant_as_revoked(error: AccountError) -> XrpcError {
+    match error {
+        AccountError::Vacant => XrpcError::invalid_token("Token could not be verified"),
+        other => other.into(),
+    }
+}
+
+impl From<AccountError> for XrpcError {
+    fn from(error: AccountError) -> Self {
+        let text = error.to_string();
+        match error {
+            AccountError::Vacant => Self::named("RepoNotFound", "Could not find repo"),
+            AccountError::Occupied => Self::named("AlreadyExists", text),
+            AccountError::CommitSwap { .. } | AccountError::RecordSwap { .. } => {
+                Self::named("InvalidSwap", text)
+            }
+            AccountError::RecordExists(_) | AccountError::NoSuchRecord(_) | AccountError::InvalidWrite(_) => {
+                Self::invalid(text)
+            }
+            AccountError::CommitTooLarge => Self::invalid(text),
+            AccountError::NoSuchBlob(_) => Self::named("BlobNotFound", text),
+            AccountError::BlobType { .. } => Self::named("InvalidMimeType", text),
+            AccountError::BlobSize { .. } => Self::named("InvalidSize", text),
+            AccountError::SessionRevoked => Self::named("ExpiredToken", text),
+            other => Self::internal(other),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What the operator decides: names, addresses, secrets and limits, read once from the Worker's variables.
+
+use murmuration_account::UNREFERENCED_MICROS;
+use murmuration_keys::seal::Kek;
+use murmuration_keys::{Curve, SigningKey};
+use thiserror::Error;
+
+/// Bytes of a blob where the operator says nothing; the reference server's default (`PDS_BLOB_UPLOAD_LIMIT`).
+const DEFAULT_BLOB_LIMIT_BYTES: usize = 5 * 1024 * 1024;
+/// Seconds that the firehose keeps an event where the operator says nothing; the reference server's default
+/// (`PDS_REPO_BACKFILL_LIMIT_MS`).
+const DEFAULT_RETENTION_SECONDS: u64 = 24 * 60 * 60;
+/// Microseconds in a second.
+const MICROS: u64 = 1_000_000;
+/// The version of the only key-encryption key there is until rotation.
+const KEK_VERSION: u32 = 1;
+/// Bytes of the shortest secret that signs session tokens.
+const MIN_JWT_SECRET_BYTES: usize = 16;
+
+/// The configuration of one Worker.
+pub struct Config {
+    /// The host's name, without a port: part of its DID.
+    pub hostname: String,
+    /// The origin that clients and other hosts use, such as `https://pds.example`; no slash at the end.
+    pub public_url: String,
+    /// The PLC directory's origin; no slash at the end.
+    pub plc_url: String,
+    /// Domains under which this host gives handles, each with its leading dot.
+    pub user_domains: Vec<String>,
+    /// Relays that are asked to crawl: origins, no slash at the end.
+    pub relays: Vec<String>,
+    /// Bytes of the largest blob.
+    pub blob_limit_bytes: usize,
+    /// Seconds that the firehose keeps an event.
+    pub retention_seconds: u64,
+    /// Seconds that an uploaded blob waits for a record.
+    pub blob_patience_seconds: u64,
+    /// Whether outbound requests may go to plain http and private addresses. Only in development.
+    pub allow_private_network: bool,
+    /// Signs session tokens (HS256).
+    pub jwt_secret: Vec<u8>,
+    /// The password of `Basic admin:...`.
+    pub admin_password: String,
+    /// Seals the secret keys of the accounts.
+    pub kek: Kek,
+    /// Signs the PLC operations of the accounts that this host makes.
+    pub plc_rotation_key: SigningKey,
+}
+
+/// A variable that is missing or does not parse. Its value is never shown.
+#[derive(Debug, Error)]
+#[error("configuration: {name} {problem}")]
+pub struct ConfigError {
+    name: &'static str,
+    problem: &'static str,
+}
+
+impl Config {
+    /// Reads the configuration through `variable`, which answers the value of a name.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first variable that is missing or does not parse.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let optional = |name: &'static str| variable(name).filter(|value| !value.is_empty());
+        let required = |name: &'static str| optional(name).ok_or(ConfigError { name, problem: "is missing" });
+        let list = |name: &'static str| {
+            optional(name)
+                .map(|text| {
+                    text.split(',').map(|item| item.trim().to_owned()).filter(|i| !i.is_empty()).collect()
+                })
+                .unwrap_or_default()
+        };
+        let secret = |name: &'static str| -> Result<[u8; 32], ConfigError> {
+            let bytes = data_encoding::HEXLOWER_PERMISSIVE
+                .decode(required(name)?.as_bytes())
+                .map_err(|_| ConfigError { name, problem: "is not hexadecimal" })?;
+            bytes.try_into().map_err(|_| ConfigError { name, problem: "is not 32 bytes" })
+        };
+        let number = |name: &'static str, default: u64| {
+            optional(name).map_or(Ok(default), |text| {
+                text.parse().map_err(|_| ConfigError { name, problem: "is not a whole number" })
+            })
+        };
+        let jwt_secret = required("JWT_SECRET")?.into_bytes();
+        if jwt_secret.len() < MIN_JWT_SECRET_BYTES {
+            return Err(ConfigError { name: "JWT_SECRET", problem: "is too short" });
+        }
+        let default_blob_limit = u64::try_from(DEFAULT_BLOB_LIMIT_BYTES).unwrap_or(u64::MAX);
+        Ok(Self {
+            hostname: required("PDS_HOSTNAME")?,
+            public_url: required("PUBLIC_URL")?.trim_end_matches('/').to_owned(),
+            plc_url: required("PLC_URL")?.trim_end_matches('/').to_owned(),
+            user_domains: list("USER_DOMAINS"),
+            relays: list("RELAYS"),
+            blob_limit_bytes: usize::try_from(number("BLOB_LIMIT_BYTES", default_blob_limit)?)
+                .map_err(|_| ConfigError { name: "BLOB_LIMIT_BYTES", problem: "is too large" })?,
+            retention_seconds: number("FIREHOSE_RETENTION_SECONDS", DEFAULT_RETENTION_SECONDS)?,
+            blob_patience_seconds: number("BLOB_PATIENCE_SECONDS", UNREFERENCED_MICROS / MICROS)?,
+            allow_private_network: optional("ALLOW_PRIVATE_NETWORK").as_deref() == Some("true"),
+            jwt_secret,
+            admin_password: required("ADMIN_PASSWORD")?,
+            kek: Kek { version: KEK_VERSION, key: secret("KEK")? },
+            plc_rotation_key: SigningKey::from_bytes(Curve::K256, &secret("PLC_ROTATION_KEY")?).map_err(
+                |_| ConfigError { name: "PLC_ROTATION_KEY", problem: "is not a K-256 secret key" },
+            )?,
+        })
+    }
+
+    /// Microseconds that an uploaded blob waits for a record.
+    #[must_use]
+    pub const fn blob_patience_micros(&self) -> u64 {
+        self.blob_patience_seconds.saturating_mul(MICROS)
+    }
+
+    /// The host's own DID: `did:web` of its name.
+    #[must_use]
+    pub fn service_did(&self) -> String {
+        format!("did:web:{}", self.hostname)
+    }
+}
