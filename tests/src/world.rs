@@ -240,7 +240,8 @@ fn build(flavour: Flavour) -> &'static Build {
         Flavour::Plain => &PLAIN,
         Flavour::Test => &TEST,
     };
-    let tried = cell.get_or_init(|| Build::ensure(&xtask::root(), flavour).map_err(|error| error.to_string()));
+    let tried =
+        cell.get_or_init(|| Build::ensure(&xtask::root(), flavour).map_err(|error| error.to_string()));
     tried.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -127,14 +127,22 @@ impl State {
 }
 
 impl Secrets {
+    /// New ones.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the system has no randomness to give.
+    pub fn make() -> Result<Self> {
+        Ok(Self {
+            jwt_secret: random_hex(32)?,
+            admin_password: random_hex(16)?,
+            kek: random_hex(32)?,
+            plc_rotation_key: random_hex(32)?,
+        })
+    }
+
     fn load(path: &Path) -> Result<Self> {
         if !path.exists() {
-            let made = Self {
-                jwt_secret: random_hex(32)?,
-                admin_password: random_hex(16)?,
-                kek: random_hex(32)?,
-                plc_rotation_key: random_hex(32)?,
-            };
+            let made = Self::make()?;
             made.store(path)?;
             return Ok(made);
         }

@@ -23,8 +23,7 @@ impl Tools {
     /// [`Error::Project`] without Node 20, or whatever `npm ci` says.
     pub fn to_run(root: &Path) -> Result<Self> {
         let tools = Self { root: root.to_path_buf() };
-        let _lock = tools.lock()?;
-        tools.npm()?;
+        tools.npm(root)?;
         Ok(tools)
     }
 
@@ -80,9 +79,14 @@ impl Tools {
         Ok(file)
     }
 
-    fn npm(&self) -> Result<()> {
-        let stamp = self.root.join("node_modules/.locked");
-        let lock = self.root.join("package-lock.json");
+    /// Installs the npm packages that a folder's lock file names.
+    ///
+    /// # Errors
+    /// As [`Tools::to_run`].
+    pub fn npm(&self, folder: &Path) -> Result<()> {
+        let _lock = self.lock()?;
+        let stamp = folder.join("node_modules/.locked");
+        let lock = folder.join("package-lock.json");
         let wanted = fs::read_to_string(&lock).map_err(Error::at(&lock))?;
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(());
@@ -101,7 +105,7 @@ impl Tools {
         eprintln!("xtask: installing npm packages");
         // No install script is run: the binaries are used where the packages have them.
         let flags = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-        child::run(Command::new("npm").args(flags).current_dir(&self.root))?;
+        child::run(Command::new("npm").args(flags).current_dir(folder))?;
         fs::write(&stamp, wanted).map_err(Error::at(&stamp))
     }
 

@@ -2,6 +2,9 @@
 
 mod build;
 mod dev;
+mod plc;
+mod signals;
+mod test;
 
 use crate::{Error, Result};
 
@@ -15,9 +18,11 @@ cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--fresh
     --plc-url URL  a PLC server, instead of one of its own
     --fresh        forgets what the state folder holds
 cargo xtask build
-    Builds the Worker into build/ and prints its size.
+    Builds the Worker into build/, prints its size, and makes .dev.vars for `npx wrangler dev`.
 cargo xtask lexicons [--check]
     Writes lexicons/generated from the locked npm package, or fails when it differs.
+cargo xtask plc [--port N] [--state DIR]
+    Runs a PLC server alone (2582), for `npx wrangler dev`.
 cargo xtask test [--quick]
     Checks and tests everything; --quick keeps to what runs natively.";
 
@@ -31,6 +36,8 @@ pub fn run(arguments: Vec<String>) -> Result<()> {
     match verb.as_deref() {
         Some("dev") => dev::run(dev::Options::parse(arguments)?),
         Some("build") => arguments.end().and_then(|()| build::run()),
+        Some("test") => test::run(arguments),
+        Some("plc") => plc::run(arguments),
         Some("lexicons") => crate::lexicons::run(&arguments.rest()),
         Some("help" | "--help" | "-h") => {
             eprintln!("{USAGE}");
@@ -58,6 +65,12 @@ impl Arguments {
     /// The value after an option.
     fn value(&mut self, option: &str) -> Result<String> {
         self.0.pop().ok_or_else(|| Error::Usage(format!("{option} needs a value")))
+    }
+
+    /// The port after an option.
+    fn port(&mut self, option: &str) -> Result<u16> {
+        let value = self.value(option)?;
+        value.parse().map_err(|_| Error::Usage(format!("`{value}` is not a port")))
     }
 
     /// Nothing more is expected.

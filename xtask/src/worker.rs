@@ -53,6 +53,13 @@ impl Flavour {
             Self::Test => ".tools/build-test",
         }
     }
+
+    fn lock(self) -> &'static str {
+        match self {
+            Self::Plain => "build.lock",
+            Self::Test => "build-test.lock",
+        }
+    }
 }
 
 impl Build {
@@ -64,7 +71,8 @@ impl Build {
         let folder = flavour.folder(root);
         fs::create_dir_all(&folder).map_err(Error::at(&folder))?;
         // Tests run in several processes: the first builds, the others wait and find it done.
-        let path = folder.with_extension("lock");
+        let path = root.join(".tools").join(flavour.lock());
+        fs::create_dir_all(root.join(".tools")).map_err(Error::at(&path))?;
         let lock = File::create(&path).map_err(Error::at(&path))?;
         lock.lock().map_err(Error::at(&path))?;
 

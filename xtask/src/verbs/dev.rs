@@ -2,15 +2,11 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::sync::mpsc::RecvTimeoutError;
 
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
-use super::Arguments;
+use super::{Arguments, signals};
 use crate::child::Echo;
 use crate::config::Settings;
 use crate::plc::Plc;
@@ -40,11 +36,7 @@ impl Options {
         };
         while let Some(option) = arguments.word() {
             match option.as_str() {
-                "--port" => {
-                    let value = arguments.value("--port")?;
-                    options.port =
-                        value.parse().map_err(|_| Error::Usage(format!("`{value}` is not a port")))?;
-                }
+                "--port" => options.port = arguments.port("--port")?,
                 "--state" => options.state = arguments.value("--state")?.into(),
                 "--hostname" => options.hostname = hostname(&arguments.value("--hostname")?)?,
                 "--plc-url" => options.plc_url = Some(plc_url(&arguments.value("--plc-url")?)?),
@@ -65,7 +57,7 @@ pub(super) fn run(options: Options) -> Result<()> {
     }
     let build = Build::ensure(&root, Flavour::Plain)?;
     eprintln!("xtask: {}", build.size());
-    let signals = signals()?;
+    let signals = signals::watch()?;
 
     if options.fresh {
         State::remove(&options.state)?;
@@ -93,12 +85,7 @@ pub(super) fn run(options: Options) -> Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).map_err(Error::at("standard output"))?;
 
-    loop {
-        match signals.recv_timeout(WATCH) {
-            Ok(()) => break,
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(WATCH),
-        }
+    while let Err(RecvTimeoutError::Timeout) = signals.recv_timeout(signals::WATCH) {
         if let Some(status) = workerd.child().ended() {
             return Err(Error::Ended { name: "workerd", status: status.to_string() });
         }
@@ -112,20 +99,6 @@ pub(super) fn run(options: Options) -> Result<()> {
         plc.stop();
     }
     Ok(())
-}
-
-/// Says when we are asked to end. A second request ends us at once (and the wardens end the rest).
-fn signals() -> Result<mpsc::Receiver<()>> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(Error::at("signals"))?;
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 || sender.send(()).is_err() {
-                std::process::exit(FROM_SIGNAL + signal);
-            }
-        }
-    });
-    Ok(receiver)
 }
 
 fn hostname(text: &str) -> Result<String> {
@@ -153,14 +126,8 @@ fn plc_url(text: &str) -> Result<String> {
 /// The reference PDS's port in development.
 const DEFAULT_PORT: u16 = 2583;
 
-/// How often the processes are looked at.
-const WATCH: Duration = Duration::from_millis(100);
-
 /// The longest host name, in bytes (RFC 1035, section 2.3.4, less the length octets).
 const MAX_HOSTNAME: usize = 253;
-
-/// What a shell reports for a process that a signal ended.
-const FROM_SIGNAL: i32 = 128;
 
 #[cfg(test)]
 mod tests {
