@@ -1,7 +1,8 @@
 //! Packs the lexicon documents into one Rust file, `documents.rs`: a list of (NSID, JSON), sorted by NSID.
 //!
 //! What a validator never reads is left out: descriptions, and the values that a string is merely known to have. The
-//! rest stays plain JSON: the Worker is shipped compressed as a whole, so packing it tighter here would save nothing.
+//! rest stays plain JSON: the Worker is shipped compressed as a whole, where 253 documents weigh 15 kB, so packing them
+//! tighter here would save nothing.
 
 use std::collections::BTreeMap;
 use std::error::Error;

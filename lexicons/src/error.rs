@@ -6,9 +6,9 @@ use crate::path::Path;
 
 /// Why data is not what its lexicon wants, or why there is no saying.
 ///
-/// The texts of [`LexiconError::Data`], [`LexiconError::RecordKey`] and [`LexiconError::Parameter`] are for the one who
-/// sent the data: they name the place and what was wanted there, in the words that users of `@atproto/lexicon` know, and
-/// never repeat the data.
+/// The texts of [`LexiconError::Data`], [`LexiconError::RecordKey`] and [`LexiconError::Parameter`] are for the one
+/// who sent the data: they name the place and what was wanted there, in the words that users of `@atproto/lexicon`
+/// know, and never repeat the data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LexiconError {

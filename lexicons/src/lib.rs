@@ -1,7 +1,7 @@
 //! Validates data against lexicon documents, and carries the documents.
 //!
-//! A [`Catalog`] has documents by NSID; [`Catalog::builtin`] those of `com.atproto.*`, `app.bsky.*` and of this project.
-//! Against it, records, parameters and bodies are held:
+//! A [`Catalog`] has documents by NSID; [`Catalog::builtin`] those of `com.atproto.*`, `app.bsky.*` and of this
+//! project. Against it, records, parameters and bodies are held:
 //!
 //! ```
 //! use murmuration_data::json;

@@ -22,8 +22,8 @@ pub enum Validation {
 /// defaults are for those who read it.
 ///
 /// # Errors
-/// [`LexiconError::RecordKey`] or [`LexiconError::Data`] when the record's key, its `$type` or what it holds is not what
-/// the lexicon wants.
+/// [`LexiconError::RecordKey`] or [`LexiconError::Data`] when the record's key, its `$type` or what it holds is not
+/// what the lexicon wants.
 pub fn validate_record(
     catalog: &Catalog,
     collection: &Nsid,

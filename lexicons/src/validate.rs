@@ -1,7 +1,7 @@
 //! Holds a value against a schema.
 //!
-//! The first thing found wrong is the answer, in the order and the words of `@atproto/lexicon`. Members that a schema
-//! does not name are nobody's business: that is how schemas grow (<https://atproto.com/specs/lexicon#lexicon-evolution>).
+//! The first thing found wrong is the answer, in the words of `@atproto/lexicon`. Members that a schema does not name
+//! are nobody's business: that is how schemas grow (<https://atproto.com/specs/lexicon#lexicon-evolution>).
 //!
 //! Every step down goes into the value, never only along references: a definition can not be a reference itself. So the
 //! depth of the value bounds the recursion, and the depth of a value is bounded here.
