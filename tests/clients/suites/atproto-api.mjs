@@ -393,6 +393,15 @@ async function batches(test, url) {
     assert.equal(data.records.length, 100)
   })
 
+  await test('keys of every allowed shape keep their order, byte by byte', async () => {
+    const odd = ['-', '.a', '0', ':', 'A', 'A.B', '_', 'a', 'a-b', 'a:b', 'aa', 'b'.repeat(512), 'z', '~', '~~']
+    const writes = odd.map((rkey, i) => create('com.example.keys', rkey, { $type: 'com.example.keys', i }))
+    await repo.applyWrites({ repo: did, writes: writes.toReversed() })
+    const { data } = await repo.listRecords({ repo: did, collection: 'com.example.keys', reverse: true })
+    assert.deepEqual(keys(data), odd)
+    for (const rkey of odd) assert.equal((await repo.getRecord({ repo: did, collection: 'com.example.keys', rkey })).data.value.i, odd.indexOf(rkey))
+  })
+
   await test('listRecords of an empty collection and of no repo', async () => {
     const { data } = await repo.listRecords({ repo: did, collection: 'com.example.empty' })
     assert.deepEqual(data.records, [])

@@ -50,7 +50,7 @@ async function verify(test, url, plc) {
 
   const first = await create(POSTS, '3kabcdefghi2a', post('first'))
   for (let i = 0; i < 5; i++) {
-    const writes = Array.from({ length: 60 }, (_, j) => ({
+    const writes = Array.from({ length: 150 }, (_, j) => ({
       $type: 'com.atproto.repo.applyWrites#create',
       collection: i % 2 ? THINGS : `com.example.c${i}`,
       rkey: `k${i}-${j}`,
@@ -141,7 +141,7 @@ async function verify(test, url, plc) {
   })
 
   for (const [what, collection, rkey] of [
-    ['a record between others', THINGS, 'k1-05'],
+    ['a record between others', THINGS, 'k1-005'],
     ['a deleted record', THINGS, 'k1-1'],
     ['a record before all others', 'a.b.c', 'x'],
     ['a record after all others', 'zz.zz.zz', 'x'],
