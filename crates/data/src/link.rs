@@ -65,7 +65,9 @@ pub fn cid_to_bytes(cid: &Cid) -> Result<[u8; CID_BYTES], DataError> {
 /// # Errors
 /// When it is not exactly the 59 characters of a CID that the model takes.
 pub fn parse_cid(text: &str) -> Result<Cid, DataError> {
-    if text.len() != CID_CHARS || !text.starts_with('b') {
+    // The library also takes upper case inside, which would give a CID a second text.
+    let lower = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
+    if text.len() != CID_CHARS || !text.starts_with('b') || !lower {
         return Err(DataError::Cid);
     }
     let cid = Cid::try_from(text).map_err(|_| DataError::Cid)?;
@@ -117,11 +119,12 @@ mod tests {
     #[test]
     fn rejects_other_kinds_of_cid() {
         let upper = TEXT.to_uppercase();
+        let mixed = TEXT.replacen("fay", "fAy", 1);
         let v0 = "QmbWqxBEKC3P8tqsKc98xmWNzrzDtRLMiMPL8wBuTGsMnR";
         let dag_pb = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
         // The last character carries bits that no byte has.
         let loose = format!("{}b", &TEXT[..58]);
-        for text in ["", ".", upper.as_str(), v0, dag_pb, &loose, &TEXT[..58], &format!("{TEXT}a")] {
+        for text in ["", ".", upper.as_str(), &mixed, v0, dag_pb, &loose, &TEXT[..58], &format!("{TEXT}a")] {
             assert_eq!(parse_cid(text), Err(DataError::Cid), "{text}");
         }
         let good = cid_to_bytes(&parse_cid(TEXT).unwrap()).unwrap();

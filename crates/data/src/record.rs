@@ -1,7 +1,8 @@
 //! What a record must be, beyond being data of the model.
 //!
 //! A record is a map. Wherever `$type` stands in it, it is a text with something in it; an object of `$type` blob is a
-//! whole blob reference; and no map has a key `$link` or `$bytes`, since in JSON that would be a link or bytes.
+//! whole blob reference; no map has a key `$link` or `$bytes`, since in JSON that would be a link or bytes; and none has the
+//! key `__proto__`. So what is a record in DAG-CBOR is the same record in JSON.
 
 use std::collections::BTreeMap;
 
@@ -70,13 +71,16 @@ pub fn check(record: &Ipld) -> Result<(), DataError> {
     Ok(())
 }
 
-/// Checks the fields of one map whose names start with a dollar sign.
+/// Checks the fields of one map whose names mean something.
 pub(crate) fn check_map(entries: &BTreeMap<String, Ipld>) -> Result<(), DataError> {
     if entries.contains_key("$link") {
         return Err(DataError::LinkForm);
     }
     if entries.contains_key("$bytes") {
         return Err(DataError::BytesForm);
+    }
+    if entries.contains_key("__proto__") {
+        return Err(DataError::KeyReserved);
     }
     match entries.get("$type") {
         None => Ok(()),

@@ -146,8 +146,13 @@ fn values_already_parsed_are_held_to_the_same_rules() {
 }
 
 #[test]
-fn records_in_cbor_cannot_look_like_links_or_bytes() {
-    for (key, error) in [("$link", DataError::LinkForm), ("$bytes", DataError::BytesForm)] {
+fn records_in_cbor_have_no_key_that_json_would_take_for_something_else() {
+    let keys = [
+        ("$link", DataError::LinkForm),
+        ("$bytes", DataError::BytesForm),
+        ("__proto__", DataError::KeyReserved),
+    ];
+    for (key, error) in keys {
         let value = Ipld::Map([("a".to_owned(), Ipld::Map([(key.to_owned(), Ipld::Null)].into()))].into());
         let block = cbor::encode(&value).unwrap();
         assert_eq!(record::from_cbor(&block), Err(error.clone()));
