@@ -1,0 +1,56 @@
+//! Fuzz targets for everything that reads what strangers send.
+//!
+//! A target is a plain function of bytes that panics when a law is broken. It is used three ways: `cargo fuzz` feeds it
+//! what its search finds; `cargo test` feeds it a small fixed corpus, so that every build runs every target; and
+//! `cargo run --bin <target> -- <file>` feeds it one file, such as one that once broke.
+
+pub mod corpus;
+pub mod data;
+pub mod keys;
+pub mod syntax;
+
+/// A function to be fed, and examples of what it takes.
+pub struct Target {
+    /// Its name, which is also that of its program.
+    pub name: &'static str,
+    /// The function. It panics when a law is broken.
+    pub run: fn(&[u8]),
+    /// Inputs that are good, to start from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    Target { name: "cbor_decode", run: data::cbor_decode, seeds: data::cbor_seeds },
+    Target { name: "cid", run: data::cid, seeds: data::cid_seeds },
+    Target { name: "did_key", run: keys::did_key, seeds: keys::did_key_seeds },
+    Target { name: "json_parse", run: data::json_parse, seeds: data::json_seeds },
+    Target { name: "seal_open", run: keys::seal_open, seeds: keys::seal_seeds },
+    Target { name: "syntax", run: syntax::all, seeds: syntax::seeds },
+];
+
+/// The entry of a target's program: the fuzzer's under `cargo fuzz`, else one that reads files named as arguments.
+#[macro_export]
+macro_rules! entry {
+    ($run:path) => {
+        #[cfg(fuzzing)]
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| $run(data));
+
+        #[cfg(not(fuzzing))]
+        fn main() {
+            $crate::replay($run);
+        }
+    };
+}
+
+/// Feeds a target the files named as arguments.
+///
+/// # Panics
+/// When a file cannot be read, or breaks a law.
+pub fn replay(run: fn(&[u8])) {
+    for path in std::env::args_os().skip(1) {
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        run(&bytes);
+        println!("{}: holds", path.display());
+    }
+}
