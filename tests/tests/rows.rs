@@ -1,0 +1,157 @@
+//! Rows are the bill: what a write costs, from the storage's own counters, at every size of repository.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+use murmuration_tests::{Account, Client, World};
+use serde_json::{Value, json};
+
+/// Rows that a createRecord may write in its agent's object on average, pruning of the log included.
+const AGENT_ROWS: f64 = 4.0;
+/// Rows that it may write in the relay's.
+const RELAY_ROWS: f64 = 1.0;
+/// Rows that waking an object may read.
+const WAKING_ROWS: u64 = 20;
+/// Writes that an average is taken over: several times the turns between two checkpoints.
+const SAMPLE: u32 = 120;
+/// Sizes at which the cost is taken.
+const SIZES: [u32; 4] = [10, 1_000, 10_000, 100_000];
+/// Writes of one batch (`com.atproto.repo.applyWrites`).
+const BATCH: u32 = 200;
+
+#[derive(Clone, Copy, Debug)]
+struct Rows {
+    read: u64,
+    written: u64,
+    statements: u64,
+}
+
+impl Rows {
+    fn of(world: &World, object: &str, name: &str) -> Self {
+        let counts = world.client().path(&format!("/test/rows?object={object}&name={name}")).ok().json();
+        let count = |name: &str| counts[name].as_u64().unwrap();
+        Self { read: count("read"), written: count("written"), statements: count("statements") }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            read: self.read - before.read,
+            written: self.written - before.written,
+            statements: self.statements - before.statements,
+        }
+    }
+}
+
+fn post(text: &str) -> Value {
+    json!({ "$type": "app.bsky.feed.post", "text": text, "createdAt": "2026-11-23T04:00:00.000Z" })
+}
+
+fn create(client: &Client, did: &str, record: &Value) {
+    let body = json!({ "repo": did, "collection": "app.bsky.feed.post", "record": record });
+    let _ = client.post("com.atproto.repo.createRecord", &body).ok();
+}
+
+/// Fills the repository up to `size` records, with record keys that are made as clients make them.
+fn grow(client: &Client, did: &str, have: &mut u32, size: u32) {
+    while *have < size {
+        let count = BATCH.min(size - *have);
+        let write = |n| {
+            json!({
+                "$type": "com.atproto.repo.applyWrites#create",
+                "collection": "app.bsky.feed.post",
+                "value": post(&format!("record {n}")),
+            })
+        };
+        let writes: Vec<Value> = (*have..*have + count).map(write).collect();
+        let _ = client.post("com.atproto.repo.applyWrites", &json!({ "repo": did, "writes": writes })).ok();
+        *have += count;
+    }
+}
+
+/// Rows that a write costs on average, in the agent's object and in the relay's.
+fn average(world: &World, account: &Account, write: &mut dyn FnMut(u32)) -> (f64, f64) {
+    let count = || (Rows::of(world, "agent", &account.did), Rows::of(world, "relay", "host"));
+    let before = count();
+    (0..SAMPLE).for_each(write);
+    let after = count();
+    let each = |rows: Rows| f64::from(u32::try_from(rows.written).unwrap()) / f64::from(SAMPLE);
+    (each(after.0.since(before.0)), each(after.1.since(before.1)))
+}
+
+#[test]
+fn a_create_costs_the_same_at_every_size() {
+    let world = World::start();
+    let account = world.account("rows");
+    let client = world.client().with_token(&account.access);
+    let mut have = 0;
+    let mut costs = Vec::new();
+    for size in SIZES {
+        grow(&client, &account.did, &mut have, size);
+        let in_order =
+            average(&world, &account, &mut |n| create(&client, &account.did, &post(&format!("{size}-{n}"))));
+        // Keys in no order are the worst case: each falls into another page.
+        let in_no_order = average(&world, &account, &mut |n| {
+            let rkey = format!("{:08x}", n.wrapping_mul(0x9e37_79b9) ^ size.wrapping_mul(0x85eb_ca6b));
+            let body = json!({
+                "repo": account.did,
+                "collection": "com.example.note",
+                "rkey": rkey,
+                "record": { "$type": "com.example.note", "n": n },
+            });
+            let _ = client.post("com.atproto.repo.createRecord", &body).ok();
+        });
+        have += 2 * SAMPLE;
+        println!(
+            "{size:>7} records: {:.2} rows a create in order, {:.2} in no order, in the agent's object; {:.2} in the relay's",
+            in_order.0, in_no_order.0, in_order.1
+        );
+        for (agent, relay) in [in_order, in_no_order] {
+            assert!(agent <= AGENT_ROWS, "{agent} rows in the agent's object at {size} records");
+            assert!(relay <= RELAY_ROWS, "{relay} rows in the relay's object at {size} records");
+        }
+        costs.push(in_order.0);
+
+        world.evict("agent", &account.did);
+        let _ = client.get("com.atproto.sync.getLatestCommit", &[("did", &account.did)]).ok();
+        let waking = Rows::of(&world, "agent", &account.did);
+        println!("{size:>7} records: waking reads {} rows in {} statements", waking.read, waking.statements);
+        assert!(waking.read <= WAKING_ROWS, "waking reads {} rows at {size} records", waking.read);
+    }
+    // Within the share of one more page a checkpoint.
+    assert!(
+        costs.iter().all(|cost| (cost - costs[0]).abs() < 0.5),
+        "the cost grows with the repository: {costs:?}"
+    );
+}
+
+#[test]
+fn a_put_that_changes_nothing_costs_nothing_and_a_listing_is_one_statement() {
+    let world = World::start();
+    let account = world.account("rows");
+    let client = world.client().with_token(&account.access);
+    let record = json!({ "$type": "com.example.note", "n": 1 });
+    let body =
+        json!({ "repo": account.did, "collection": "com.example.note", "rkey": "a", "record": record });
+    let first = client.post("com.atproto.repo.putRecord", &body).ok().json();
+    assert!(first["commit"].is_object());
+    (0..30).for_each(|n| create(&client, &account.did, &post(&format!("{n}"))));
+
+    let before = Rows::of(&world, "agent", &account.did);
+    let again = client.post("com.atproto.repo.putRecord", &body).ok().json();
+    let cost = Rows::of(&world, "agent", &account.did).since(before);
+    assert!(again["commit"].is_null() && again["cid"] == first["cid"]);
+    assert_eq!(cost.written, 0);
+
+    let before = Rows::of(&world, "agent", &account.did);
+    let parameters = [("repo", account.did.as_str()), ("collection", "app.bsky.feed.post"), ("limit", "20")];
+    let page = client.get("com.atproto.repo.listRecords", &parameters).ok().json();
+    let cost = Rows::of(&world, "agent", &account.did).since(before);
+    assert_eq!(page["records"].as_array().unwrap().len(), 20);
+    assert_eq!((cost.statements, cost.written), (1, 0));
+    assert!(cost.read <= 22, "{} rows read", cost.read);
+}

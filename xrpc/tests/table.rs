@@ -1,0 +1,54 @@
+//! The method table against the lexicons, and what each method asks of its caller.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use murmuration_lexicons::{Catalog, MethodKind};
+use murmuration_xrpc::method::{Auth, Kind};
+use murmuration_xrpc::table::{METHODS, find};
+
+#[test]
+fn every_method_is_of_its_lexicons_kind() {
+    for method in METHODS {
+        let kind = match Catalog::builtin().method(method.nsid).unwrap().kind() {
+            MethodKind::Query => Kind::Query,
+            MethodKind::Procedure => Kind::Procedure,
+            MethodKind::Subscription => Kind::Subscription,
+        };
+        assert_eq!(kind, method.kind, "{}", method.nsid);
+    }
+}
+
+#[test]
+fn every_method_stands_in_the_table_once_and_in_order() {
+    assert!(METHODS.windows(2).all(|pair| matches!(pair, [a, b] if a.nsid < b.nsid)));
+    assert!(METHODS.iter().all(|method| find(method.nsid).is_some()));
+    assert!(find("com.atproto.server.nothing").is_none());
+}
+
+/// Spelled out, so that a method that is opened by mistake is seen here.
+#[test]
+fn only_these_methods_are_open() {
+    let open: Vec<_> =
+        METHODS.iter().filter(|method| method.auth == Auth::Open).map(|method| method.nsid).collect();
+    assert_eq!(
+        open,
+        [
+            "com.atproto.identity.resolveHandle",
+            "com.atproto.repo.describeRepo",
+            "com.atproto.repo.getRecord",
+            "com.atproto.repo.listRecords",
+            "com.atproto.server.createAccount",
+            "com.atproto.server.createSession",
+            "com.atproto.server.describeServer",
+            "com.atproto.sync.getBlob",
+            "com.atproto.sync.getBlocks",
+            "com.atproto.sync.getLatestCommit",
+            "com.atproto.sync.getRecord",
+            "com.atproto.sync.getRepo",
+            "com.atproto.sync.getRepoStatus",
+            "com.atproto.sync.listBlobs",
+            "com.atproto.sync.listRepos",
+            "com.atproto.sync.subscribeRepos",
+        ]
+    );
+}
