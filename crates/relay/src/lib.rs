@@ -1,1 +1,42 @@
 //! The host's sequencer: stores every frame once, then serves it from any cursor.
+//!
+//! Agents push finished events; the relay gives each the host's next sequence number, stores the exact frame, and only
+//! then sends it. A number is stored before it is seen, never given twice, and never goes back.
+//!
+//! ```text
+//!  agents ── wire::Push ──► Relay::append ──► Log (one row a push) ──► Feed::publish ──► live subscribers
+//!                                              │   ▲
+//!                               prune, by table│   └── Feed::pump ──► subscribers that are behind
+//!                                              ▼
+//!                                           dropped
+//! ```
+//!
+//! - [`Log`] is the storage: partitions that are dropped whole, a high-water mark that outlives them, and the
+//!   deduplication of pushes that agents repeat.
+//! - [`Feed`] is the subscribers, behind a small trait for the host's [`Sockets`]; [`pace`] decides how fast each is served.
+//! - [`Crawl`] asks other relays to come, and asks again.
+//! - [`Relay`] is the three as one object; the Worker gives it storage, sockets and the time.
+//! - [`wire`] is what agents' objects and the relay's say to each other.
+//!
+//! Specification: <https://atproto.com/specs/event-stream>.
+
+mod crawl;
+mod cursor;
+mod error;
+mod feed;
+mod known;
+pub mod limits;
+mod log;
+pub mod pace;
+mod pack;
+mod partition;
+mod relay;
+mod schema;
+pub mod wire;
+
+pub use crawl::Crawl;
+pub use cursor::{Opening, opening};
+pub use error::RelayError;
+pub use feed::{CLOSE_POLICY, Feed, Pump, Sockets, SubscriberId};
+pub use log::{Appended, Batch, Log, LogConfig};
+pub use relay::Relay;

@@ -1,0 +1,66 @@
+//! Every limit of the sequencer, with its unit and its reason.
+
+/// Milliseconds that an event is kept, unless the host says otherwise (reference server: one day).
+pub const DEFAULT_RETENTION_MS: u64 = 24 * 3_600_000;
+
+/// Partitions into which the retention is cut: how much longer than asked an event may stay (an eighth), against tables
+/// created and rows read on waking.
+pub const PARTITIONS_PER_RETENTION: u64 = 8;
+
+/// Bytes of a partition: dropping a table walks its pages, and this keeps a drop well below a second.
+pub const PARTITION_BYTES: u64 = 128 << 20;
+
+/// Bytes of the whole log. An object's storage ends at 10 GB; a busy host loses the oldest events instead of all writes.
+pub const LOG_BYTES: u64 = 4 << 30;
+
+/// Bytes of a row's body: a row of the platform is 2,000,000 bytes, the other columns need less than 10,000 (a DID has
+/// at most 2,048).
+pub const ROW_BYTES: usize = 1_990_000;
+
+/// Bytes of one push: an object's request may have 32 MiB; an agent sends a backlog in several.
+pub const MAX_PUSH_BYTES: usize = 8_000_000;
+
+/// Events of one push.
+pub const MAX_PUSH_ITEMS: usize = 1_000;
+
+/// Accounts whose last `ord` is remembered: about 10 MB.
+pub const KNOWN_ACCOUNTS: usize = 65_536;
+
+/// Milliseconds that the clocks of two objects may differ: how far before an event's making the log is searched for it.
+pub const CLOCK_MARGIN_MS: u64 = 5 * 60_000;
+
+/// Events that a replay reads at a time.
+pub const BATCH_ROWS: u32 = 256;
+
+/// Bytes that a replay reads at a time (and one row more).
+pub const BATCH_BYTES: u64 = 256 << 10;
+
+/// Subscribers at a time. The platform takes 32,768 sockets an object; each costs a send for every event.
+pub const MAX_SUBSCRIBERS: usize = 1_024;
+
+/// Bytes not yet taken by a subscriber above which it gets no more: it falls back to replay from the log, where waiting
+/// costs no memory. Many subscribers have less each ([`TOTAL_BUFFER_BYTES`]).
+pub const HIGH_WATER_BYTES: u64 = 256 << 10;
+
+/// The least that [`HIGH_WATER_BYTES`] shrinks to: a handful of ordinary events.
+pub const LEAST_HIGH_WATER_BYTES: u64 = 32 << 10;
+
+/// Bytes that all subscribers together may have before them: an isolate has 128 MB for all its objects.
+pub const TOTAL_BUFFER_BYTES: u64 = 16 << 20;
+
+/// Events that a subscriber which once was live may lag behind before it is cut. The reference server cuts at 500, which
+/// it holds in memory; these wait in the log.
+pub const MAX_LAG_EVENTS: u64 = 2_000;
+
+/// Milliseconds in which a subscriber must take what lies before it (at most [`HIGH_WATER_BYTES`] and one batch), or be
+/// cut: a floor of about 17 kB/s on those that are behind.
+pub const DRAIN_MS: u64 = 30_000;
+
+/// Milliseconds between looks at a subscriber that is not taking what lies before it.
+pub const PUMP_PAUSE_MS: u64 = 50;
+
+/// Milliseconds until an alarm resumes a replay that an eviction has interrupted.
+pub const PUMP_BACKSTOP_MS: u64 = 5_000;
+
+/// Milliseconds between two requests to crawl, at the least, to one relay (reference server: 20 minutes).
+pub const CRAWL_INTERVAL_MS: u64 = 20 * 60_000;

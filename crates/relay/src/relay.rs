@@ -1,0 +1,161 @@
+//! The relay of one host: the log, its subscribers and its watchdog, as one object.
+
+use murmuration_firehose::Seq;
+use murmuration_platform::{Store, StoreError};
+
+use crate::RelayError;
+use crate::crawl::Crawl;
+use crate::feed::{Feed, Pump, Sockets, SubscriberId};
+use crate::limits::PUMP_BACKSTOP_MS;
+use crate::log::{Log, LogConfig};
+use crate::wire::{Ack, Push};
+
+/// The relay of one host.
+///
+/// Every method is one synchronous turn. Dropped and opened again between any two of them, it goes on as if nothing had
+/// been: what it must know is in the storage and in the attachments of its sockets ([`Relay::restore`]).
+#[derive(Debug)]
+pub struct Relay {
+    log: Log,
+    feed: Feed,
+    crawl: Crawl,
+}
+
+impl Relay {
+    /// Opens the relay over its storage. `crawlers` are the base URLs of the relays that it asks to crawl the host.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn open(store: &dyn Store, config: LogConfig, crawlers: &[String]) -> Result<Self, RelayError> {
+        let log = Log::open(store, config)?;
+        Ok(Self { log, feed: Feed::default(), crawl: Crawl::open(store, crawlers)? })
+    }
+
+    /// Takes back a socket that was open while the object slept.
+    pub fn restore(&mut self, id: SubscriberId, attachment: &str) -> bool {
+        self.feed.restore(id, attachment)
+    }
+
+    /// Call once after the last [`Relay::restore`]: a host that starts with nobody connected asks to be crawled.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn start(&mut self, store: &dyn Store, now_ms: u64) -> Result<(), RelayError> {
+        if self.feed.is_empty() && self.log.head() > 0 {
+            self.crawl.want(store, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers, stores and publishes what is new in a push.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; then nothing was stored, and nothing was sent.
+    pub fn append(
+        &mut self,
+        store: &dyn Store,
+        sockets: &dyn Sockets,
+        push: &Push<'_>,
+        now_ms: u64,
+    ) -> Result<Ack, RelayError> {
+        let appended = self.log.append(store, push, now_ms)?;
+        self.feed.publish(sockets, &appended.frames);
+        if !appended.frames.is_empty() {
+            self.crawl.want(store, now_ms)?;
+        }
+        Ok(appended.ack)
+    }
+
+    /// Whether another subscriber may come.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.feed.has_room()
+    }
+
+    /// Begins a subscription on a socket that has just been accepted.
+    pub fn subscribe(&mut self, sockets: &dyn Sockets, id: SubscriberId, cursor: Option<&str>) {
+        self.feed.add(&self.log, sockets, id, cursor);
+    }
+
+    /// A socket is gone.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn unsubscribe(
+        &mut self,
+        store: &dyn Store,
+        id: SubscriberId,
+        now_ms: u64,
+    ) -> Result<(), RelayError> {
+        if self.feed.remove(id) && self.feed.is_empty() && self.log.head() > 0 {
+            self.crawl.want(store, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Serves those who are behind.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn pump(
+        &mut self,
+        store: &dyn Store,
+        sockets: &dyn Sockets,
+        now_ms: u64,
+    ) -> Result<Pump, RelayError> {
+        self.feed.pump(store, &self.log, sockets, now_ms)
+    }
+
+    /// Lets go of one partition that has expired. Call again while it answers `true`, in turns of their own.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn prune(&mut self, store: &dyn Store, now_ms: u64) -> Result<bool, RelayError> {
+        self.log.prune(store, now_ms)
+    }
+
+    /// The relays to send `com.atproto.sync.requestCrawl` to, now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn take_crawls(&mut self, store: &dyn Store, now_ms: u64) -> Result<Vec<String>, StoreError> {
+        self.crawl.take_due(store, now_ms)
+    }
+
+    /// A relay has accepted the request.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn crawl_accepted(&mut self, store: &dyn Store, url: &str) -> Result<(), StoreError> {
+        self.crawl.asked(store, url)
+    }
+
+    /// When the object must wake by itself, milliseconds; `None` if it need not.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn next_alarm(&self, store: &dyn Store, now_ms: u64) -> Result<Option<u64>, RelayError> {
+        let pump = self.feed.is_behind().then_some(now_ms + PUMP_BACKSTOP_MS);
+        Ok([pump, self.log.expiry(store)?, self.crawl.next_due()].into_iter().flatten().min())
+    }
+
+    /// Deletes what an account said before `seq`; for an account that was deleted.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn purge(&mut self, store: &dyn Store, did: &str, seq: Seq) -> Result<(), RelayError> {
+        self.log.purge(store, did, seq)
+    }
+
+    /// The log.
+    #[must_use]
+    pub const fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The subscribers.
+    #[must_use]
+    pub const fn feed(&self) -> &Feed {
+        &self.feed
+    }
+}
