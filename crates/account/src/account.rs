@@ -179,13 +179,27 @@ impl Account {
         self.read(|open| Ok(open.head.clone()))
     }
 
-    /// Whether this is the account's password. Costs what Argon2id costs.
+    /// The public half of the key that signs the account's commits, as `did:key`.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn signing_key(&self) -> Result<String, AccountError> {
+        self.read(|open| Ok(open.key.did_key()))
+    }
+
+    /// Whether this is the account's password. Costs what Argon2id costs, also if there is no account, so that the time
+    /// does not tell.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn password_is(&self, password: &str) -> Result<bool, AccountError> {
-        let profile = self.profile()?;
-        password::verify(password, &profile.password)
+        match self.profile() {
+            Ok(profile) => password::verify(password, &profile.password),
+            Err(AccountError::Vacant) => {
+                password::verify(password, password::NOBODYS).and(Err(AccountError::Vacant))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Runs `look` on the account in memory. It writes nothing.

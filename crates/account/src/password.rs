@@ -20,6 +20,10 @@ const LANES: u32 = 1;
 /// Bytes of salt (RFC 9106, section 4).
 const SALT_BYTES: usize = 16;
 
+/// The hash of no password, with the parameters of today's. To verify against it costs what an account's own costs.
+pub(crate) const NOBODYS: &str =
+    "$argon2id$v=19$m=12288,t=3,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// Hashes a password under a fresh salt.
 ///
 /// # Errors
@@ -71,6 +75,17 @@ mod tests {
         assert!(verify("correct horse", &stored).unwrap());
         assert!(!verify("correct horsf", &stored).unwrap());
         assert!(!verify("", &stored).unwrap());
+    }
+
+    #[test]
+    fn nobodys_password_costs_what_anybodys_costs() {
+        let stored = hash("x", &Fixed).unwrap();
+        let parameters = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(parameters(NOBODYS), parameters(&stored));
+        assert_eq!(NOBODYS.len(), stored.len());
+        for password in ["", "x", "correct horse"] {
+            assert!(!verify(password, NOBODYS).unwrap());
+        }
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub struct Description {
     pub head: String,
     /// Its revision.
     pub rev: String,
+    /// The public half of the key that signs its commits, as `did:key`.
+    pub signing_key: String,
     /// The collections that hold a record.
     pub collections: Vec<String>,
 }
@@ -175,6 +177,7 @@ fn describe(context: &Context<'_>) -> Result<Response, XrpcError> {
     view.insert("handle".into(), profile.handle.as_str().into());
     view.insert("head".into(), head.cid.to_string().into());
     view.insert("rev".into(), head.rev.to_string().into());
+    view.insert("signingKey".into(), context.account.signing_key()?.into());
     view.insert("collections".into(), object!(collections));
     Response::json(&view)
 }

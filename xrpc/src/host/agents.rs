@@ -1,0 +1,119 @@
+//! The accounts' objects, as the Worker sees them.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use murmuration_syntax::Did;
+use serde::de::DeserializeOwned;
+
+use super::Task;
+use crate::XrpcError;
+use crate::agent::internal::{AccountSeed, Description, InternalCall};
+use crate::http::{Body, Response};
+
+/// Calls accounts' objects. A host implements it over their stubs: a POST of the call's JSON to `https://internal/`.
+pub trait Agents {
+    /// Calls the object of a DID, whether it holds an account or not.
+    ///
+    /// # Errors
+    /// When the object did not answer at all. What it did in that case is not known.
+    fn call<'a>(&'a self, did: &'a Did, call: InternalCall) -> Task<'a, Result<AgentAnswer, XrpcError>>;
+}
+
+/// What an object answers to an internal call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AgentAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body: JSON, in success and in failure.
+    pub body: Vec<u8>,
+}
+
+/// The tokens of an account's first session.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FirstSession {
+    pub(super) access_jwt: String,
+    pub(super) refresh_jwt: String,
+}
+
+/// Has an object make its account, announce it, and begin a session.
+pub(super) async fn create(agents: &dyn Agents, seed: AccountSeed) -> Result<FirstSession, XrpcError> {
+    let did = seed.did.clone();
+    read(&agents.call(&did, InternalCall::CreateAccount(seed)).await?)
+}
+
+/// Has an object forget everything.
+pub(super) async fn destroy(agents: &dyn Agents, did: &Did) -> Result<(), XrpcError> {
+    let answer = agents.call(did, InternalCall::Destroy).await?;
+    if answer.status == 200 { Ok(()) } else { Err(refusal(&answer)) }
+}
+
+/// Who an object's account is; `None` when it holds none.
+pub(super) async fn describe(agents: &dyn Agents, did: &Did) -> Result<Option<Description>, XrpcError> {
+    let answer = agents.call(did, InternalCall::Describe).await?;
+    match read(&answer) {
+        Ok(description) => Ok(Some(description)),
+        Err(error) if error.error() == "RepoNotFound" => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Has an object begin a session if the password is right. Its answer is the method's.
+pub(super) async fn begin_session(
+    agents: &dyn Agents,
+    did: &Did,
+    password: String,
+) -> Result<Response, XrpcError> {
+    let answer = agents.call(did, InternalCall::CreateSession { password }).await?;
+    if answer.status != 200 {
+        return Err(refusal(&answer));
+    }
+    String::from_utf8(answer.body).map(|json| Response::ok(Body::Json(json))).map_err(XrpcError::internal)
+}
+
+/// Runs all tasks at once and gives their results in order.
+pub(super) async fn all<T>(tasks: Vec<Task<'_, T>>) -> Vec<T> {
+    enum Slot<'a, T> {
+        Running(Task<'a, T>),
+        Done(Option<T>),
+    }
+    let mut slots: Vec<_> = tasks.into_iter().map(Slot::Running).collect();
+    poll_fn(|context| {
+        let mut waiting = false;
+        for slot in &mut slots {
+            if let Slot::Running(task) = slot {
+                match Pin::new(task).poll(context) {
+                    Poll::Ready(value) => *slot = Slot::Done(Some(value)),
+                    Poll::Pending => waiting = true,
+                }
+            }
+        }
+        if waiting { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    slots.into_iter().filter_map(|slot| if let Slot::Done(value) = slot { value } else { None }).collect()
+}
+
+fn read<T: DeserializeOwned>(answer: &AgentAnswer) -> Result<T, XrpcError> {
+    if answer.status != 200 {
+        return Err(refusal(answer));
+    }
+    serde_json::from_slice(&answer.body).map_err(XrpcError::internal)
+}
+
+/// The error that an object answered with. A fault stays a fault; its cause was logged over there.
+fn refusal(answer: &AgentAnswer) -> XrpcError {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        error: String,
+        message: String,
+    }
+    match serde_json::from_slice::<Refusal>(&answer.body) {
+        Ok(Refusal { error, message }) if (400..500).contains(&answer.status) => {
+            XrpcError::new(answer.status, error, message)
+        }
+        _ => XrpcError::internal(format!("an agent's object answered with status {}", answer.status)),
+    }
+}

@@ -1,0 +1,189 @@
+//! `com.atproto.server.createAccount`: an account in four places, or in none.
+//!
+//! ```text
+//!  directory: reserve ──> PLC: genesis ──> object: account, keys, events ──> directory: activate
+//!       │ release            │ tombstone        │ destroy
+//!       └────────────────────┴──────────────────┴─── undone from the right when a later step fails
+//! ```
+//!
+//! The order has reasons. No event is sequenced before the PLC directory has the DID, so that a relay that resolves it at
+//! once finds it. A handle resolves from the moment it is reserved, because an AppView asks for it as soon as it sees the
+//! event. And the object is destroyed before its DID is ended: an account without a DID would be worse than a DID without
+//! an account.
+//!
+//! When the Worker itself dies in between, or a step of the undoing fails, a row stays behind whose object is empty. The
+//! next one who asks for its handle or address takes it over, when it is old enough that nobody can still be working on it.
+//! A row whose object does hold the account is completed instead: its owner has it, and can log in.
+
+use murmuration_bridge::plc::{Operation, State};
+use murmuration_bridge::resolver::Purpose;
+use murmuration_bridge::{BridgeError, Document};
+use murmuration_keys::{Curve, SigningKey};
+use murmuration_syntax::Did;
+use serde_json::{Value as Json, json};
+
+use super::Host;
+use super::agents::{self, FirstSession};
+use super::directory::{Entry, Reservation, Status};
+use super::signup::Signup;
+use crate::XrpcError;
+use crate::agent::Args;
+use crate::agent::internal::AccountSeed;
+use crate::http::Response;
+
+impl Host<'_> {
+    /// `com.atproto.server.createAccount`
+    pub(super) async fn create_account(&self, input: &Args) -> Result<Response, XrpcError> {
+        let signup = Signup::read(self.config, input)?;
+        let signing_key = SigningKey::generate(Curve::K256, |bytes| self.entropy.fill(bytes))
+            .map_err(XrpcError::internal)?;
+        let genesis = self.genesis(&signup, &signing_key).map_err(XrpcError::internal)?;
+        let did = genesis.did().map_err(XrpcError::internal)?;
+
+        self.reserve(&did, &signup).await?;
+        if let Err(error) = self.resolver().plc().submit(&did, &genesis).await {
+            self.undo_registration(&did).await;
+            return Err(match error {
+                BridgeError::Refused(_) => XrpcError::internal(error),
+                _ => XrpcError::upstream("The PLC directory could not be reached"),
+            });
+        }
+        let seed = AccountSeed {
+            did: did.clone(),
+            handle: signup.handle.clone(),
+            email: Some(signup.email.clone()),
+            // Nobody knows this one, so nobody logs in with it.
+            password: signup.password.clone().unwrap_or_else(|| self.random_hex()),
+            signing_key: data_encoding::HEXLOWER.encode(&*signing_key.to_bytes()),
+        };
+        let session = match self.install(&did, seed).await {
+            Ok(session) => session,
+            Err(error) => {
+                self.undo_account(&did).await;
+                return Err(error);
+            }
+        };
+        Response::json(&json!({
+            "handle": signup.handle,
+            "did": did,
+            "didDoc": self.fresh_document(&did, &genesis).await,
+            "accessJwt": session.access_jwt,
+            "refreshJwt": session.refresh_jwt,
+        }))
+    }
+
+    /// The first operation of the account's DID. The owner's recovery key stands first: it may undo what the host signs.
+    fn genesis(&self, signup: &Signup, signing_key: &SigningKey) -> Result<Operation, BridgeError> {
+        let own = self.config.plc_rotation_key.did_key();
+        let recovery = signup.recovery_key.iter().filter(|key| **key != own).cloned();
+        let rotation_keys = recovery.chain([own.clone()]).collect();
+        let state =
+            State::atproto(&signup.handle, &signing_key.did_key(), &self.config.public_url, rotation_keys);
+        Operation::genesis(state, &self.config.plc_rotation_key)
+    }
+
+    /// Takes the names, from an abandoned reservation if need be.
+    async fn reserve(&self, did: &Did, signup: &Signup) -> Result<(), XrpcError> {
+        let entry = Entry {
+            did: did.clone(),
+            handle: signup.handle.clone(),
+            email: Some(signup.email.clone()),
+            status: Status::Reserved,
+            created_at_millis: self.now_millis(),
+        };
+        for _ in 0..RESERVE_ATTEMPTS {
+            let (taken, error) = match self.directory.reserve(&entry).await? {
+                Reservation::Made => return Ok(()),
+                Reservation::HandleTaken(taken) => {
+                    let message = format!("Handle already taken: {}", signup.handle);
+                    (taken, XrpcError::named("HandleNotAvailable", message))
+                }
+                Reservation::EmailTaken(taken) => {
+                    (taken, XrpcError::invalid(format!("Email already taken: {}", signup.typed_email)))
+                }
+                Reservation::DidTaken(_) => {
+                    return Err(XrpcError::internal("a new DID is in the directory already"));
+                }
+            };
+            if !self.reclaim(&taken).await {
+                return Err(error);
+            }
+        }
+        Err(XrpcError::internal("the names were taken again and again"))
+    }
+
+    /// Clears away a row that no account stands behind. `false` when one does, or may.
+    async fn reclaim(&self, entry: &Entry) -> bool {
+        if !entry.is_settled(self.now_millis()) {
+            return false;
+        }
+        match agents::describe(self.agents, &entry.did).await {
+            Ok(None) => {
+                self.bury(&entry.did).await;
+                self.directory.remove(&entry.did).await.is_ok()
+            }
+            Ok(Some(_)) => {
+                if entry.status == Status::Reserved {
+                    // Best effort: whoever logs in to the account or asks for its name again comes by here.
+                    let _ = self.directory.activate(&entry.did).await;
+                }
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Makes the account in its object and enters it in the directory.
+    async fn install(&self, did: &Did, seed: AccountSeed) -> Result<FirstSession, XrpcError> {
+        let session = agents::create(self.agents, seed).await.map_err(XrpcError::internal)?;
+        let active = match self.directory.activate(did).await {
+            Ok(active) => active,
+            // Repeating it does no harm, and an account lost to one lost packet would.
+            Err(_) => self.directory.activate(did).await?,
+        };
+        match active {
+            true => Ok(session),
+            false => Err(XrpcError::internal("the reservation was taken over meanwhile")),
+        }
+    }
+
+    /// Undoes a reservation, and the DID if there is one.
+    async fn undo_registration(&self, did: &Did) {
+        self.bury(did).await;
+        // If this fails, the row stays behind until it is reclaimed.
+        let _ = self.directory.remove(did).await;
+    }
+
+    /// Undoes an account. If its object cannot be emptied, its names and its DID stay, for it may be alive.
+    async fn undo_account(&self, did: &Did) {
+        if agents::destroy(self.agents, did).await.is_ok() {
+            self.undo_registration(did).await;
+        }
+    }
+
+    /// Ends a DID that this host made for an account that never came to be: one whose only operation is the genesis. If
+    /// the directory is away, the DID stays, unused; nobody but this host's rotation key and its owner's can use it.
+    async fn bury(&self, did: &Did) {
+        let plc = self.resolver().plc();
+        if let Ok(last) = plc.last_operation(did).await
+            && last.prev().is_none()
+            && last.did().is_ok_and(|made| made == *did)
+            && let Ok(tombstone) = Operation::tombstone(&last.cid(), &self.config.plc_rotation_key)
+        {
+            let _ = plc.submit(did, &tombstone).await;
+        }
+    }
+
+    /// The new DID's document as the world sees it, or as it must be if the directory is slow.
+    async fn fresh_document(&self, did: &Did, genesis: &Operation) -> Json {
+        match self.resolver().document(did, Purpose::Refresh).await {
+            Ok(document) => document.json().clone(),
+            Err(_) => {
+                genesis.state().map_or(Json::Null, |state| Document::of_state(did, &state).json().clone())
+            }
+        }
+    }
+}
+
+/// How often names are asked for: once, and once more for each of handle and address that was reclaimed.
+const RESERVE_ATTEMPTS: usize = 3;

@@ -1,0 +1,263 @@
+//! The host's directory: which account goes by which DID, handle and e-mail address.
+//!
+//! The statements stand here and nowhere else. A host gives a [`Database`] (D1 in a Worker, any
+//! [`Store`] in a test) that runs one statement; [`Directory`] does the rest. No step needs more than one statement to
+//! be atomic, because D1 has no transaction across awaits.
+//!
+//! A row begins as *reserved*: its handle and address are taken while the account is being made. It becomes *active*
+//! when the account's object holds the account. The objects are the truth and the directory only points to them: a row
+//! whose object is empty (the Worker died in between) is taken over after [`RESERVATION_MILLIS`].
+//!
+//! Rows written are what D1 bills: one for the row and one for each index entry that changes.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use murmuration_platform::{Param, Row, Store, StoreError};
+use murmuration_syntax::{Did, Handle};
+
+/// What an asynchronous step of a host gives. Not `Send`: a Worker has one thread.
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// The migrations of the directory, in order: file name and statements.
+pub const MIGRATIONS: &[(&str, &str)] =
+    &[("0001_account.sql", include_str!("../../../migrations/directory/0001_account.sql"))];
+
+/// Milliseconds after which nobody can still be making the account of a row. Several times what the slowest creation
+/// takes: its outbound requests give up after ten seconds each.
+pub const RESERVATION_MILLIS: u64 = 5 * 60 * 1000;
+
+/// A database that runs one statement at a time. The only thing a host has to write.
+pub trait Database {
+    /// Runs one statement and collects its rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] when the engine refuses it or cannot be reached.
+    fn query<'a>(
+        &'a self,
+        sql: &'static str,
+        params: &'a [Param<'a>],
+    ) -> Task<'a, Result<Vec<Row>, StoreError>>;
+}
+
+impl<S: Store + ?Sized> Database for S {
+    fn query<'a>(
+        &'a self,
+        sql: &'static str,
+        params: &'a [Param<'a>],
+    ) -> Task<'a, Result<Vec<Row>, StoreError>> {
+        let rows = Store::query(self, sql, params);
+        Box::pin(std::future::ready(rows))
+    }
+}
+
+/// Whether an account is served, and if not, why. The words are those of `com.atproto.sync.listRepos#repo`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Status {
+    /// Being made: its handle and address are taken, but the account may not be there.
+    Reserved,
+    /// Served.
+    Active,
+    /// Hidden by its owner.
+    Deactivated,
+    /// Hidden by the operator.
+    Takendown,
+    /// Hidden by the operator for a time.
+    Suspended,
+}
+
+impl Status {
+    /// The word in the database and on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Active => "active",
+            Self::Deactivated => "deactivated",
+            Self::Takendown => "takendown",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Reserved, Self::Active, Self::Deactivated, Self::Takendown, Self::Suspended]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+}
+
+/// A row of the directory.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// The account's canonical DID.
+    pub did: Did,
+    /// Its handle.
+    pub handle: Handle,
+    /// Its e-mail address, in lower case.
+    pub email: Option<String>,
+    /// Whether it is served.
+    pub status: Status,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created_at_millis: u64,
+}
+
+impl Entry {
+    /// Whether the row is so old that its account is made, or will never be.
+    #[must_use]
+    pub const fn is_settled(&self, now_millis: u64) -> bool {
+        now_millis.saturating_sub(self.created_at_millis) > RESERVATION_MILLIS
+    }
+}
+
+/// What came of [`Directory::reserve`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reservation {
+    /// The names are the caller's, until they are activated or released.
+    Made,
+    /// The row that has the handle already.
+    HandleTaken(Entry),
+    /// The row that has the e-mail address already.
+    EmailTaken(Entry),
+    /// The row that has the DID already.
+    DidTaken(Entry),
+}
+
+/// The directory, over a database.
+#[derive(Clone, Copy)]
+pub struct Directory<'a> {
+    database: &'a dyn Database,
+}
+
+impl<'a> Directory<'a> {
+    /// The directory in a database that has run [`MIGRATIONS`].
+    #[must_use]
+    pub fn new(database: &'a dyn Database) -> Self {
+        Self { database }
+    }
+
+    /// Takes the names of an account that is about to be made. `entry.status` is not looked at.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn reserve(&self, entry: &Entry) -> Result<Reservation, StoreError> {
+        let created_at = i64::try_from(entry.created_at_millis)
+            .map_err(|_| StoreError::Engine("the time is beyond 64 bits".into()))?;
+        let email = entry.email.as_deref().map_or(Param::Null, Param::Text);
+        let params = [entry.did.as_str().into(), entry.handle.as_str().into(), email, created_at.into()];
+        if !self.database.query(RESERVE, &params).await?.is_empty() {
+            return Ok(Reservation::Made);
+        }
+        if let Some(taken) = self.by_handle(&entry.handle).await? {
+            return Ok(Reservation::HandleTaken(taken));
+        }
+        if let Some(email) = &entry.email
+            && let Some(taken) = self.by_email(email).await?
+        {
+            return Ok(Reservation::EmailTaken(taken));
+        }
+        match self.by_did(&entry.did).await? {
+            Some(taken) => Ok(Reservation::DidTaken(taken)),
+            None => Err(StoreError::Engine("a row that stood in the way has gone: try again".into())),
+        }
+    }
+
+    /// Makes a reservation an account. `false` when there is neither: it was taken over meanwhile.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn activate(&self, did: &Did) -> Result<bool, StoreError> {
+        Ok(!self.database.query(ACTIVATE, &[did.as_str().into()]).await?.is_empty())
+    }
+
+    /// Gives the names of a row back, be it a reservation or an account. May be repeated.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn remove(&self, did: &Did) -> Result<(), StoreError> {
+        self.database.query(REMOVE, &[did.as_str().into()]).await.map(drop)
+    }
+
+    /// Gives an account another status. `false` when there is no such account.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn set_status(&self, did: &Did, status: Status) -> Result<bool, StoreError> {
+        let params = [did.as_str().into(), status.as_str().into()];
+        Ok(!self.database.query(SET_STATUS, &params).await?.is_empty())
+    }
+
+    /// The row of a DID, reservations included.
+    ///
+    /// # Errors
+    /// When the database does not do its part, or a row is corrupt.
+    pub async fn by_did(&self, did: &Did) -> Result<Option<Entry>, StoreError> {
+        self.one(BY_DID, did.as_str()).await
+    }
+
+    /// The row of a handle, reservations included.
+    ///
+    /// # Errors
+    /// When the database does not do its part, or a row is corrupt.
+    pub async fn by_handle(&self, handle: &Handle) -> Result<Option<Entry>, StoreError> {
+        self.one(BY_HANDLE, handle.as_str()).await
+    }
+
+    /// The row of an e-mail address, in any case, reservations included.
+    ///
+    /// # Errors
+    /// When the database does not do its part, or a row is corrupt.
+    pub async fn by_email(&self, email: &str) -> Result<Option<Entry>, StoreError> {
+        self.one(BY_EMAIL, &email.to_lowercase()).await
+    }
+
+    /// The DIDs of accounts, in order, after `cursor`: at most `limit`. Reservations are left out.
+    ///
+    /// # Errors
+    /// When the database does not do its part, or a row is corrupt.
+    pub async fn page(&self, cursor: Option<&str>, limit: u32) -> Result<Vec<Did>, StoreError> {
+        let params = [cursor.unwrap_or_default().into(), i64::from(limit).into()];
+        let rows = self.database.query(PAGE, &params).await?;
+        rows.into_iter().map(|mut row| did_column(&mut row)).collect()
+    }
+
+    async fn one(&self, sql: &'static str, key: &str) -> Result<Option<Entry>, StoreError> {
+        let rows = self.database.query(sql, &[key.into()]).await?;
+        rows.into_iter().next().map(entry).transpose()
+    }
+}
+
+fn did_column(row: &mut Row) -> Result<Did, StoreError> {
+    Did::parse(&row.text(0)?).map_err(|error| StoreError::Corrupt(format!("account.did: {error}")))
+}
+
+fn entry(mut row: Row) -> Result<Entry, StoreError> {
+    let did = did_column(&mut row)?;
+    let handle = Handle::parse(&row.text(1)?)
+        .map_err(|error| StoreError::Corrupt(format!("account.handle of {did}: {error}")))?;
+    let email = row.opt_text(2)?;
+    let status = Status::parse(&row.text(3)?)
+        .ok_or_else(|| StoreError::Corrupt(format!("account.status of {did} is not a status")))?;
+    let created_at_millis = u64::try_from(row.int(4)?)
+        .map_err(|_| StoreError::Corrupt(format!("account.created_at of {did} is negative")))?;
+    Ok(Entry { did, handle, email, status, created_at_millis })
+}
+
+/// Writes 3 rows: the row and its two index entries; 0 when a name is taken.
+const RESERVE: &str = "INSERT INTO account (did, handle, email, status, created_at) \
+     VALUES (?1, ?2, ?3, 'reserved', ?4) ON CONFLICT DO NOTHING RETURNING did";
+/// Writes 1 row; 0 when there is no such row. May be repeated.
+const ACTIVATE: &str =
+    "UPDATE account SET status = 'active' WHERE did = ?1 AND status IN ('reserved', 'active') RETURNING did";
+/// Writes 3 rows: the row and its two index entries; 0 when there is no such row.
+const REMOVE: &str = "DELETE FROM account WHERE did = ?1";
+/// Writes 1 row; 0 when there is no such account.
+const SET_STATUS: &str =
+    "UPDATE account SET status = ?2 WHERE did = ?1 AND status <> 'reserved' RETURNING did";
+/// Reads 1 row.
+const BY_DID: &str = "SELECT did, handle, email, status, created_at FROM account WHERE did = ?1";
+/// Reads 1 row and 1 index entry.
+const BY_HANDLE: &str = "SELECT did, handle, email, status, created_at FROM account WHERE handle = ?1";
+/// Reads 1 row and 1 index entry.
+const BY_EMAIL: &str = "SELECT did, handle, email, status, created_at FROM account WHERE email = ?1";
+/// Reads as many rows as it answers, and the reservations between them.
+const PAGE: &str = "SELECT did FROM account WHERE did > ?1 AND status <> 'reserved' ORDER BY did LIMIT ?2";

@@ -1,0 +1,153 @@
+//! Methods that run in the Worker rather than in an agent's object.
+//!
+//! They make accounts, find them by any of their names, and list them. What they need of the outside stands in [`Host`]:
+//! the [`Directory`] of names (D1), the [`Agents`] (the accounts' objects, through their stubs), and the network through
+//! the guarded client. A host writes two small implementations, [`Database`] and [`Agents`]; everything else is here
+//! and runs natively.
+
+mod agents;
+mod create_account;
+pub mod directory;
+mod identity;
+mod repos;
+mod server;
+mod signup;
+
+use murmuration_bridge::Resolver;
+use murmuration_bridge::handle::{DOH_URL, UserDomains};
+use murmuration_bridge::resolver::{Cache, Sources};
+use murmuration_keys::Zeroize;
+use murmuration_lexicons::{self as lexicons, Catalog};
+use murmuration_platform::{Clock, Entropy, Outbound};
+use murmuration_syntax::{AtIdentifier, Did};
+
+use crate::agent::{self, Args};
+use crate::http::{Body, Request, Response};
+use crate::method::Method;
+use crate::{Config, XrpcError};
+
+pub use agents::{AgentAnswer, Agents};
+pub use directory::{Database, Directory, Task};
+
+/// A method that runs in the Worker rather than in an agent's object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostMethod {
+    /// `com.atproto.identity.resolveHandle`
+    ResolveHandle,
+    /// `com.atproto.repo.describeRepo`
+    DescribeRepo,
+    /// `com.atproto.server.createAccount`
+    CreateAccount,
+    /// `com.atproto.server.createSession`
+    CreateSession,
+    /// `com.atproto.server.describeServer`
+    DescribeServer,
+    /// `com.atproto.sync.listRepos`
+    ListRepos,
+}
+
+/// What the methods of a host work with.
+pub struct Host<'a> {
+    /// What the operator decided.
+    pub config: &'a Config,
+    /// The lexicons.
+    pub catalog: &'a Catalog,
+    /// The names of the accounts.
+    pub directory: Directory<'a>,
+    /// The accounts' objects.
+    pub agents: &'a dyn Agents,
+    /// The guarded client.
+    pub outbound: &'a dyn Outbound,
+    /// What was resolved before; as long-lived as the isolate.
+    pub cache: &'a Cache,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Randomness.
+    pub entropy: &'a dyn Entropy,
+}
+
+impl Host<'_> {
+    /// Answers an XRPC request, after verb, parameters and body were checked against the method's lexicon.
+    ///
+    /// # Errors
+    /// What the caller is to see.
+    pub async fn answer(
+        &self,
+        method: &Method,
+        run: HostMethod,
+        request: &Request,
+    ) -> Result<Response, XrpcError> {
+        agent::check_verb(method, request.verb)?;
+        let params = lexicons::params(self.catalog, method.nsid, &request.query)
+            .map_err(|error| XrpcError::invalid(error.to_string()))?;
+        let params = Args::new(params);
+        let input = Args::new(agent::input(self.catalog, method, request)?);
+        match run {
+            HostMethod::ResolveHandle => self.resolve_handle(&params).await,
+            HostMethod::DescribeRepo => self.describe_repo(&params).await,
+            HostMethod::CreateAccount => private(self.create_account(&input).await),
+            HostMethod::CreateSession => self.create_session(&input).await,
+            HostMethod::DescribeServer => self.describe_server(),
+            HostMethod::ListRepos => self.list_repos(&params).await,
+        }
+    }
+
+    /// The DID of an account of this host, by a DID (without a look at the directory) or a handle. `None` for a handle
+    /// that no account of this host has.
+    ///
+    /// # Errors
+    /// `InvalidRequest` when the text is neither; a fault of the directory.
+    pub async fn locate(&self, name: &str) -> Result<Option<Did>, XrpcError> {
+        match AtIdentifier::parse(name) {
+            Ok(AtIdentifier::Did(did)) => Ok(Some(did)),
+            Ok(AtIdentifier::Handle(handle)) => {
+                Ok(self.directory.by_handle(&handle).await?.map(|entry| entry.did))
+            }
+            Err(_) => Err(XrpcError::invalid(format!("\"{name}\" is neither a DID nor a handle"))),
+        }
+    }
+
+    /// The resolver of DIDs and handles that are not this host's own to decide.
+    #[must_use]
+    pub fn resolver(&self) -> Resolver<'_> {
+        let sources = Sources {
+            plc_url: &self.config.plc_url,
+            doh_url: DOH_URL,
+            allow_localhost: self.config.allow_private_network,
+        };
+        Resolver::new(self.cache, sources, self.outbound, self.clock)
+    }
+
+    fn user_domains(&self) -> UserDomains<'_> {
+        UserDomains::new(&self.config.user_domains)
+    }
+
+    fn now_millis(&self) -> u64 {
+        self.clock.now_micros() / 1_000
+    }
+
+    /// Fresh random text of 256 bits, in hexadecimal.
+    fn random_hex(&self) -> String {
+        let mut bytes = [0; 32];
+        self.entropy.fill(&mut bytes);
+        let text = data_encoding::HEXLOWER.encode(&bytes);
+        bytes.zeroize();
+        text
+    }
+}
+
+/// Keeps an answer, a refusal too, out of shared caches: what it says depends on who asks.
+fn private(answer: Result<Response, XrpcError>) -> Result<Response, XrpcError> {
+    let answer = match answer {
+        Ok(response) => response,
+        // A fault goes on as it is, so that its cause is logged.
+        Err(error) if error.cause().is_some() => return Err(error),
+        Err(error) => Response::from(error),
+    };
+    Ok(answer.with("cache-control", "private").with("vary", "Authorization"))
+}
+
+/// An answer of plain text.
+fn text(status: u16, media_type: &'static str, text: &str) -> Response {
+    Response { status, headers: Vec::new(), body: Body::Bytes(media_type, text.as_bytes().to_vec()) }
+}

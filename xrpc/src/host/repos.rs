@@ -1,0 +1,95 @@
+//! Repositories seen from the host: `com.atproto.sync.listRepos` and `com.atproto.repo.describeRepo`.
+
+use murmuration_bridge::Document;
+use murmuration_bridge::resolver::Purpose;
+use murmuration_syntax::Did;
+use serde_json::{Map, Value as Json, json};
+
+use super::{Host, Task, agents};
+use crate::XrpcError;
+use crate::agent::Args;
+use crate::agent::internal::Description;
+use crate::http::Response;
+
+impl Host<'_> {
+    /// `com.atproto.sync.listRepos`: a page of the directory, each account asked where its repository stands.
+    ///
+    /// The cursor is the last DID of the page. An account that does not answer is left out, so that one broken object does
+    /// not end the list for everyone; its events tell of it.
+    pub(super) async fn list_repos(&self, params: &Args) -> Result<Response, XrpcError> {
+        let limit = params.number("limit").unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+        let cursor = params.text("cursor").filter(|cursor| !cursor.is_empty());
+        if cursor.is_some_and(|cursor| Did::parse(cursor).is_err()) {
+            return Err(XrpcError::invalid("Malformed cursor"));
+        }
+        let dids = self.directory.page(cursor, limit).await?;
+        let asked: Vec<Task<'_, _>> =
+            dids.iter().map(|did| -> Task<'_, _> { Box::pin(agents::describe(self.agents, did)) }).collect();
+        let repos: Vec<Json> = agents::all(asked).await.into_iter().flatten().flatten().map(listed).collect();
+        let mut answer = Map::new();
+        if let Some(last) = dids.last()
+            && usize::try_from(limit).is_ok_and(|limit| dids.len() == limit)
+        {
+            answer.insert("cursor".into(), last.as_str().into());
+        }
+        answer.insert("repos".into(), repos.into());
+        Response::json(&answer)
+    }
+
+    /// `com.atproto.repo.describeRepo`
+    pub(super) async fn describe_repo(&self, params: &Args) -> Result<Response, XrpcError> {
+        let repo = params.text("repo").unwrap_or_default();
+        let did = self.locate(repo).await?.ok_or_else(|| XrpcError::repo_not_found(repo))?;
+        let account =
+            agents::describe(self.agents, &did).await?.ok_or_else(|| XrpcError::repo_not_found(&did))?;
+        if !account.active {
+            return Err(match account.status.as_deref() {
+                Some("takendown") => {
+                    XrpcError::named("RepoTakendown", format!("Repo has been takendown: {did}"))
+                }
+                _ => XrpcError::named("RepoDeactivated", format!("Repo has been deactivated: {did}")),
+            });
+        }
+        let document = self.own_document(&account).await?;
+        Response::json(&json!({
+            "handle": account.handle,
+            "did": did,
+            "didDoc": document.json(),
+            "collections": account.collections,
+            "handleIsCorrect": document.handle().as_ref() == Some(&account.handle),
+        }))
+    }
+
+    /// The document of an account of this host. When its directory is away and no recent answer is left, it is what this
+    /// host last had it say, so that the host's own accounts do not depend on the directory.
+    ///
+    /// # Errors
+    /// `InvalidRequest` when the DID has ended or its document breaks a rule.
+    pub async fn own_document(&self, account: &Description) -> Result<Document, XrpcError> {
+        match self.resolver().document(&account.did, Purpose::Display).await {
+            Ok(document) => Ok(Document::clone(&document)),
+            Err(error) if error.is_transient() => {
+                let Description { did, handle, signing_key, .. } = account;
+                Ok(Document::atproto(did, handle, signing_key, &self.config.public_url))
+            }
+            Err(error) => Err(XrpcError::invalid(format!("Could not resolve DID: {error}"))),
+        }
+    }
+}
+
+/// A row of `listRepos`.
+fn listed(account: Description) -> Json {
+    let mut row = Map::new();
+    row.insert("did".into(), account.did.as_str().into());
+    row.insert("head".into(), account.head.into());
+    row.insert("rev".into(), account.rev.into());
+    row.insert("active".into(), account.active.into());
+    if let Some(status) = account.status {
+        row.insert("status".into(), status.into());
+    }
+    row.into()
+}
+
+/// Accounts of a page. The lexicon allows 1,000; each of these costs a call of an object, and a request may make 1,000
+/// in all.
+const MAX_PAGE: u32 = 100;

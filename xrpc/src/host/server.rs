@@ -1,0 +1,102 @@
+//! The host itself, and the way into an account: `describeServer`, `createSession`, `/xrpc/_health`.
+
+use data_encoding::BASE32_NOPAD;
+use murmuration_syntax::{AtIdentifier, Did};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::directory::Status;
+use super::{Host, agents};
+use crate::XrpcError;
+use crate::agent::Args;
+use crate::http::Response;
+
+impl Host<'_> {
+    /// `com.atproto.server.describeServer`
+    pub(super) fn describe_server(&self) -> Result<Response, XrpcError> {
+        Response::json(&json!({
+            "did": self.config.service_did(),
+            "availableUserDomains": self.config.user_domains,
+            "inviteCodeRequired": false,
+            "blobUploadLimit": self.config.blob_limit_bytes,
+            "links": {},
+            "contact": {},
+        }))
+    }
+
+    /// `com.atproto.server.createSession`: finds the account by any of its names, and has it judge the password.
+    ///
+    /// Somebody nobody knows is looked for in the same way: in an object that no account can have, which hashes the
+    /// password as any other does and refuses it in the same words. Neither time nor text says whether an account exists.
+    pub(super) async fn create_session(&self, input: &Args) -> Result<Response, XrpcError> {
+        let password = input.text("password").unwrap_or_default();
+        if password.chars().count() > MAX_PASSWORD_CHARS {
+            return Err(XrpcError::auth_required("Password too long. Consider resetting your password."));
+        }
+        let identifier = input.text("identifier").unwrap_or_default().trim().to_lowercase();
+        let (did, status) = match self.login(&identifier).await? {
+            Some((did, status)) => (did, Some(status)),
+            None => (decoy(&identifier)?, None),
+        };
+        let outcome = agents::begin_session(self.agents, &did, password.to_owned()).await;
+        match outcome {
+            Ok(response) => {
+                if status == Some(Status::Reserved) {
+                    // The account is there, and its creation died before it could say so. If this fails, the next
+                    // session does it.
+                    let _ = self.directory.activate(&did).await;
+                }
+                Ok(response)
+            }
+            Err(error) if error.error() == "RepoNotFound" => Err(wrong()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `/xrpc/_health`: the version, when the directory answers too.
+    ///
+    /// # Errors
+    /// 503 when it does not.
+    pub async fn health(&self, version: &str) -> Result<Response, XrpcError> {
+        match self.directory.page(None, 1).await {
+            Ok(_) => Response::json(&json!({ "version": version })),
+            Err(error) => {
+                let _ = error;
+                let body = json!({ "version": version, "error": "Service Unavailable" });
+                Ok(Response { status: 503, ..Response::json(&body)? })
+            }
+        }
+    }
+
+    /// The account that somebody names: by e-mail address, handle or DID, whatever its status.
+    async fn login(&self, identifier: &str) -> Result<Option<(Did, Status)>, XrpcError> {
+        let entry = if identifier.contains('@') {
+            self.directory.by_email(identifier).await?
+        } else {
+            match AtIdentifier::parse(identifier) {
+                Ok(AtIdentifier::Handle(handle)) => self.directory.by_handle(&handle).await?,
+                Ok(AtIdentifier::Did(did)) => self.directory.by_did(&did).await?,
+                Err(_) => None,
+            }
+        };
+        Ok(entry.map(|entry| (entry.did, entry.status)))
+    }
+}
+
+/// The object in which somebody nobody knows is looked for: one for each name, so that all of them together wait for
+/// each other no more than accounts do. Its DID is a hash of a text that is no operation.
+fn decoy(identifier: &str) -> Result<Did, XrpcError> {
+    let hash = Sha256::new().chain_update("no account: ").chain_update(identifier).finalize();
+    let id: String = BASE32_NOPAD.encode(&hash).to_ascii_lowercase().chars().take(DID_CHARS).collect();
+    Did::parse(&format!("did:plc:{id}")).map_err(XrpcError::internal)
+}
+
+/// The one answer to a wrong name and to a wrong password.
+fn wrong() -> XrpcError {
+    XrpcError::auth_required("Invalid identifier or password")
+}
+
+/// Characters of a password that is looked at (reference server).
+const MAX_PASSWORD_CHARS: usize = 512;
+/// Characters of a did:plc after its prefix.
+const DID_CHARS: usize = 24;

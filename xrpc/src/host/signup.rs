@@ -1,0 +1,131 @@
+//! What somebody must say to get an account, checked before anything is done.
+
+use murmuration_bridge::BridgeError;
+use murmuration_bridge::handle::{Refusal, UserDomains};
+use murmuration_keys::VerifyingKey;
+use murmuration_syntax::{Did, Handle};
+
+use crate::agent::Args;
+use crate::{Config, XrpcError};
+
+/// What an account is to be.
+pub(super) struct Signup {
+    pub(super) handle: Handle,
+    /// In lower case.
+    pub(super) email: String,
+    /// As it was typed, for messages.
+    pub(super) typed_email: String,
+    /// Without one, nobody can log in with a password.
+    pub(super) password: Option<String>,
+    /// A rotation key of the owner's, which stands before the host's.
+    pub(super) recovery_key: Option<String>,
+}
+
+impl Signup {
+    /// Checks a `createAccount` in the reference server's order and words.
+    pub(super) fn read(config: &Config, input: &Args) -> Result<Self, XrpcError> {
+        if input.has("plcOp") {
+            return Err(XrpcError::invalid("Unsupported input: \"plcOp\""));
+        }
+        let password = input.text("password").map(str::to_owned);
+        if password.as_deref().is_some_and(|password| password.chars().count() > MAX_PASSWORD_CHARS) {
+            return Err(XrpcError::invalid(format!(
+                "Password too long. Maximum length is {MAX_PASSWORD_CHARS} characters."
+            )));
+        }
+        let typed_email = input.text("email").unwrap_or_default().to_owned();
+        if typed_email.is_empty() {
+            return Err(XrpcError::invalid("Email is required"));
+        }
+        if !is_email(&typed_email) {
+            return Err(XrpcError::invalid(
+                "This email address is not supported, please use a different email.",
+            ));
+        }
+        let handle = Handle::parse(input.text("handle").unwrap_or_default())
+            .map_err(|error| XrpcError::invalid(error.to_string()))?;
+        // Accounts that bring their DID (migration, did:web) prove it with a token of the service that they leave. None
+        // is accepted yet, so every one is missing.
+        if let Some(did) = input.optional::<Did>("did")? {
+            return Err(XrpcError::auth_required(format!("Missing auth to create account with did: {did}")));
+        }
+        check_handle(config, &handle)?;
+        // No code has been given out, so none can be right.
+        if input.text("inviteCode").is_some_and(|code| !code.is_empty()) {
+            return Err(XrpcError::named("InvalidInviteCode", "Provided invite code not available"));
+        }
+        let recovery_key = input.text("recoveryKey").filter(|key| !key.is_empty()).map(str::to_owned);
+        if let Some(key) = &recovery_key {
+            VerifyingKey::from_did_key(key)
+                .map_err(|_| XrpcError::invalid("recoveryKey must be the did:key of a K-256 or P-256 key"))?;
+        }
+        let email = typed_email.to_lowercase();
+        Ok(Self { handle, email, typed_email, password, recovery_key })
+    }
+}
+
+/// Checks that this host may give out the handle.
+fn check_handle(config: &Config, handle: &Handle) -> Result<(), XrpcError> {
+    if handle.as_str() == config.hostname {
+        return Err(handle_refused(Refusal::Reserved));
+    }
+    UserDomains::new(&config.user_domains).check(handle).map_err(handle_refused)
+}
+
+/// A refused handle in the lexicon's terms.
+fn handle_refused(refusal: Refusal) -> XrpcError {
+    let error = match refusal {
+        Refusal::UnsupportedDomain => "UnsupportedDomain",
+        Refusal::Reserved => "HandleNotAvailable",
+        _ => "InvalidHandle",
+    };
+    XrpcError::named(error, BridgeError::from(refusal).to_string())
+}
+
+/// Whether mail could go there: `local@domain`, the local part of RFC 5321 without quotes (other alphabets too), the
+/// domain a host name.
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let local_fits = (1..=MAX_LOCAL_BYTES).contains(&local.len())
+        && local.split('.').all(|atom| {
+            !atom.is_empty() && atom.chars().all(|c| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~-".contains(c))
+        });
+    text.len() <= MAX_EMAIL_BYTES && local_fits && Handle::parse(domain).is_ok()
+}
+
+/// Characters of a new password (reference server).
+const MAX_PASSWORD_CHARS: usize = 256;
+/// Bytes of an e-mail address, and of the part before the `@` (RFC 5321, 4.5.3.1).
+const MAX_EMAIL_BYTES: usize = 254;
+const MAX_LOCAL_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_addresses_from_what_is_none() {
+        for good in ["a@b.co", "Alice.B+tag@mail.example.com", "jürgen@example.de", "x_y-z@1.example"] {
+            assert!(is_email(good), "{good}");
+        }
+        let long = format!("{}@example.com", "a".repeat(MAX_LOCAL_BYTES + 1));
+        for bad in [
+            "",
+            "not-an-address",
+            "@example.com",
+            "a@",
+            "a@localhost",
+            "a b@example.com",
+            "a..b@example.com",
+            ".a@example.com",
+            "a@b@example.com",
+            "a@127.0.0.1",
+            "a@-x.com",
+            "a@example.com\n",
+            "a\0@example.com",
+            &long,
+        ] {
+            assert!(!is_email(bad), "{bad:?}");
+        }
+    }
+}
