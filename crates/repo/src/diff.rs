@@ -51,7 +51,7 @@ pub fn diff(old_nodes: &dyn Nodes, old: Cid, new_nodes: &dyn Nodes, new: Cid) ->
                 }
             }
             (Some(Item::Subtree(left)), Some(Item::Record(key, value))) => {
-                if left.first(old_nodes)? > *key {
+                if left.first(old_nodes)?.is_some_and(|first| first > *key) {
                     ops.extend(RecordOp::between(key.clone(), None, Some(*value)));
                     after.items.pop();
                 } else {
@@ -59,7 +59,7 @@ pub fn diff(old_nodes: &dyn Nodes, old: Cid, new_nodes: &dyn Nodes, new: Cid) ->
                 }
             }
             (Some(Item::Record(key, value)), Some(Item::Subtree(right))) => {
-                if right.first(new_nodes)? > *key {
+                if right.first(new_nodes)?.is_some_and(|first| first > *key) {
                     ops.extend(RecordOp::between(key.clone(), Some(*value), None));
                     before.items.pop();
                 } else {
@@ -197,19 +197,16 @@ impl<'a> Side<'a> {
 }
 
 impl Subtree {
-    /// The first key, which is at the end of the left edge.
-    fn first(&mut self, nodes: &dyn Nodes) -> Result<Key, RepoError> {
-        if let Some(first) = &self.first {
-            return Ok(first.clone());
+    /// The first key, which is at the end of the left edge; none in the tree without a record.
+    fn first(&mut self, nodes: &dyn Nodes) -> Result<Option<Key>, RepoError> {
+        if self.first.is_none() {
+            let mut node = nodes.child(&self.cid, self.layer)?;
+            while let Some((_, below)) = child(nodes, &node, 0)? {
+                node = below;
+            }
+            self.first = node.entries().first().map(|entry| entry.key.clone());
         }
-        let mut node = nodes.child(&self.cid, self.layer)?;
-        while let Some((_, below)) = child(nodes, &node, 0)? {
-            node = below;
-        }
-        let first = node.entries().first().map(|entry| entry.key.clone());
-        self.first.clone_from(&first);
-        // Only a tree without a record has no first key, and it is opened against nothing and not asked.
-        first.ok_or(RepoError::EmptyNode)
+        Ok(self.first.clone())
     }
 }
 
