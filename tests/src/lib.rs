@@ -19,8 +19,10 @@
 
 mod client;
 mod subscriber;
+mod watcher;
 mod world;
 
 pub use client::{Answer, Client};
 pub use subscriber::{Frame, Subscriber};
+pub use watcher::{Watched, Watcher};
 pub use world::{Account, Setup, World};
