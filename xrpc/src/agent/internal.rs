@@ -77,6 +77,7 @@ pub struct BlobEntry {
 
 /// Who an account is, and where its repository stands.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Description {
     /// Its DID.
     pub did: Did,

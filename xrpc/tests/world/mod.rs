@@ -1,0 +1,385 @@
+//! A host without a Worker: real accounts over SQLite, a real directory, a PLC directory that verifies what it is given,
+//! a network of canned answers, and a fault wherever one is wanted.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::{Future, ready};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use murmuration_account::Account;
+use murmuration_bridge::Document;
+use murmuration_bridge::plc::{self, Operation};
+use murmuration_bridge::resolver::Cache;
+use murmuration_lexicons::Catalog;
+use murmuration_platform::sqlite::SqliteStore;
+use murmuration_platform::{
+    Clock, Entropy, Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Param, Row,
+    Store, StoreError, Verb as OutboundVerb,
+};
+use murmuration_syntax::Did;
+use murmuration_xrpc::agent::Context;
+use murmuration_xrpc::agent::internal::{self, InternalCall};
+use murmuration_xrpc::host::directory::MIGRATIONS;
+use murmuration_xrpc::host::{AgentAnswer, Agents, Database, Directory, Host, Task};
+use murmuration_xrpc::http::{Body, Request, Response, Verb};
+use murmuration_xrpc::method::Place;
+use murmuration_xrpc::{Config, XrpcError, table};
+use serde_json::{Value, json};
+
+pub const PLC: &str = "https://plc.example";
+const START_MICROS: u64 = 1_795_000_000_000_000;
+
+/// Where a fault strikes: at one call of the outside, counted over directory, network and objects together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// The call is not made.
+    Refused(usize),
+    /// The call is made and its answer is lost.
+    Lost(usize),
+    /// The Worker's whole outside is gone from here on.
+    Dead(usize),
+}
+
+#[derive(Default)]
+pub struct Faults {
+    pub planned: Cell<Option<Fault>>,
+    pub calls: Cell<usize>,
+}
+
+impl Faults {
+    /// Makes a call under the plan: `None` when its answer does not arrive.
+    fn call<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
+        let number = self.calls.replace(self.calls.get() + 1);
+        match self.planned.get() {
+            Some(Fault::Refused(at)) if at == number => None,
+            Some(Fault::Dead(at)) if at <= number => None,
+            Some(Fault::Lost(at)) if at == number => {
+                act();
+                None
+            }
+            _ => Some(act()),
+        }
+    }
+}
+
+/// The directory's database.
+pub struct Shelf {
+    pub store: SqliteStore,
+    faults: Rc<Faults>,
+}
+
+impl Database for Shelf {
+    fn query<'a>(
+        &'a self,
+        sql: &'static str,
+        params: &'a [Param<'a>],
+    ) -> Task<'a, Result<Vec<Row>, StoreError>> {
+        let answer = self.faults.call(|| Store::query(&self.store, sql, params));
+        Box::pin(ready(answer.unwrap_or_else(|| Err(StoreError::Engine("no answer".into())))))
+    }
+}
+
+/// The network: a PLC directory, and canned answers.
+pub struct Network {
+    pub log: RefCell<BTreeMap<Did, Vec<Operation>>>,
+    pub pages: RefCell<BTreeMap<String, (u16, String)>>,
+    pub plc_is_away: Cell<bool>,
+    pub plc_refuses: Cell<bool>,
+    faults: Rc<Faults>,
+}
+
+impl Network {
+    /// What the PLC directory says of a DID: `None` when it never heard of it or it has ended.
+    pub fn state(&self, did: &Did) -> Option<plc::State> {
+        self.log.borrow().get(did).and_then(|log| plc::verify(did, log).unwrap().state)
+    }
+
+    fn answer(&self, request: &OutboundRequest) -> Result<(u16, String), OutboundError> {
+        let Some(path) = request.url.strip_prefix(PLC) else {
+            let page = self.pages.borrow().get(&request.url).cloned();
+            return page.ok_or_else(|| OutboundError::Unreachable(request.url.clone()));
+        };
+        if self.plc_is_away.get() {
+            return Err(OutboundError::TimedOut(request.timeout_ms));
+        }
+        let mut parts = path.trim_start_matches('/').splitn(2, '/');
+        let did = Did::parse(parts.next().unwrap()).unwrap();
+        let suffix = parts.next().unwrap_or_default();
+        if request.verb == OutboundVerb::Post {
+            return Ok(self.submit(did, &request.body));
+        }
+        let log = self.log.borrow().get(&did).cloned().unwrap_or_default();
+        Ok(match (log.last(), suffix) {
+            (None, _) => (404, r#"{"message":"DID not registered"}"#.into()),
+            (Some(last), "log/last") => (200, last.to_json().unwrap()),
+            (Some(last), "") => match last.state() {
+                Some(state) => (200, Document::of_state(&did, &state).json().to_string()),
+                None => (404, r#"{"message":"DID not available"}"#.into()),
+            },
+            _ => panic!("nobody asks for {path}"),
+        })
+    }
+
+    fn submit(&self, did: Did, body: &[u8]) -> (u16, String) {
+        let mut log = self.log.borrow().get(&did).cloned().unwrap_or_default();
+        log.push(Operation::from_json(body).unwrap());
+        if self.plc_refuses.get() || plc::verify(&did, &log).is_err() {
+            return (400, r#"{"message":"Operations not correctly ordered"}"#.into());
+        }
+        self.log.borrow_mut().insert(did, log);
+        (200, "OK".into())
+    }
+}
+
+impl Outbound for Network {
+    fn send(&self, request: OutboundRequest) -> OutboundFuture<'_> {
+        let answer = self.faults.call(|| self.answer(&request));
+        let answer = answer.unwrap_or_else(|| Err(OutboundError::Unreachable(request.url.clone())));
+        Box::pin(ready(answer.map(|(status, body)| OutboundResponse {
+            status,
+            headers: Vec::new(),
+            body: body.into_bytes(),
+        })))
+    }
+}
+
+/// The accounts' objects.
+pub struct Objects {
+    pub accounts: RefCell<BTreeMap<Did, Account>>,
+    pub called: RefCell<Vec<(Did, &'static str)>>,
+    pub broken: RefCell<BTreeSet<Did>>,
+    config: Rc<Config>,
+    clock: Rc<Hands>,
+    network: Rc<Network>,
+    faults: Rc<Faults>,
+}
+
+impl Objects {
+    pub fn has(&self, did: &Did) -> bool {
+        self.accounts.borrow().get(did).is_some_and(|account| account.profile().is_ok())
+    }
+
+    fn answer(&self, did: &Did, call: InternalCall) -> AgentAnswer {
+        let name = match call {
+            InternalCall::CreateAccount(_) => "create",
+            InternalCall::Destroy => "destroy",
+            InternalCall::CreateSession { .. } => "session",
+            InternalCall::Describe => "describe",
+            _ => panic!("the host does not make this call"),
+        };
+        self.called.borrow_mut().push((did.clone(), name));
+        if self.broken.borrow().contains(did) {
+            return AgentAnswer {
+                status: 500,
+                body: br#"{"error":"InternalServerError","message":"x"}"#.into(),
+            };
+        }
+        if name == "create" {
+            assert!(
+                self.network.state(did).is_some(),
+                "an account is announced before its DID is registered"
+            );
+        }
+        if name == "destroy" {
+            self.accounts.borrow_mut().remove(did);
+            return AgentAnswer { status: 200, body: Vec::new() };
+        }
+        let mut accounts = self.accounts.borrow_mut();
+        let account = accounts.entry(did.clone()).or_insert_with(|| {
+            Account::new(Rc::new(SqliteStore::open().unwrap()), self.config.kek.clone(), true)
+        });
+        let context = Context {
+            account,
+            config: &self.config,
+            catalog: Catalog::builtin(),
+            clock: &*self.clock,
+            entropy: &*self.clock,
+        };
+        let response = internal::answer(&context, call).unwrap_or_else(Response::from);
+        let Body::Json(body) = response.body else { panic!("objects answer in JSON") };
+        AgentAnswer { status: response.status, body: body.into_bytes() }
+    }
+}
+
+impl Agents for Objects {
+    fn call<'a>(&'a self, did: &'a Did, call: InternalCall) -> Task<'a, Result<AgentAnswer, XrpcError>> {
+        // Through JSON, as through a stub.
+        let call = serde_json::from_str(&serde_json::to_string(&call).unwrap()).unwrap();
+        let answer = self.faults.call(|| self.answer(did, call));
+        Box::pin(ready(answer.ok_or_else(|| XrpcError::internal("the object is gone"))))
+    }
+}
+
+/// The time, and numbers that never repeat.
+pub struct Hands {
+    micros: Cell<u64>,
+    drawn: Cell<u64>,
+}
+
+impl Clock for Hands {
+    fn now_micros(&self) -> u64 {
+        self.micros.get()
+    }
+}
+
+impl Entropy for Hands {
+    fn fill(&self, buffer: &mut [u8]) {
+        self.drawn.set(self.drawn.get() + 1);
+        for (byte, value) in buffer.iter_mut().zip(self.drawn.get().to_be_bytes().iter().cycle()) {
+            *byte = *value;
+        }
+    }
+}
+
+pub struct World {
+    pub config: Rc<Config>,
+    pub shelf: Shelf,
+    pub network: Rc<Network>,
+    pub objects: Objects,
+    pub clock: Rc<Hands>,
+    pub faults: Rc<Faults>,
+    cache: Cache,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let faults = Rc::new(Faults::default());
+        let store = SqliteStore::open().unwrap();
+        for (_, sql) in MIGRATIONS {
+            Store::query(&store, sql, &[]).unwrap();
+        }
+        let config = Rc::new(config());
+        let clock = Rc::new(Hands { micros: Cell::new(START_MICROS), drawn: Cell::new(0) });
+        let network = Rc::new(Network {
+            log: RefCell::default(),
+            pages: RefCell::default(),
+            plc_is_away: Cell::new(false),
+            plc_refuses: Cell::new(false),
+            faults: faults.clone(),
+        });
+        let objects = Objects {
+            accounts: RefCell::default(),
+            called: RefCell::default(),
+            broken: RefCell::default(),
+            config: config.clone(),
+            clock: clock.clone(),
+            network: network.clone(),
+            faults: faults.clone(),
+        };
+        let shelf = Shelf { store, faults: faults.clone() };
+        Self { config, shelf, network, objects, clock, faults, cache: Cache::default() }
+    }
+
+    pub fn host(&self) -> Host<'_> {
+        Host {
+            config: &self.config,
+            catalog: Catalog::builtin(),
+            directory: Directory::new(&self.shelf),
+            agents: &self.objects,
+            outbound: &*self.network,
+            cache: &self.cache,
+            clock: &*self.clock,
+            entropy: &*self.clock,
+        }
+    }
+
+    pub fn pass_minutes(&self, minutes: u64) {
+        self.clock.micros.set(self.clock.micros.get() + minutes * 60_000_000);
+    }
+
+    pub fn send(&self, request: &Request) -> Result<Response, XrpcError> {
+        let method = table::find(&request.nsid).unwrap();
+        let Place::Host(run) = method.place else { panic!("{} is not the host's", request.nsid) };
+        block_on(self.host().answer(method, run, request))
+    }
+
+    /// Status and body of a procedure.
+    pub fn post(&self, nsid: &str, input: &Value) -> (u16, Value) {
+        plain(self.send(&Request {
+            verb: Verb::Post,
+            nsid: nsid.into(),
+            query: Vec::new(),
+            authorization: None,
+            content_type: Some("application/json".into()),
+            body: input.to_string().into_bytes(),
+        }))
+    }
+
+    /// Status and body of a query.
+    pub fn get(&self, nsid: &str, query: &[(&str, &str)]) -> (u16, Value) {
+        plain(self.send(&Request {
+            verb: Verb::Get,
+            nsid: nsid.into(),
+            query: query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            authorization: None,
+            content_type: None,
+            body: Vec::new(),
+        }))
+    }
+
+    pub fn create(&self, name: &str) -> (u16, Value) {
+        self.create_with(name, json!({}))
+    }
+
+    pub fn create_with(&self, name: &str, changes: Value) -> (u16, Value) {
+        let mut input = json!({
+            "handle": format!("{name}.test"),
+            "email": format!("{name}@example.com"),
+            "password": format!("{name}'s password"),
+        });
+        for (field, value) in changes.as_object().unwrap() {
+            match value {
+                Value::Null => input.as_object_mut().unwrap().remove(field),
+                value => input.as_object_mut().unwrap().insert(field.clone(), value.clone()),
+            };
+        }
+        self.post("com.atproto.server.createAccount", &input)
+    }
+
+    pub fn login(&self, identifier: &str, password: &str) -> (u16, Value) {
+        let input = json!({ "identifier": identifier, "password": password });
+        self.post("com.atproto.server.createSession", &input)
+    }
+}
+
+pub fn plain(answer: Result<Response, XrpcError>) -> (u16, Value) {
+    let response = answer.unwrap_or_else(Response::from);
+    let body = match response.body {
+        Body::Json(text) => serde_json::from_str(&text).unwrap(),
+        Body::Bytes(_, bytes) => Value::String(String::from_utf8(bytes).unwrap()),
+        _ => Value::Null,
+    };
+    (response.status, body)
+}
+
+pub fn did(value: &Value) -> Did {
+    Did::parse(value.as_str().unwrap()).unwrap()
+}
+
+/// Runs a future whose outside never waits.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut TaskContext::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("nothing here waits"),
+    }
+}
+
+fn config() -> Config {
+    Config::read(|name| {
+        let value = match name {
+            "PDS_HOSTNAME" => "pds.example",
+            "PUBLIC_URL" => "https://pds.example",
+            "PLC_URL" => PLC,
+            "USER_DOMAINS" => ".test",
+            "JWT_SECRET" => "a secret of sixteen bytes or more",
+            "ADMIN_PASSWORD" => "admin",
+            "KEK" | "PLC_ROTATION_KEY" => "0101010101010101010101010101010101010101010101010101010101010101",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    })
+    .unwrap()
+}
