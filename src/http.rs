@@ -1,36 +1,243 @@
-//! Requests and answers between JavaScript and the plain structs of the crates below.
+//! Requests and answers between JavaScript and the plain structs of `xrpc`.
 
-use worker::{Headers, Response, ResponseBuilder};
+// The attribute macro of `wasm-bindgen` expands to unsafe code.
+#![allow(unsafe_code)]
+
+use js_sys::Uint8Array;
+use murmuration_xrpc::http::{self as plain, Body, Chunks, Verb};
+use murmuration_xrpc::{Config, XrpcError};
+use url::form_urlencoded;
+use wasm_bindgen::prelude::*;
+use web_sys::ReadableStream;
+use worker::{Env, Headers, Method, Request, Response, ResponseBuilder};
+
+use crate::body::{self, BodyError, Encoding};
+
+/// What stands before the NSID in a path.
+pub(crate) const XRPC: &str = "/xrpc/";
 
 /// Seconds that a browser may remember what CORS allows: one day, as the reference server says.
 const PREFLIGHT_SECONDS: &str = "86400";
+/// Methods that CORS allows: those of the reference server.
+const ALLOWED_METHODS: &str = "GET,HEAD,PUT,PATCH,POST,DELETE";
+/// Headers that a page of another origin may read.
+const EXPOSED_HEADERS: &str = "atproto-content-labelers, atproto-repo-rev, dpop-nonce, ratelimit-limit, \
+     ratelimit-policy, ratelimit-remaining, ratelimit-reset, retry-after, www-authenticate";
+/// Bytes that a stream hands over at once: enough that what a chunk costs on its way does not count.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The content type of JSON.
+const JSON: &str = "application/json; charset=utf-8";
 
-/// A typed XRPC error.
-pub(crate) fn refuse(status: u16, error: &str, message: &str) -> Response {
-    json(status, serde_json::json!({ "error": error, "message": message }).to_string())
+// A stream whose chunks are made by a synchronous call, so that nothing stays pending when the Wasm instance dies: the
+// next call throws, and the stream with it.
+#[wasm_bindgen(inline_js = "
+export function streamOf(pull) {
+  return new ReadableStream({
+    pull(controller) {
+      let chunk;
+      try {
+        chunk = pull();
+      } catch (error) {
+        // A panic in here would be seen by nobody else.
+        if (error instanceof WebAssembly.RuntimeError) reportError(error);
+        throw error;
+      }
+      if (chunk === undefined) controller.close();
+      else controller.enqueue(chunk);
+    },
+  });
+}
+")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = streamOf)]
+    fn stream_of(pull: &JsValue) -> Result<ReadableStream, JsValue>;
+}
+
+/// What an answer depends on of its request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    head: bool,
+    authorized: bool,
+}
+
+impl Asked {
+    /// Looks at a request.
+    pub(crate) fn of(request: &Request) -> Self {
+        let authorized = request.headers().has("authorization").unwrap_or(false);
+        Self { head: request.method() == Method::Head, authorized }
+    }
+
+    /// Whether the caller shows a credential, so that the answer may be for nobody else.
+    pub(crate) const fn authorized(self) -> bool {
+        self.authorized
+    }
+}
+
+/// Reads the operator's configuration.
+///
+/// # Errors
+/// 500: a host without a whole configuration serves nobody.
+pub(crate) fn config(env: &Env) -> Result<Config, XrpcError> {
+    Config::read(|name| js_sys::Reflect::get(env, &name.into()).ok()?.as_string()).map_err(XrpcError::internal)
+}
+
+/// Reads a request of `/xrpc/`, and its body of at most `limit` bytes, decoded.
+///
+/// # Errors
+/// 413 for a longer body, 400 for one that cannot be read.
+pub(crate) async fn read(request: &mut Request, limit: usize) -> Result<plain::Request, XrpcError> {
+    let header = |name| request.headers().get(name).ok().flatten();
+    let inner = request.inner();
+    let body = match inner.body() {
+        Some(stream) => {
+            if header("content-length").and_then(|text| text.parse::<usize>().ok()).is_some_and(|n| n > limit) {
+                return Err(XrpcError::too_large(limit));
+            }
+            let encoding = Encoding::parse(header("content-encoding").as_deref()).map_err(unreadable)?;
+            body::read(Some(&stream), encoding, limit).await.map_err(unreadable)?
+        }
+        None => Vec::new(),
+    };
+    Ok(plain::Request {
+        verb: verb(&request.method()),
+        nsid: request.path().strip_prefix(XRPC).unwrap_or_default().to_owned(),
+        query: query(request),
+        authorization: header("authorization"),
+        content_type: header("content-type"),
+        body,
+    })
+}
+
+/// The decoded pairs of a request's query string, in order.
+pub(crate) fn query(request: &Request) -> Vec<(String, String)> {
+    let url = request.inner().url();
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+/// The verb of a request.
+pub(crate) const fn verb(method: &Method) -> Verb {
+    match method {
+        Method::Get => Verb::Get,
+        Method::Head => Verb::Head,
+        Method::Post => Verb::Post,
+        _ => Verb::Other,
+    }
+}
+
+/// The error of a body that could not be read.
+pub(crate) fn unreadable(error: BodyError) -> XrpcError {
+    match error {
+        BodyError::TooLarge(limit) => XrpcError::too_large(limit),
+        other => XrpcError::invalid(other.to_string()),
+    }
+}
+
+/// The answer to a caller who is refused. Logs what the caller is not told.
+pub(crate) fn refusal(error: &XrpcError) -> plain::Response {
+    if let Some(cause) = error.cause() {
+        worker::console_error!("{cause}");
+    }
+    plain::Response::from(error.clone())
+}
+
+/// Turns an answer into JavaScript's, with the headers that every answer carries.
+pub(crate) fn answer(response: plain::Response, request: &Request) -> Response {
+    give(response, Asked::of(request))
+}
+
+/// As [`answer`], when the request is gone.
+pub(crate) fn give(response: plain::Response, asked: Asked) -> Response {
+    let headers = common_headers(asked);
+    for (name, value) in &response.headers {
+        set(&headers, name, value);
+    }
+    let builder = ResponseBuilder::new().with_status(response.status);
+    let (content_type, bytes) = match response.body {
+        Body::Empty => return builder.with_headers(headers).empty(),
+        Body::Json(text) => (JSON, text.into_bytes()),
+        Body::Bytes(content_type, bytes) => (content_type, bytes),
+        Body::Stream(content_type, chunks) => {
+            set(&headers, "content-type", content_type);
+            let builder = builder.with_headers(headers);
+            return match (asked.head, stream(chunks)) {
+                (false, Ok(stream)) => builder.stream(stream),
+                _ => builder.empty(),
+            };
+        }
+    };
+    set(&headers, "content-type", content_type);
+    if asked.head {
+        set(&headers, "content-length", &bytes.len().to_string());
+        return builder.with_headers(headers).empty();
+    }
+    builder.with_headers(headers).fixed(bytes)
+}
+
+/// An answer in JSON, where no request is at hand.
+pub(crate) fn json(status: u16, text: String) -> Response {
+    give(plain::Response { status, headers: Vec::new(), body: Body::Json(text) }, Asked::default())
+}
+
+/// A refusal, where no request is at hand.
+pub(crate) fn refuse(status: u16, error: &'static str, message: &str) -> Response {
+    give(XrpcError::new(status, error, message).into(), Asked::default())
 }
 
 /// 500: a fault of ours. The cause is logged and never shown.
 pub(crate) fn fault(cause: &dyn std::fmt::Display) -> Response {
-    worker::console_error!("{cause}");
-    refuse(500, "InternalServerError", "Internal Server Error")
+    give(refusal(&XrpcError::internal(cause)), Asked::default())
 }
 
-/// An answer in JSON, with the headers that every answer carries.
-pub(crate) fn json(status: u16, body: String) -> Response {
+/// The headers that every answer carries.
+pub(crate) fn common_headers(asked: Asked) -> Headers {
     let headers = Headers::new();
-    // INVARIANT: constant header names and values are valid, so `set` cannot fail.
-    let _ = headers.set("content-type", "application/json; charset=utf-8");
-    let _ = headers.set("access-control-allow-origin", "*");
-    ResponseBuilder::new().with_status(status).with_headers(headers).fixed(body.into_bytes())
+    set(&headers, "access-control-allow-origin", "*");
+    set(&headers, "access-control-expose-headers", EXPOSED_HEADERS);
+    if asked.authorized {
+        set(&headers, "cache-control", "private");
+        set(&headers, "vary", "Authorization");
+    }
+    headers
+}
+
+/// Sets a header. A value that HTTP cannot carry is left out: the answer without it is better than none.
+pub(crate) fn set(headers: &Headers, name: &str, value: &str) {
+    if let Err(error) = headers.set(name, value) {
+        worker::console_warn!("header {name}: {error}");
+    }
 }
 
 /// The answer to a CORS preflight.
-pub(crate) fn preflight(asked_headers: Option<String>) -> Response {
-    let headers = Headers::new();
-    let _ = headers.set("access-control-allow-origin", "*");
-    let _ = headers.set("access-control-allow-methods", "GET,HEAD,PUT,PATCH,POST,DELETE");
-    let _ = headers.set("access-control-allow-headers", asked_headers.as_deref().unwrap_or("*"));
-    let _ = headers.set("access-control-max-age", PREFLIGHT_SECONDS);
+pub(crate) fn preflight(request: &Request) -> Response {
+    let asked = request.headers().get("access-control-request-headers").ok().flatten();
+    let headers = common_headers(Asked::default());
+    set(&headers, "access-control-allow-methods", ALLOWED_METHODS);
+    set(&headers, "access-control-allow-headers", asked.as_deref().unwrap_or("*"));
+    set(&headers, "access-control-max-age", PREFLIGHT_SECONDS);
+    set(&headers, "vary", "Access-Control-Request-Headers");
     ResponseBuilder::new().with_status(204).with_headers(headers).empty()
+}
+
+/// A stream of at least [`CHUNK_BYTES`] at once, made while it is read.
+fn stream(mut chunks: Chunks) -> Result<ReadableStream, JsValue> {
+    let pull = move || -> Result<JsValue, JsValue> {
+        let mut gathered: Vec<u8> = Vec::new();
+        while gathered.len() < CHUNK_BYTES {
+            match chunks() {
+                Some(Ok(chunk)) if gathered.is_empty() => gathered = chunk,
+                Some(Ok(chunk)) => gathered.extend_from_slice(&chunk),
+                // The answer has begun: all that is left is to break it off.
+                Some(Err(error)) => {
+                    worker::console_error!("a streamed answer broke off: {error}");
+                    return Err(JsError::new("the answer broke off").into());
+                }
+                None if gathered.is_empty() => return Ok(JsValue::UNDEFINED),
+                None => break,
+            }
+        }
+        Ok(Uint8Array::from(gathered.as_slice()).into())
+    };
+    let pull: Box<dyn FnMut() -> Result<JsValue, JsValue>> = Box::new(pull);
+    stream_of(&Closure::wrap(pull).into_js_value())
 }

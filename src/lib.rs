@@ -14,12 +14,17 @@
 #![allow(unsafe_code)]
 
 mod agent;
+mod blobs;
+mod body;
 mod clock;
+mod directory;
 mod entropy;
 mod http;
+mod outbound;
 mod relay;
 mod route;
 mod sql;
+mod stubs;
 #[cfg(feature = "test-routes")]
 mod test_routes;
 
@@ -27,6 +32,6 @@ use worker::{Context, Env, Request, Response, event};
 
 /// An HTTP request from outside.
 #[event(fetch, respond_with_errors)]
-async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
-    Ok(route::respond(request, &env).await)
+async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
+    Ok(route::respond(request, env, &context).await)
 }

@@ -1,27 +1,180 @@
-//! The way of a request.
+//! The way of a request (DESIGN 4): from its path to the place where it is answered.
 
-use worker::{Env, Method, Request, Response};
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
 
-use crate::http;
+use futures_channel::oneshot;
+use murmuration_bridge::resolver::Cache;
+use murmuration_lexicons::{self as lexicons, Catalog};
+use murmuration_platform::Clock;
+use murmuration_syntax::{Did, Nsid};
+use murmuration_xrpc::agent::{Args, MAX_JSON_BYTES, check_verb};
+use murmuration_xrpc::host::{Directory, Host};
+use murmuration_xrpc::http as plain;
+use murmuration_xrpc::method::{Method, Place, Route};
+use murmuration_xrpc::{Config, XrpcError, auth, table};
+use worker::{Context, Env, Request, Response};
+
+use crate::clock::WallClock;
+use crate::directory::D1;
+use crate::entropy::SystemEntropy;
+use crate::http::{self, Asked};
+use crate::outbound::Fetcher;
+use crate::stubs::{INTERNAL_HOST, Stubs};
+use crate::blobs;
+
+/// What an isolate keeps between requests. Nothing here belongs to a request.
+struct Isolate {
+    config: Config,
+    cache: Cache,
+}
+
+thread_local! {
+    static ISOLATE: RefCell<Option<Rc<Isolate>>> = const { RefCell::new(None) };
+}
+
+fn isolate(env: &Env) -> Result<Rc<Isolate>, XrpcError> {
+    ISOLATE.with_borrow_mut(|slot| {
+        if let Some(isolate) = slot {
+            return Ok(Rc::clone(isolate));
+        }
+        let isolate = Rc::new(Isolate { config: http::config(env)?, cache: Cache::default() });
+        Ok(Rc::clone(slot.insert(isolate)))
+    })
+}
 
 /// Answers a request from outside. Every fault is an answer, too.
-pub(crate) async fn respond(request: Request, env: &Env) -> Response {
-    if request.method() == Method::Options {
-        let asked = request.headers().get("access-control-request-headers").ok().flatten();
-        return http::preflight(asked);
+pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Response {
+    if request.method() == worker::Method::Options {
+        return http::preflight(&request);
     }
     #[cfg(feature = "test-routes")]
-    if let Some(answer) = crate::test_routes::outside(&request, env).await {
+    if let Some(answer) = crate::test_routes::outside(&request, &env).await {
         return answer;
     }
-    let _ = env;
-    match request.path().as_str() {
-        "/xrpc/_health" => {
-            http::json(200, concat!(r#"{"version":""#, env!("CARGO_PKG_VERSION"), r#""}"#).into())
-        }
-        path if path.starts_with("/xrpc/") => {
-            http::refuse(501, "MethodNotImplemented", "Method Not Implemented")
-        }
-        _ => http::refuse(404, "NotFound", "Not Found"),
+    let asked = Asked::of(&request);
+    match route(request, env, context).await {
+        Ok(answer) => answer,
+        Err(error) => http::give(http::refusal(&error), asked),
     }
+}
+
+async fn route(request: Request, env: Env, context: &Context) -> Result<Response, XrpcError> {
+    // An object believes what comes from this host, so nobody outside may use the name.
+    let url = request.url().map_err(|_| XrpcError::invalid("the address of the request is not a URL"))?;
+    if url.host_str() == Some(INTERNAL_HOST) {
+        return Err(XrpcError::new(421, "InvalidRequest", "this host does not go by that name"));
+    }
+    let asked = Asked::of(&request);
+    let path = url.path();
+    let Some(nsid) = path.strip_prefix(http::XRPC) else {
+        return Ok(http::give(page(path, &request, &env).await?, asked));
+    };
+    if nsid == "_health" {
+        let answer = with_host(&env, async |host: &Host<'_>| host.health(env!("CARGO_PKG_VERSION")).await);
+        return Ok(http::give(answer.await?, asked));
+    }
+    let Some(method) = table::find(nsid) else {
+        Nsid::parse(nsid).map_err(|_| XrpcError::invalid("invalid xrpc path"))?;
+        return Err(XrpcError::not_implemented());
+    };
+    check_verb(method, http::verb(&request.method()))?;
+    match method.place {
+        Place::Host(run) => {
+            let answer = to_its_end(context, async move {
+                let mut request = request;
+                let plain = http::read(&mut request, MAX_JSON_BYTES).await?;
+                with_host(&env, async |host: &Host<'_>| host.answer(method, run, &plain).await).await
+            });
+            Ok(http::give(answer.await?, asked))
+        }
+        Place::Agent { route, .. } => {
+            let did = account(route, method, &request, &env).await?;
+            Stubs::new(&env).forward(&did, request).await
+        }
+        Place::BlobUpload => {
+            let answer = to_its_end(context, async move {
+                let isolate = isolate(&env)?;
+                blobs::upload(&request, method, &isolate.config, &env).await
+            });
+            Ok(http::give(answer.await?, asked))
+        }
+        Place::BlobDownload => blobs::download(&request, method, &env).await,
+        Place::Relay => Stubs::new(&env).relay(request).await,
+    }
+}
+
+/// What is served beside XRPC.
+async fn page(path: &str, request: &Request, env: &Env) -> Result<plain::Response, XrpcError> {
+    match path {
+        "/.well-known/atproto-did" => {
+            let name = request.headers().get("host").ok().flatten();
+            with_host(env, async |host: &Host<'_>| host.well_known_did(name.as_deref()).await).await
+        }
+        _ => Err(XrpcError::new(404, "NotFound", "there is nothing at this address")),
+    }
+}
+
+/// The account that a request is for.
+async fn account(route: Route, method: &Method, request: &Request, env: &Env) -> Result<Did, XrpcError> {
+    let (name, handles) = match route {
+        Route::Subject => {
+            // Verified here already, so that nobody wakes an object with a token of their own making.
+            let header = request.headers().get("authorization").ok().flatten();
+            let now = WallClock.now_micros() / 1_000_000;
+            let caller = auth::authenticate(&isolate(env)?.config, method.auth, header.as_deref(), now)?;
+            return Ok(caller.claims()?.sub.clone());
+        }
+        Route::Did(name) => (name, false),
+        Route::Repo(name) => (name, true),
+    };
+    let query = http::query(request);
+    let value = query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    if let Some(did) = value.and_then(|text| Did::parse(text).ok()) {
+        return Ok(did);
+    }
+    // Rarer than a DID, so only now: the lexicon's words for what is wrong, or a handle.
+    let params = lexicons::params(Catalog::builtin(), method.nsid, &query)
+        .map_err(|error| XrpcError::invalid(error.to_string()))?;
+    if !handles {
+        return Args::new(params).parsed(name);
+    }
+    let handle = value.unwrap_or_default();
+    let found = with_host(env, async |host: &Host<'_>| host.locate(handle).await).await?;
+    found.ok_or_else(|| XrpcError::invalid(format!("Could not find repo: {handle}")))
+}
+
+/// Runs `work` with the host's methods over this Worker's bindings.
+async fn with_host<T>(
+    env: &Env,
+    work: impl AsyncFnOnce(&Host<'_>) -> Result<T, XrpcError>,
+) -> Result<T, XrpcError> {
+    let isolate = isolate(env)?;
+    let database = D1::open(env);
+    let outbound = Fetcher::new(isolate.config.allow_private_network);
+    let host = Host {
+        config: &isolate.config,
+        catalog: Catalog::builtin(),
+        directory: Directory::new(&database),
+        agents: &Stubs::new(env),
+        outbound: &outbound,
+        cache: &isolate.cache,
+        clock: &WallClock,
+        entropy: &SystemEntropy,
+    };
+    work(&host).await
+}
+
+/// Runs `work` to its end even when the client goes away: a cancelled request would stop it between two steps.
+async fn to_its_end<T: 'static>(
+    context: &Context,
+    work: impl Future<Output = Result<T, XrpcError>> + 'static,
+) -> Result<T, XrpcError> {
+    let (done, result) = oneshot::channel();
+    context.wait_until(async move {
+        // A caller that went away does not listen.
+        let _ = done.send(work.await);
+    });
+    result.await.unwrap_or_else(|_| Err(XrpcError::internal("the work was dropped")))
 }

@@ -71,11 +71,7 @@ impl SqlStore {
 
 impl Store for SqlStore {
     fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError> {
-        let bound = Array::new();
-        for param in params {
-            bound.push(&bind(*param)?);
-        }
-        let result = run(&self.sql, sql, &bound).map_err(engine)?;
+        let result = run(&self.sql, sql, &bind_all(params)?).map_err(engine)?;
         let whole = |index: u32| result.get(index).as_f64().and_then(whole_number).unwrap_or(0);
         let count = |index: u32| u64::try_from(whole(index)).unwrap_or(0);
         let mut counts = self.counts.get();
@@ -110,6 +106,16 @@ fn collect(values: &Array, width: u32) -> Result<Vec<Row>, StoreError> {
         }
     }
     Ok(rows)
+}
+
+/// One row out of its values.
+pub(crate) fn row(values: &Array) -> Result<Row, StoreError> {
+    (0..values.length()).map(|index| column(values.get(index), index)).collect::<Result<_, _>>().map(Row::new)
+}
+
+/// Parameters for JavaScript.
+pub(crate) fn bind_all(params: &[Param<'_>]) -> Result<Array, StoreError> {
+    params.iter().map(|param| bind(*param)).collect()
 }
 
 fn column(value: JsValue, index: u32) -> Result<Column, StoreError> {

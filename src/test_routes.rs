@@ -163,7 +163,7 @@ async fn in_object(state: &State, store: &SqlStore, verb: &str, url: &Url) -> wo
         }
         "sql" => match check_sql(store) {
             Ok(()) => r#"{"ok":true}"#.into(),
-            Err(what) => return Ok(http::refuse(500, "CheckFailed", &what)),
+            Err(what) => return Ok(http::refuse(500, "TestFailed", &what)),
         },
         _ => return Ok(http::refuse(404, "NotFound", "no such test route")),
     };

@@ -1,0 +1,209 @@
+//! `uploadBlob` and `getBlob`: bytes between client and store, books in the account's object.
+
+use murmuration_data::{RAW, cid_of_digest};
+use murmuration_lexicons::{self as lexicons, Catalog};
+use murmuration_platform::Clock;
+use murmuration_syntax::Did;
+use murmuration_xrpc::agent::internal::{BlobEntry, InternalCall};
+use murmuration_xrpc::agent::{Args, check_verb};
+use murmuration_xrpc::host::{AgentAnswer, Agents};
+use murmuration_xrpc::http as plain;
+use murmuration_xrpc::method::Method;
+use murmuration_xrpc::{Config, XrpcError, auth};
+use serde::Deserialize;
+use serde_json::json;
+use worker::{Env, Request, Response, ResponseBuilder};
+
+use super::{BlobError, BlobStore};
+use crate::body::Encoding;
+use crate::clock::WallClock;
+use crate::http::{self, Asked};
+use crate::stubs::Stubs;
+
+/// The type of bytes that nothing is known of.
+const UNKNOWN_TYPE: &str = "application/octet-stream";
+/// Bytes of the longest media type (RFC 6838: 127 on each side of the slash).
+const MAX_TYPE_BYTES: usize = 255;
+/// What a blob may do in a browser that opens it: nothing (pds.md 18).
+const SANDBOX: &str = "default-src 'none'; sandbox";
+/// How long others may keep a blob. Its bytes never change, but it may be taken down.
+const CACHE: &str = "public, max-age=3600";
+
+/// `com.atproto.repo.uploadBlob`. To be run to its end even when the client goes away: bytes that no account knows of
+/// would stay for ever.
+///
+/// # Errors
+/// What the caller is to see.
+pub(crate) async fn upload(
+    request: &Request,
+    method: &Method,
+    config: &Config,
+    env: &Env,
+) -> Result<plain::Response, XrpcError> {
+    check_verb(method, http::verb(&request.method()))?;
+    let header = |name| request.headers().get(name).ok().flatten();
+    let authorization = header("authorization");
+    let now = WallClock.now_micros() / 1_000_000;
+    let caller = auth::authenticate(config, method.auth, authorization.as_deref(), now)?;
+    let did = &caller.claims()?.sub;
+    let claimed = media_type(header("content-type").as_deref())?;
+    let encoding = Encoding::parse(header("content-encoding").as_deref()).map_err(http::unreadable)?;
+    // The length of a packed body says nothing of what is in it.
+    let length = header("content-length").filter(|_| encoding == Encoding::Identity);
+    let length = length.and_then(|text| text.parse().ok());
+    let body = request.inner().body();
+    let body = body.ok_or_else(|| XrpcError::invalid("A request body is expected but none was provided"))?;
+
+    let store = BlobStore::open(env).map_err(XrpcError::internal)?;
+    let key = BlobStore::fresh_key();
+    let stored = match store.put(&key, &body, encoding, length, config.blob_limit_bytes).await {
+        Ok(stored) => stored,
+        Err(error) => {
+            drop_bytes(&store, &key).await;
+            return Err(match error {
+                BlobError::TooLarge(limit) => XrpcError::too_large(limit),
+                BlobError::Body(_) => XrpcError::invalid(error.to_string()),
+                other => XrpcError::internal(other),
+            });
+        }
+    };
+    let blob = BlobEntry {
+        cid: cid_of_digest(RAW, &stored.sha256).to_string(),
+        key: key.clone(),
+        mime_type: sniffed(&stored.head).map_or(claimed, str::to_owned),
+        size: stored.size,
+    };
+    let view = json!({ "blob": {
+        "$type": "blob", "ref": { "$link": blob.cid }, "mimeType": blob.mime_type, "size": blob.size
+    } });
+    let noted = Stubs::new(env).call(did, InternalCall::AddBlob { authorization, blob }).await;
+    match noted.and_then(|answer| entry(&answer)) {
+        Ok(kept) => {
+            if kept.key != key {
+                drop_bytes(&store, &key).await;
+            }
+            plain::Response::json(&view)
+        }
+        Err(error) => {
+            // An object that did not answer may have noted the blob: its bytes stay.
+            if error.cause().is_none() {
+                drop_bytes(&store, &key).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// `com.atproto.sync.getBlob`.
+///
+/// # Errors
+/// What the caller is to see.
+pub(crate) async fn download(request: &Request, method: &Method, env: &Env) -> Result<Response, XrpcError> {
+    let verb = http::verb(&request.method());
+    check_verb(method, verb)?;
+    let params = lexicons::params(Catalog::builtin(), method.nsid, &http::query(request))
+        .map_err(|error| XrpcError::invalid(error.to_string()))?;
+    let params = Args::new(params);
+    let did: Did = params.parsed("did")?;
+    let cid = params.text("cid").unwrap_or_default().to_owned();
+    let blob = entry(&Stubs::new(env).call(&did, InternalCall::FindBlob { cid }).await?)?;
+
+    let asked = Asked::of(request);
+    let headers = http::common_headers(asked);
+    let tag = format!("\"{}\"", blob.cid);
+    http::set(&headers, "etag", &tag);
+    if !asked.authorized() {
+        http::set(&headers, "cache-control", CACHE);
+    }
+    let builder = ResponseBuilder::new();
+    let known = request.headers().get("if-none-match").ok().flatten();
+    if known.is_some_and(|known| known.split(',').any(|item| item.trim().trim_start_matches("W/") == tag)) {
+        return Ok(builder.with_status(304).with_headers(headers).empty());
+    }
+    http::set(&headers, "content-type", &blob.mime_type);
+    http::set(&headers, "content-length", &blob.size.to_string());
+    http::set(&headers, "content-disposition", &format!("attachment; filename=\"{}\"", blob.cid));
+    http::set(&headers, "content-security-policy", SANDBOX);
+    http::set(&headers, "x-content-type-options", "nosniff");
+    let builder = builder.with_headers(headers);
+    if verb == plain::Verb::Head {
+        return Ok(builder.empty());
+    }
+    let store = BlobStore::open(env).map_err(XrpcError::internal)?;
+    match store.get(&blob.key).await.map_err(XrpcError::internal)? {
+        Some(stream) => Ok(builder.stream(stream)),
+        None => Err(XrpcError::internal(format!("the bytes of blob {} of {did} are gone", blob.cid))),
+    }
+}
+
+/// Deletes bytes that no account knows of. If that fails they stay, and only the operator's bill knows.
+async fn drop_bytes(store: &BlobStore, key: &str) {
+    if let Err(error) = store.delete(key).await {
+        worker::console_error!("bytes under {key} are left behind: {error}");
+    }
+}
+
+/// The blob that an object answered with, or its refusal. A fault stays a fault; its cause was logged over there.
+fn entry(answer: &AgentAnswer) -> Result<BlobEntry, XrpcError> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+        message: String,
+    }
+    let broken = || XrpcError::internal(format!("an agent's object answered with status {}", answer.status));
+    if answer.status == 200 {
+        return serde_json::from_slice(&answer.body).map_err(XrpcError::internal);
+    }
+    let refusal: Refusal = serde_json::from_slice(&answer.body).map_err(|_| broken())?;
+    let is_refusal = (400..500).contains(&answer.status);
+    Err(if is_refusal { XrpcError::new(answer.status, refusal.error, refusal.message) } else { broken() })
+}
+
+/// The media type that the bytes themselves tell. Text is not told: what its author calls it is as good as a guess.
+fn sniffed(head: &[u8]) -> Option<&'static str> {
+    let kind = infer::get(head)?;
+    (kind.matcher_type() != infer::MatcherType::Text).then(|| kind.mime_type())
+}
+
+/// The media type of a `Content-Type` header, without its parameters.
+fn media_type(header: Option<&str>) -> Result<String, XrpcError> {
+    let text = header.and_then(|header| header.split(';').next()).unwrap_or_default().trim();
+    if text.is_empty() {
+        return Err(XrpcError::invalid("Request encoding (Content-Type) required but not provided"));
+    }
+    let token = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
+    };
+    match text.split_once('/') {
+        Some((kind, name)) if text.len() <= MAX_TYPE_BYTES && token(kind) && token(name) => {
+            Ok(text.to_ascii_lowercase())
+        }
+        // Clients that know nothing say `*/*`.
+        _ if text == "*/*" => Ok(UNKNOWN_TYPE.to_owned()),
+        _ => Err(XrpcError::invalid("Request encoding (Content-Type) is not a media type")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_pictures_by_their_bytes_and_leaves_text_alone() {
+        assert_eq!(sniffed(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), Some("image/png"));
+        assert_eq!(sniffed(b"\xff\xd8\xff\xe0\0\x10JFIF"), Some("image/jpeg"));
+        assert_eq!(sniffed(b"<html><script>alert(1)</script>"), None);
+        assert_eq!(sniffed(b"#!/bin/sh\n"), None);
+        assert_eq!(sniffed(b""), None);
+    }
+
+    #[test]
+    fn reads_a_media_type_without_its_parameters() {
+        assert_eq!(media_type(Some("Text/Plain; charset=utf-8")).unwrap(), "text/plain");
+        assert_eq!(media_type(Some("image/svg+xml")).unwrap(), "image/svg+xml");
+        assert_eq!(media_type(Some("*/*")).unwrap(), UNKNOWN_TYPE);
+        for bad in [None, Some(""), Some(";"), Some("text"), Some("a/"), Some("a/b c"), Some("a/b\u{e9}"), Some("/")] {
+            assert!(media_type(bad).is_err(), "{bad:?}");
+        }
+    }
+}

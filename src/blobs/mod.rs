@@ -1,0 +1,261 @@
+//! Where blobs' bytes lie: an R2 bucket, or a directory that workerd's disk service keeps.
+//!
+//! The bytes never enter Wasm, whose memory would keep the size of the largest for ever. JavaScript pumps them from the
+//! request into the store, hashing as they pass, and hands over the hash, the size and the first bytes. Keys are
+//! random and mean nothing: what a blob is, and whose, stands in its account's object.
+
+// The attribute macro of `wasm-bindgen` expands to unsafe code.
+#![allow(unsafe_code)]
+
+mod flow;
+
+use js_sys::{Promise, Reflect, Uint8Array};
+use murmuration_platform::Entropy;
+use thiserror::Error;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::ReadableStream;
+use worker::Env;
+
+use crate::body::{Encoding, message};
+use crate::entropy::SystemEntropy;
+
+pub(crate) use flow::{download, upload};
+
+/// The binding: an R2 bucket, or the disk service.
+const BINDING: &str = "BLOBS";
+/// The variable that says which: `disk`, or anything else for R2.
+const BACKEND: &str = "BLOB_BACKEND";
+/// The name of errors that the client's body made.
+const BODY_ERROR: &str = "BodyError";
+/// Random bytes of a key.
+const KEY_BYTES: usize = 20;
+/// Bytes at the beginning of a blob by which its type is told: more than any signature is long.
+const HEAD_BYTES: u32 = 4096;
+
+// `length` is the length that the client promised, `undefined` if it promised none; the body is then gathered first, for
+// a bucket wants to know. A body that breaks its promise breaks the pipe, and nothing is stored.
+#[wasm_bindgen(inline_js = "
+const at = (key) => `https://blobs/${key}`;
+
+async function write(store, disk, key, body) {
+  if (!disk) return store.put(key, body);
+  const answer = await store.fetch(at(key), { method: 'PUT', body });
+  await answer.arrayBuffer();
+  if (!answer.ok) throw new Error(`the disk answered ${answer.status} to PUT`);
+}
+
+/** What comes from the client, whose faults are not ours. */
+async function* received(body, encoding) {
+  try {
+    yield* encoding === undefined ? body : body.pipeThrough(new DecompressionStream(encoding));
+  } catch (error) {
+    throw Object.assign(new Error(error?.message), { name: 'BodyError' });
+  }
+}
+
+/** Stores a body: [sha-256, size, first bytes], or undefined for one above the limit. */
+export async function putBlob(store, disk, key, body, encoding, length, limit, headBytes) {
+  let chunks = received(body, encoding);
+  if (length === undefined) {
+    const kept = [];
+    length = 0;
+    for await (const chunk of chunks) {
+      length += chunk.byteLength;
+      if (length > limit) return undefined;
+      kept.push(chunk);
+    }
+    chunks = kept;
+  }
+  const hash = new crypto.DigestStream('SHA-256');
+  hash.digest.catch(() => {});
+  const pipe = new FixedLengthStream(length);
+  const writers = [hash.getWriter(), pipe.writable.getWriter()];
+  const stored = write(store, disk, key, pipe.readable);
+  const broken = new Promise((_, reject) => stored.catch(reject));
+  const each = (call) => Promise.race([Promise.all(writers.map(call)), broken]);
+  let head = new Uint8Array(0);
+  try {
+    for await (const chunk of chunks) {
+      if (head.byteLength < headBytes) {
+        const more = new Uint8Array(Math.min(headBytes, head.byteLength + chunk.byteLength));
+        more.set(head);
+        more.set(chunk.subarray(0, more.byteLength - head.byteLength), head.byteLength);
+        head = more;
+      }
+      await each((writer) => writer.write(chunk));
+    }
+    await each((writer) => writer.close());
+    await stored;
+  } catch (error) {
+    for (const writer of writers) writer.abort(error).catch(() => {});
+    await stored.catch(() => {});
+    throw error;
+  }
+  return [new Uint8Array(await hash.digest), length, head];
+}
+
+/** The bytes under a key, or undefined. */
+export async function openBlob(store, disk, key) {
+  if (!disk) return (await store.get(key))?.body;
+  const answer = await store.fetch(at(key));
+  if (answer.ok) return answer.body;
+  await answer.arrayBuffer();
+  if (answer.status !== 404) throw new Error(`the disk answered ${answer.status} to GET`);
+}
+
+/** Deletes a key, be it there or not. */
+export async function deleteBlob(store, disk, key) {
+  if (!disk) return store.delete(key);
+  const answer = await store.fetch(at(key), { method: 'DELETE' });
+  await answer.arrayBuffer();
+  if (!answer.ok && answer.status !== 404) throw new Error(`the disk answered ${answer.status} to DELETE`);
+}
+")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = putBlob)]
+    #[allow(clippy::too_many_arguments)]
+    fn put_blob(
+        store: &JsValue,
+        disk: bool,
+        key: &str,
+        body: &ReadableStream,
+        encoding: Option<&str>,
+        length: Option<f64>,
+        limit: f64,
+        head_bytes: u32,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = openBlob)]
+    fn open_blob(store: &JsValue, disk: bool, key: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = deleteBlob)]
+    fn delete_blob(store: &JsValue, disk: bool, key: &str) -> Result<Promise, JsValue>;
+}
+
+/// Why bytes could not be stored, read or deleted.
+#[derive(Debug, Error)]
+pub(crate) enum BlobError {
+    /// The Worker has no binding for them.
+    #[error("blobs: the binding BLOBS is missing")]
+    NoStore,
+    /// The body is longer than allowed; nothing is stored.
+    #[error("blobs: larger than {0} bytes")]
+    TooLarge(usize),
+    /// The client's end of the body broke, or its encoding is not what it says.
+    #[error("the body could not be read: {}", message(.0))]
+    Body(JsValue),
+    /// The store failed.
+    #[error("blobs: {}", message(.0))]
+    Failed(JsValue),
+}
+
+/// What is known of bytes that were stored.
+pub(crate) struct Stored {
+    /// Their SHA-256.
+    pub(crate) sha256: [u8; 32],
+    /// How many.
+    pub(crate) size: u64,
+    /// The first of them.
+    pub(crate) head: Vec<u8>,
+}
+
+/// The bytes of all blobs of this host.
+pub(crate) struct BlobStore {
+    store: JsValue,
+    disk: bool,
+}
+
+impl BlobStore {
+    /// Takes the binding.
+    ///
+    /// # Errors
+    /// [`BlobError::NoStore`] when there is none.
+    pub(crate) fn open(env: &Env) -> Result<Self, BlobError> {
+        let read = |name: &str| Reflect::get(env, &name.into()).unwrap_or_default();
+        let store = read(BINDING);
+        if store.is_falsy() {
+            return Err(BlobError::NoStore);
+        }
+        Ok(Self { store, disk: read(BACKEND).as_string().as_deref() == Some("disk") })
+    }
+
+    /// A key that was never given before.
+    pub(crate) fn fresh_key() -> String {
+        let mut bytes = [0; KEY_BYTES];
+        SystemEntropy.fill(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Stores a body of at most `limit` bytes, counted after decoding. `length` is what the client says of the decoded
+    /// body, if it does.
+    ///
+    /// # Errors
+    /// [`BlobError::TooLarge`], or what says which end broke. The store may then hold bytes under the key.
+    pub(crate) async fn put(
+        &self,
+        key: &str,
+        body: &ReadableStream,
+        encoding: Encoding,
+        length: Option<usize>,
+        limit: usize,
+    ) -> Result<Stored, BlobError> {
+        if length.is_some_and(|length| length > limit) {
+            return Err(BlobError::TooLarge(limit));
+        }
+        let float = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+        let promise = put_blob(
+            &self.store,
+            self.disk,
+            key,
+            body,
+            encoding.name(),
+            length.map(float),
+            float(limit),
+            HEAD_BYTES,
+        );
+        let result = settle(promise).await?;
+        if result.is_undefined() {
+            return Err(BlobError::TooLarge(limit));
+        }
+        let result = js_sys::Array::from(&result);
+        let bytes = |index| result.get(index).unchecked_into::<Uint8Array>().to_vec();
+        let broken = || BlobError::Failed(JsError::new("the hash is not one").into());
+        Ok(Stored {
+            sha256: bytes(0).try_into().map_err(|_| broken())?,
+            size: result.get(1).as_f64().and_then(size).ok_or_else(broken)?,
+            head: bytes(2),
+        })
+    }
+
+    /// The bytes under a key; `None` if there are none.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`] when the store does not do its part.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<ReadableStream>, BlobError> {
+        let stream = settle(open_blob(&self.store, self.disk, key)).await?;
+        Ok(stream.dyn_into().ok())
+    }
+
+    /// Deletes the bytes under a key, be they there or not.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`] when the store does not do its part.
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), BlobError> {
+        settle(delete_blob(&self.store, self.disk, key)).await.map(drop)
+    }
+}
+
+async fn settle(promise: Result<Promise, JsValue>) -> Result<JsValue, BlobError> {
+    let failed = |error: JsValue| match Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string()) {
+        Some(name) if name == BODY_ERROR => BlobError::Body(error),
+        _ => BlobError::Failed(error),
+    };
+    JsFuture::from(promise.map_err(failed)?).await.map_err(failed)
+}
+
+#[allow(clippy::as_conversions)]
+fn size(number: f64) -> Option<u64> {
+    // INVARIANT: a count of bytes that were in memory or promised in a u32, so whole and far below 2^53.
+    (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
+}
