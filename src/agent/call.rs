@@ -13,9 +13,7 @@ use worker::{Request, Response};
 use super::{Agent, Awake, outbox, turn};
 use crate::entropy::SystemEntropy;
 use crate::http;
-
-/// The host under which the Worker calls an object for itself. It forwards no outside request there.
-const INTERNAL_HOST: &str = "internal";
+use crate::stubs::INTERNAL_HOST;
 
 /// Answers what the Worker has sent.
 pub(super) async fn answer(agent: &Rc<Agent>, mut request: Request) -> Response {

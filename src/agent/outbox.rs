@@ -3,14 +3,13 @@
 use std::rc::Rc;
 
 use murmuration_account::Push;
-use murmuration_relay::wire;
+use murmuration_relay::wire::{self, Item};
+use murmuration_syntax::Did;
 use murmuration_xrpc::XrpcError;
 use worker::{Method, Request, RequestInit};
 
 use super::Agent;
-
-/// The name of the relay's object: there is one a host.
-pub(crate) const RELAY_NAME: &str = "host";
+use crate::stubs::Stubs;
 
 /// Begins to push, unless that goes on already. Runs behind the answer.
 pub(super) fn start(agent: &Rc<Agent>) {
@@ -36,21 +35,21 @@ async fn drain(agent: &Agent) -> Result<(), XrpcError> {
     let account = &agent.awake().await?.account;
     while let Some(push) = account.next_push()? {
         let next = push.ord + u64::try_from(push.drafts.len()).map_err(XrpcError::internal)?;
-        send(agent, account.profile()?.did.as_str(), push).await?;
+        send(agent, &account.profile()?.did, &push).await?;
         account.events_taken(next)?;
     }
     Ok(())
 }
 
-async fn send(agent: &Agent, did: &str, push: Push) -> Result<(), XrpcError> {
-    let body = wire::encode(did, &push.drafts, push.ord, push.fresh).map_err(XrpcError::internal)?;
+async fn send(agent: &Agent, did: &Did, push: &Push) -> Result<(), XrpcError> {
+    let made_at = push.made_at / 1000;
+    let items = (push.ord..).zip(&push.drafts).map(|(ord, draft)| Item { ord, made_at, draft }).collect();
+    let push = wire::Push { did: did.clone(), fresh: push.fresh, items };
+    let body = push.encode().map_err(XrpcError::internal)?;
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(js_sys::Uint8Array::from(body.as_slice()).into()));
     let request = Request::new_with_init("https://internal/append", &init).map_err(XrpcError::internal)?;
-    let relay = agent.env.durable_object("RELAY").and_then(|space| space.get_by_name(RELAY_NAME));
-    let answer =
-        relay.map_err(XrpcError::internal)?.fetch_with_request(request).await.map_err(XrpcError::internal)?;
-    match answer.status_code() {
+    match Stubs::new(&agent.env).relay(request).await?.status_code() {
         200..=299 => Ok(()),
         status => Err(XrpcError::internal(format!("the relay answered {status}"))),
     }
