@@ -72,6 +72,11 @@ impl<'a> Edit<'a> {
         }
         let key = path.into();
         let layer = key.layer();
+        self.put_on(layer, key, cid)
+    }
+
+    /// Puts a record at a key of this layer.
+    fn put_on(&mut self, layer: u32, key: Key, cid: Cid) -> Result<Option<Cid>, RepoError> {
         if layer > MAX_CLIENT_LAYER && self.get(&key)?.is_none() {
             return Err(RepoError::LayerLimit { layer, limit: MAX_CLIENT_LAYER });
         }
@@ -115,5 +120,38 @@ impl<'a> Edit<'a> {
                 self.touched.push(Touched { key, prev, cid });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MAX_LAYER, NodeMap, empty_root};
+
+    #[test]
+    fn a_new_key_above_the_clients_layers_is_refused_and_leaves_the_batch_usable() {
+        let nodes = NodeMap::empty_tree();
+        let mut edit = Edit::new(&nodes, empty_root());
+        // Finding such a key takes 4^25 hashes, so the layer is made up.
+        let key = Key::parse("com.example.a/self").unwrap();
+        let (layer, limit) = (MAX_CLIENT_LAYER + 1, MAX_CLIENT_LAYER);
+        let refused = edit.put_on(layer, key.clone(), empty_root());
+        assert_eq!(refused, Err(RepoError::LayerLimit { layer, limit }));
+        assert_eq!(edit.put_on(MAX_CLIENT_LAYER, key, empty_root()), Ok(None));
+        assert_eq!(edit.finish().unwrap().created.len(), 1);
+    }
+
+    #[test]
+    fn a_tree_ends_at_the_highest_layer() {
+        let nodes = NodeMap::empty_tree();
+        let mut tree = Tree::new(&nodes, empty_root());
+        let key = Key::parse("com.example.a/self").unwrap();
+        let (layer, limit) = (MAX_LAYER + 1, MAX_LAYER);
+        assert_eq!(tree.put(&key, layer, empty_root()), Err(RepoError::LayerLimit { layer, limit }));
+        let low = Key::parse("com.example.a/0").unwrap();
+        assert_eq!(tree.put(&low, 0, empty_root()), Ok(None));
+        assert_eq!(tree.put(&key, MAX_LAYER, empty_root()), Ok(None));
+        // One node a layer, all but the first and the last of them rungs.
+        assert_eq!(tree.seal().unwrap().created.len(), 33);
     }
 }

@@ -6,7 +6,14 @@
 //! tree that the same operations led to there; where that one differs, or gives up, it is made anew from the records,
 //! in order, and must then be equal.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs
+)]
 
 mod common;
 

@@ -1,6 +1,13 @@
 //! CARs against the fixtures of bluesky-social/atproto, packages/repo.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs
+)]
 
 mod common;
 

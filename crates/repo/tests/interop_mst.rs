@@ -1,6 +1,13 @@
 //! The tree against bluesky-social/atproto-interop-tests.
 
-#![allow(clippy::as_conversions, clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs
+)]
 
 mod common;
 

@@ -1,6 +1,13 @@
 //! The differences between trees against DavidBuchanan314/mst-test-suite: every pair of the 128 trees of seven keys.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs
+)]
 
 mod common;
 

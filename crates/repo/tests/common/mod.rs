@@ -2,11 +2,14 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::rc::Rc;
 
+use murmuration_data::cbor::Writer;
 use murmuration_data::{Cid, cid_of_cbor};
-use murmuration_repo::{Change, Edit, Key, NodeMap, Nodes, Walk, empty_root};
+use murmuration_keys::{Curve, SigningKey};
+use murmuration_repo::{Change, Commit, Edit, Key, NodeMap, Nodes, Step, Walk, car, empty_root};
+use murmuration_syntax::{Did, Rev};
 
 /// The published test data, or none where it is not laid beside the workspace.
 pub fn interop(path: &str) -> Option<PathBuf> {
@@ -122,6 +125,74 @@ pub fn mined(count: usize, layer: u32) -> Vec<Key> {
         .collect()
 }
 
-pub fn rc(bytes: &[u8]) -> Rc<[u8]> {
-    bytes.into()
+pub fn did() -> Did {
+    Did::parse("did:plc:7iza6de2dwap2sbkpav7c6c6").unwrap()
+}
+
+pub fn signing_key() -> SigningKey {
+    SigningKey::from_bytes(Curve::K256, &[7; 32]).unwrap()
+}
+
+/// A repository with record blocks, as a host has it.
+pub struct Repo {
+    pub world: World,
+    pub blocks: BTreeMap<Cid, Vec<u8>>,
+    pub commit: Commit,
+}
+
+impl Repo {
+    /// A repository of so many records, some of which have the same content.
+    pub fn of(count: u64) -> Self {
+        let mut blocks = BTreeMap::new();
+        let mut entries = BTreeMap::new();
+        for number in 0..count {
+            let text = format!("post {}", number % (count / 2).max(2));
+            let mut writer = Writer::new();
+            writer.map(2).text("text").text(&text).text("$type").text("com.example.post");
+            let block = writer.into_bytes();
+            entries.insert(key(&format!("com.example.post/{number:08}")), cid_of_cbor(&block));
+            blocks.insert(cid_of_cbor(&block), block);
+        }
+        let world = World::of(&entries);
+        let rev = Rev::from_parts(1_700_000_000_000_000, 3);
+        let commit = Commit::sign(&did(), world.root, rev, &signing_key()).unwrap();
+        Self { world, blocks, commit }
+    }
+
+    /// The blocks of the whole repository, each once: the commit, then the tree and the records as a walk finds them.
+    pub fn sections(&self) -> Vec<(Cid, Vec<u8>)> {
+        let mut sections = vec![(self.commit.cid(), self.commit.encode())];
+        let mut walk = Walk::new(self.world.root);
+        while let Some(step) = walk.next(&self.world.nodes).unwrap() {
+            match step {
+                Step::Node { cid, node } => sections.push((cid, node.encode())),
+                Step::Record { value, .. } => sections.push((value, self.blocks[&value].clone())),
+            }
+        }
+        let mut seen = BTreeSet::new();
+        sections.retain(|(cid, _)| seen.insert(*cid));
+        sections
+    }
+
+    pub fn car(&self) -> Vec<u8> {
+        car_of(&[self.commit.cid()], &self.sections())
+    }
+}
+
+pub fn car_of(roots: &[Cid], sections: &[(Cid, Vec<u8>)]) -> Vec<u8> {
+    let mut header = Writer::new();
+    header.map(2).text("roots").array(roots.len());
+    roots.iter().for_each(|root| {
+        header.link(root);
+    });
+    header.text("version").uint(1);
+    let header = header.into_bytes();
+    // A varint of one or two bytes.
+    let low = (header.len() & 0x7f) as u8;
+    let mut out = if header.len() < 0x80 { vec![low] } else { vec![low | 0x80, (header.len() >> 7) as u8] };
+    out.extend(header);
+    for (cid, block) in sections {
+        car::block(&mut out, cid, block);
+    }
+    out
 }
