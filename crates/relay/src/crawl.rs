@@ -5,9 +5,9 @@
 //! is. A request that failed is made again after the same interval. What is due survives in the storage, one row a relay,
 //! written two or three times an interval at the most.
 
-use murmuration_platform::{Param, Store, StoreError};
+use murmuration_platform::{OutboundRequest, Param, Store, StoreError, Verb};
 
-use crate::limits::CRAWL_INTERVAL_MS;
+use crate::limits::{CRAWL_ANSWER_BYTES, CRAWL_INTERVAL_MS, CRAWL_TIMEOUT_MS};
 use crate::partition::int;
 
 /// Reads a row a relay.
@@ -104,6 +104,20 @@ impl Crawl {
             relay.due_at = None;
         }
         Ok(())
+    }
+}
+
+/// The request itself: `com.atproto.sync.requestCrawl` of this host, sent to the relay at `url`. Any 2xx accepts it.
+#[must_use]
+pub fn crawl_request(url: &str, hostname: &str) -> OutboundRequest {
+    OutboundRequest {
+        verb: Verb::Post,
+        url: format!("{}/xrpc/com.atproto.sync.requestCrawl", url.trim_end_matches('/')),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        // A host name has no character that JSON would escape.
+        body: format!(r#"{{"hostname":"{hostname}"}}"#).into_bytes(),
+        max_bytes: CRAWL_ANSWER_BYTES,
+        timeout_ms: CRAWL_TIMEOUT_MS,
     }
 }
 

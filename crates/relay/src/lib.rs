@@ -34,7 +34,7 @@ mod relay;
 mod schema;
 pub mod wire;
 
-pub use crawl::Crawl;
+pub use crawl::{Crawl, crawl_request};
 pub use cursor::{Opening, opening};
 pub use error::RelayError;
 pub use feed::{CLOSE_POLICY, Feed, Pump, Sockets, SubscriberId};

@@ -64,3 +64,9 @@ pub const PUMP_BACKSTOP_MS: u64 = 5_000;
 
 /// Milliseconds between two requests to crawl, at the least, to one relay (reference server: 20 minutes).
 pub const CRAWL_INTERVAL_MS: u64 = 20 * 60_000;
+
+/// Bytes that are read of a relay's answer to a request to crawl.
+pub const CRAWL_ANSWER_BYTES: usize = 64 << 10;
+
+/// Milliseconds until a request to crawl is given up: the relay may look at this host before it answers.
+pub const CRAWL_TIMEOUT_MS: u32 = 20_000;

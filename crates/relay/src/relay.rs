@@ -130,13 +130,20 @@ impl Relay {
         self.crawl.asked(store, url)
     }
 
+    /// When the object must wake by itself for what cannot wait for an expiry: as [`Relay::next_alarm`], but reads
+    /// nothing. Enough where an alarm is set already.
+    #[must_use]
+    pub fn urgent_alarm(&self, now_ms: u64) -> Option<u64> {
+        let pump = self.feed.is_behind().then_some(now_ms + PUMP_BACKSTOP_MS);
+        pump.into_iter().chain(self.crawl.next_due()).min()
+    }
+
     /// When the object must wake by itself, milliseconds; `None` if it need not.
     ///
     /// # Errors
     /// [`RelayError::Store`].
     pub fn next_alarm(&self, store: &dyn Store, now_ms: u64) -> Result<Option<u64>, RelayError> {
-        let pump = self.feed.is_behind().then_some(now_ms + PUMP_BACKSTOP_MS);
-        Ok([pump, self.log.expiry(store)?, self.crawl.next_due()].into_iter().flatten().min())
+        Ok(self.urgent_alarm(now_ms).into_iter().chain(self.log.expiry(store)?).min())
     }
 
     /// Deletes what an account said before `seq`; for an account that was deleted.

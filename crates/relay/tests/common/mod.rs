@@ -1,6 +1,7 @@
 //! A host for the tests: drafts, a store, and sockets whose other ends read as slowly as they are told.
 #![allow(
     dead_code,
+    clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::as_conversions,
