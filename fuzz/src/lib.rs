@@ -7,6 +7,7 @@
 pub mod corpus;
 pub mod data;
 pub mod keys;
+pub mod repo;
 pub mod syntax;
 
 /// A function to be fed, and examples of what it takes.
@@ -21,10 +22,15 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    Target { name: "car", run: repo::car, seeds: repo::car_seeds },
     Target { name: "cbor_decode", run: data::cbor_decode, seeds: data::cbor_seeds },
     Target { name: "cid", run: data::cid, seeds: data::cid_seeds },
+    Target { name: "commit", run: repo::commit, seeds: repo::commit_seeds },
     Target { name: "did_key", run: keys::did_key, seeds: keys::did_key_seeds },
+    Target { name: "import", run: repo::import_car, seeds: repo::import_seeds },
     Target { name: "json_parse", run: data::json_parse, seeds: data::json_seeds },
+    Target { name: "mst_node", run: repo::mst_node, seeds: repo::node_seeds },
+    Target { name: "mst_tree", run: repo::mst_tree, seeds: repo::tree_seeds },
     Target { name: "seal_open", run: keys::seal_open, seeds: keys::seal_seeds },
     Target { name: "syntax", run: syntax::all, seeds: syntax::seeds },
 ];
