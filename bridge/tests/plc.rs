@@ -4,8 +4,8 @@
 mod fake;
 
 use fake::{Network, block_on};
-use murmuration_bridge::BridgeError;
 use murmuration_bridge::plc::{AuditEntry, Client, Operation, State, verify, verify_audit};
+use murmuration_bridge::{BridgeError, Document};
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::{Did, Handle};
 use serde_json::Value;
@@ -86,6 +86,22 @@ fn interop_reads_back_every_operation() {
         let operation = Operation::from_json(entry["op"].to_string().as_bytes()).unwrap();
         assert_same(&operation, name);
         assert_eq!(Operation::from_json(operation.to_json().unwrap().as_bytes()).unwrap(), operation);
+    }
+}
+
+#[test]
+fn interop_reads_the_document_of_an_older_server() {
+    let vectors = vectors();
+    let did = did(&vectors["operations"]["created"]["did"]);
+    let document = Document::parse(&did, vectors["document"].to_string().as_bytes()).unwrap();
+    assert_eq!(document.json()["verificationMethod"][0]["type"], "EcdsaSecp256k1VerificationKey2019");
+    assert_eq!(document.signing_key().unwrap().did_key(), key("repo").did_key());
+    assert_eq!(document.handle(), Some(handle("alice.test")));
+    assert_eq!(document.pds().unwrap(), PDS);
+    // A bare point under today's type, or today's form under the old one, is no key.
+    for (old, new) in [("EcdsaSecp256k1VerificationKey2019", "Multikey"), ("Secp256k1", "Secp256r1")] {
+        let confused = vectors["document"].to_string().replace(old, new);
+        assert!(Document::parse(&did, confused.as_bytes()).unwrap().signing_key().is_err());
     }
 }
 

@@ -265,20 +265,35 @@ fn an_account_whose_creation_died_at_the_last_step_lets_its_owner_in() {
 }
 
 #[test]
+fn one_lost_answer_of_the_directory_does_not_lose_the_account() {
+    let activation = calls_of_a_creation() - 2;
+    for fault in [Fault::Refused(activation), Fault::Lost(activation)] {
+        let world = World::new();
+        world.faults.planned.set(Some(fault));
+        let (code, answer) = world.create("alice");
+        assert_eq!(code, 200, "{fault:?}: {answer}");
+        assert_whole(&world, code, "after a second try");
+    }
+}
+
+#[test]
 fn a_did_is_ended_only_after_its_object_is_empty() {
     let world = World::new();
-    // The account is made, the directory does not hear of it, and the object does not answer any more.
-    let last = calls_of_a_creation() - 2;
-    world.faults.planned.set(Some(Fault::Dead(last)));
+    world.objects.stubborn.set(true);
     assert_eq!(world.create("alice").0, 500);
-    world.faults.planned.set(None);
+    assert_eq!(world.objects.called.borrow().last().unwrap().1, "destroy");
     assert_eq!((living_accounts(&world).len(), living_dids(&world).len()), (1, 1));
+    assert_eq!(status(&world, "alice"), Some(Status::Reserved));
     // A row whose object cannot be asked is left alone.
     let account = living_accounts(&world).remove(0);
     world.objects.broken.borrow_mut().insert(account);
     world.pass_minutes(6);
     assert_eq!(world.create("alice").0, 400);
-    assert_eq!(living_dids(&world).len(), 1);
+    assert_eq!((status(&world, "alice"), living_dids(&world).len()), (Some(Status::Reserved), 1));
+    // One that holds the account is completed.
+    world.objects.broken.borrow_mut().clear();
+    assert_eq!(world.create("alice").0, 400);
+    assert_eq!(status(&world, "alice"), Some(Status::Active));
 }
 
 #[test]

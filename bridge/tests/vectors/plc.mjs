@@ -148,4 +148,7 @@ const audits = [
   await audit('an update of a nullified operation', recoverable.did, [[0, base], [1, stolen], [2, regained], [3, onNullified]]),
 ]
 
-console.log(JSON.stringify({ comment: 'Made by plc.mjs with @did-plc/lib 0.0.4; do not edit.', keys, operations, logs, audits }, null, 1))
+// The document as a server of this age renders it: with the key types of before Multikey.
+const document = plc.formatDidDoc({ did: created.did, ...created.op })
+
+console.log(JSON.stringify({ comment: 'Made by plc.mjs with @did-plc/lib 0.0.4; do not edit.', keys, operations, logs, audits, document }, null, 1))

@@ -166,7 +166,6 @@ impl Host<'_> {
     async fn bury(&self, did: &Did) {
         let plc = self.resolver().plc();
         if let Ok(last) = plc.last_operation(did).await
-            && last.prev().is_none()
             && last.did().is_ok_and(|made| made == *did)
             && let Ok(tombstone) = Operation::tombstone(&last.cid(), &self.config.plc_rotation_key)
         {

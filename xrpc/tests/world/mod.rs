@@ -151,6 +151,8 @@ pub struct Objects {
     pub accounts: RefCell<BTreeMap<Did, Account>>,
     pub called: RefCell<Vec<(Did, &'static str)>>,
     pub broken: RefCell<BTreeSet<Did>>,
+    /// Accounts are made, but the answer is a fault; and no object can be emptied.
+    pub stubborn: Cell<bool>,
     config: Rc<Config>,
     clock: Rc<Hands>,
     network: Rc<Network>,
@@ -171,11 +173,10 @@ impl Objects {
             _ => panic!("the host does not make this call"),
         };
         self.called.borrow_mut().push((did.clone(), name));
-        if self.broken.borrow().contains(did) {
-            return AgentAnswer {
-                status: 500,
-                body: br#"{"error":"InternalServerError","message":"x"}"#.into(),
-            };
+        let fault =
+            || AgentAnswer { status: 500, body: br#"{"error":"InternalServerError","message":"x"}"#.into() };
+        if self.broken.borrow().contains(did) || (name == "destroy" && self.stubborn.get()) {
+            return fault();
         }
         if name == "create" {
             assert!(
@@ -199,6 +200,9 @@ impl Objects {
             entropy: &*self.clock,
         };
         let response = internal::answer(&context, call).unwrap_or_else(Response::from);
+        if name == "create" && self.stubborn.get() {
+            return fault();
+        }
         let Body::Json(body) = response.body else { panic!("objects answer in JSON") };
         AgentAnswer { status: response.status, body: body.into_bytes() }
     }
@@ -264,6 +268,7 @@ impl World {
             accounts: RefCell::default(),
             called: RefCell::default(),
             broken: RefCell::default(),
+            stubborn: Cell::new(false),
             config: config.clone(),
             clock: clock.clone(),
             network: network.clone(),
