@@ -1,61 +1,340 @@
 //! The object of the host: its sequencer and firehose.
+//!
+//! What it decides stands in `murmuration_relay`; here are the sockets, the alarm and the requests. Every turn of the
+//! relay is synchronous, so nothing comes between storing an event and sending it. Three things happen behind the turns:
+//!
+//! - *The pump* serves readers that are behind, a batch at a time, with pauses in which others have their turn. The alarm
+//!   resumes it if the object is evicted in between.
+//! - *The alarm* drops what has expired, and asks relays to crawl. It is set only when it would fire earlier than it does
+//!   already, because setting it is a billed row.
+//! - *Requests to crawl* go out behind the answer.
 
+mod sockets;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use murmuration_platform::{Clock, Outbound};
+use murmuration_relay::wire::Push;
+use murmuration_relay::{LogConfig, Pump, Relay, RelayError, crawl_request};
+use murmuration_xrpc::{Config, XrpcError};
 use worker::{
-    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, durable_object,
+    DurableObject, Env, Headers, Method, Request, Response, Result, State, Url, WebSocket,
+    WebSocketIncomingMessage, WebSocketPair, durable_object,
 };
 
+use crate::clock::{WallClock, wait};
 use crate::http;
+use crate::outbound::Fetcher;
 use crate::sql::SqlStore;
 #[cfg(feature = "test-routes")]
 use crate::test_routes;
 
+use sockets::OpenSockets;
+
+/// The host under which the Worker and the agents call this object. Nothing from outside has a path that is served there.
+const INTERNAL_HOST: &str = "internal";
+/// The stream, as the Worker forwards it.
+const SUBSCRIBE_PATH: &str = "/xrpc/com.atproto.sync.subscribeRepos";
+/// WebSocket close code 1011: a fault of ours.
+const CLOSE_FAULT: u16 = 1011;
+/// Seconds after which a reader that found no room may try again.
+const RETRY_AFTER_SECONDS: &str = "60";
+/// Milliseconds to the alarm after one that failed.
+const ALARM_BACKOFF_MS: u64 = 5_000;
+
 /// The host's relay.
 #[durable_object]
 pub struct RelayObject {
+    host: Rc<Host>,
+}
+
+/// What the object's calls and what happens behind them share.
+struct Host {
     state: State,
     env: Env,
     store: SqlStore,
+    sockets: OpenSockets,
+    /// `None` until the first turn, and after the storage has failed: memory never runs ahead of it.
+    relay: RefCell<Option<Relay>>,
+    pumping: Cell<bool>,
+    /// When the alarm will fire, milliseconds; the outer `None` until it was read.
+    alarm: Cell<Option<Option<u64>>>,
 }
 
 impl DurableObject for RelayObject {
     fn new(state: State, env: Env) -> Self {
         let store = SqlStore::open(&state);
-        Self { state, env, store }
+        let host = Host {
+            state,
+            env,
+            store,
+            sockets: OpenSockets::default(),
+            relay: RefCell::default(),
+            pumping: Cell::new(false),
+            alarm: Cell::new(None),
+        };
+        Self { host: Rc::new(host) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
+        let host = &self.host;
         #[cfg(feature = "test-routes")]
-        if let Some(answer) = test_routes::fetch(&self.state, &self.store, &self.env, &request).await {
+        if let Some(answer) = test_routes::fetch(&host.state, &host.store, &host.env, &request).await {
             return Ok(answer);
         }
-        let _ = (&self.state, &self.store, &self.env, request);
-        Ok(http::refuse(404, "NotFound", "Not Found"))
+        let url = request.url()?;
+        match (url.host_str(), url.path()) {
+            (_, SUBSCRIBE_PATH) => host.subscribe(&request, &url).await,
+            (Some(INTERNAL_HOST), "/append") => host.append(request).await,
+            _ => Ok(http::refuse(404, "NotFound", "Not Found")),
+        }
     }
 
     async fn alarm(&self) -> Result<Response> {
         #[cfg(feature = "test-routes")]
-        test_routes::alarm(&self.state, &self.store).await;
+        test_routes::alarm(&self.host.state, &self.host.store).await;
+        self.host.fire().await;
         Response::empty()
     }
 
+    /// Readers have nothing to say; what they say is ignored, as the specification asks.
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
         #[cfg(feature = "test-routes")]
-        test_routes::message(&self.state, &socket, &message)?;
+        test_routes::message(&self.host.state, &socket, &message)?;
         let _ = (socket, message);
         Ok(())
     }
 
-    async fn websocket_close(
-        &self,
-        _socket: WebSocket,
-        _code: usize,
-        _reason: String,
-        _clean: bool,
-    ) -> Result<()> {
+    async fn websocket_close(&self, socket: WebSocket, _: usize, _: String, _: bool) -> Result<()> {
+        self.host.gone(&socket).await;
         Ok(())
     }
 
-    async fn websocket_error(&self, _socket: WebSocket, _error: worker::Error) -> Result<()> {
+    async fn websocket_error(&self, socket: WebSocket, _: worker::Error) -> Result<()> {
+        self.host.gone(&socket).await;
         Ok(())
     }
+}
+
+impl Host {
+    /// Runs one turn of the relay, waking it first.
+    fn turn<T>(
+        &self,
+        body: impl FnOnce(&mut Relay, u64) -> std::result::Result<T, RelayError>,
+    ) -> std::result::Result<T, XrpcError> {
+        let now = self.now();
+        let mut relay = self.relay.borrow_mut();
+        let awake = match relay.as_mut() {
+            Some(awake) => awake,
+            None => relay.insert(self.wake(now)?),
+        };
+        let outcome = body(awake, now);
+        if matches!(outcome, Err(RelayError::Store(_))) {
+            *relay = None;
+        }
+        outcome.map_err(XrpcError::internal)
+    }
+
+    fn wake(&self, now: u64) -> std::result::Result<Relay, XrpcError> {
+        let config = self.config()?;
+        let log =
+            LogConfig { retention_ms: config.retention_seconds.saturating_mul(1000), ..LogConfig::default() };
+        let mut relay = Relay::open(&self.store, log, &config.relays).map_err(XrpcError::internal)?;
+        for (id, attachment) in self.sockets.wake(&self.state) {
+            relay.restore(id, &attachment);
+        }
+        relay.start(&self.store, now).map_err(XrpcError::internal)?;
+        Ok(relay)
+    }
+
+    /// `POST https://internal/append`: a push of an agent, answered by an ack.
+    async fn append(self: &Rc<Self>, mut request: Request) -> Result<Response> {
+        let body = request.bytes().await?;
+        let push = match Push::decode(&body) {
+            Ok(push) => push,
+            Err(error) => return Ok(http::refuse(400, "InvalidRequest", &error.to_string())),
+        };
+        match self.turn(|relay, now| relay.append(&self.store, &self.sockets, &push, now)) {
+            Ok(ack) => {
+                self.settle().await;
+                Response::from_bytes(ack.encode())
+            }
+            Err(error) => Ok(http::fault(&error)),
+        }
+    }
+
+    /// The stream: a WebSocket that begins where its cursor says.
+    async fn subscribe(self: &Rc<Self>, request: &Request, url: &Url) -> Result<Response> {
+        if request.method() != Method::Get {
+            return Ok(http::refuse(405, "InvalidRequest", "Method Not Allowed"));
+        }
+        let upgrade = request.headers().get("upgrade")?.unwrap_or_default();
+        if !upgrade.eq_ignore_ascii_case("websocket") {
+            return with_header(
+                http::refuse(426, "UpgradeRequired", "Upgrade Required"),
+                "upgrade",
+                "websocket",
+            );
+        }
+        match self.turn(|relay, _| Ok(relay.has_room())) {
+            Ok(true) => {}
+            Ok(false) => {
+                let full = http::refuse(429, "RateLimitExceeded", "Too many subscribers");
+                return with_header(full, "retry-after", RETRY_AFTER_SECONDS);
+            }
+            Err(error) => return Ok(http::fault(&error)),
+        }
+        let cursor =
+            url.query_pairs().find(|(name, _)| name == "cursor").map(|(_, value)| value.into_owned());
+        let pair = WebSocketPair::new()?;
+        let server = pair.server.clone();
+        let id = self.sockets.accept(&self.state, pair.server);
+        let begun = self.turn(|relay, _| {
+            relay.subscribe(&self.sockets, id, cursor.as_deref());
+            Ok(())
+        });
+        if let Err(error) = begun {
+            let _ = server.close(Some(CLOSE_FAULT), Some("InternalServerError"));
+            return Ok(http::fault(&error));
+        }
+        self.settle().await;
+        Response::from_websocket(pair.client)
+    }
+
+    /// A socket is gone.
+    async fn gone(self: &Rc<Self>, socket: &WebSocket) {
+        let Some(id) = self.sockets.remove(socket) else { return };
+        if let Err(error) = self.turn(|relay, now| relay.unsubscribe(&self.store, id, now)) {
+            worker::console_error!("firehose: {error}");
+        }
+        self.settle().await;
+    }
+
+    /// Begins what a turn has left to do behind it.
+    async fn settle(self: &Rc<Self>) {
+        self.start_pump();
+        self.start_crawls();
+        if let Err(error) = self.arm().await {
+            worker::console_error!("firehose: {error}");
+        }
+    }
+
+    /// Serves those who are behind, unless that goes on already: a batch at once, the rest behind the answer.
+    fn start_pump(self: &Rc<Self>) {
+        if self.pumping.get() {
+            return;
+        }
+        let Some(pause) = self.pump() else { return };
+        self.pumping.set(true);
+        let host = Rc::clone(self);
+        self.state.wait_until(async move {
+            let mut pause = Some(pause);
+            while let Some(ms) = pause {
+                wait(ms).await;
+                pause = host.pump();
+            }
+            host.pumping.set(false);
+        });
+    }
+
+    /// One turn of the pump; answers the milliseconds until the next, or `None` if there is nothing left to do.
+    fn pump(&self) -> Option<u32> {
+        match self.turn(|relay, now| relay.pump(&self.store, &self.sockets, now)) {
+            Ok(Pump::Idle) => None,
+            Ok(Pump::Again) => Some(0),
+            Ok(Pump::Pause(ms)) => Some(u32::try_from(ms).unwrap_or(u32::MAX)),
+            Err(error) => {
+                // The alarm begins again.
+                worker::console_error!("firehose: {error}");
+                None
+            }
+        }
+    }
+
+    /// Asks the relays whose time has come.
+    fn start_crawls(self: &Rc<Self>) {
+        let due = self.turn(|relay, now| Ok(relay.take_crawls(&self.store, now)?)).unwrap_or_default();
+        for url in due {
+            let host = Rc::clone(self);
+            self.state.wait_until(async move {
+                if let Err(error) = host.ask(&url).await {
+                    worker::console_warn!("{url} was asked to crawl this host: {error}");
+                }
+            });
+        }
+    }
+
+    async fn ask(&self, url: &str) -> std::result::Result<(), XrpcError> {
+        let config = self.config()?;
+        let fetcher = Fetcher::new(config.allow_private_network);
+        let answer = fetcher.send(crawl_request(url, &config.hostname)).await.map_err(XrpcError::internal)?;
+        match answer.status {
+            200..=299 => self.turn(|relay, _| Ok(relay.crawl_accepted(&self.store, url)?)),
+            status => Err(XrpcError::internal(format!("it answered {status}"))),
+        }
+    }
+
+    /// The alarm has fired.
+    async fn fire(self: &Rc<Self>) {
+        self.alarm.set(Some(None));
+        loop {
+            match self.turn(|relay, now| relay.prune(&self.store, now)) {
+                Ok(true) => wait(0).await,
+                Ok(false) => break,
+                Err(error) => {
+                    // Set again rather than thrown: the platform gives up after six throws.
+                    worker::console_error!("firehose: {error}");
+                    let _ = self.set_alarm(self.now() + ALARM_BACKOFF_MS).await;
+                    return;
+                }
+            }
+        }
+        self.settle().await;
+    }
+
+    /// Sets the alarm, if there is something to do before it would fire.
+    async fn arm(&self) -> std::result::Result<(), XrpcError> {
+        let set = match self.alarm.get() {
+            Some(set) => set,
+            None => {
+                let at = self.state.storage().get_alarm().await.map_err(XrpcError::internal)?;
+                let at = at.and_then(|at| u64::try_from(at).ok());
+                // Another call may have been faster, and have set it since.
+                *self.alarm.get().get_or_insert(at)
+            }
+        };
+        let wanted = match set {
+            Some(_) => self.turn(|relay, now| Ok(relay.urgent_alarm(now)))?,
+            None => self.turn(|relay, now| relay.next_alarm(&self.store, now))?,
+        };
+        match wanted {
+            Some(at) if set.is_none_or(|set| at < set) => self.set_alarm(at).await,
+            _ => {
+                self.alarm.set(Some(set));
+                Ok(())
+            }
+        }
+    }
+
+    async fn set_alarm(&self, at: u64) -> std::result::Result<(), XrpcError> {
+        self.alarm.set(Some(Some(at)));
+        let offset = i64::try_from(at.saturating_sub(self.now())).unwrap_or(i64::MAX);
+        self.state.storage().set_alarm(offset).await.map_err(XrpcError::internal)
+    }
+
+    fn config(&self) -> std::result::Result<Config, XrpcError> {
+        http::config(&self.env)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    fn now(&self) -> u64 {
+        WallClock.now_micros() / 1000
+    }
+}
+
+fn with_header(response: Response, name: &str, value: &str) -> Result<Response> {
+    let headers: Headers = response.headers().clone();
+    headers.set(name, value)?;
+    Ok(response.with_headers(headers))
 }
