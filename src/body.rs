@@ -11,9 +11,26 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::ReadableStream;
 
-// In one go, so that a body takes one crossing and one copy into Wasm, whatever its chunks. A body that is too long is
-// given up as soon as it is.
+// In one go, so that a body takes one crossing and one copy into Wasm, whatever its chunks.
+//
+// What is too long is still taken off the wire, up to a bound: a client that is cut off while it sends does not read why.
 #[wasm_bindgen(inline_js = "
+const DRAIN_BYTES = 32 * 1024 * 1024;
+
+/** Takes the rest of a body off the wire, and drops it. */
+async function discard(reader) {
+  for (let size = 0; size < DRAIN_BYTES; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    size += value.byteLength;
+  }
+  reader.cancel().catch(() => {});
+}
+
+export async function drain(stream) {
+  await discard(stream.getReader()).catch(() => {});
+}
+
 export async function readAll(stream, limit, encoding) {
   if (encoding !== undefined) stream = stream.pipeThrough(new DecompressionStream(encoding));
   const reader = stream.getReader();
@@ -24,7 +41,8 @@ export async function readAll(stream, limit, encoding) {
     if (done) break;
     size += value.byteLength;
     if (size > limit) {
-      reader.cancel().catch(() => {});
+      chunks.length = 0;
+      await discard(reader);
       return undefined;
     }
     chunks.push(value);
@@ -40,6 +58,9 @@ export async function readAll(stream, limit, encoding) {
 }
 ")]
 extern "C" {
+    #[wasm_bindgen(catch, js_name = drain)]
+    fn drain_stream(stream: &ReadableStream) -> Result<js_sys::Promise, JsValue>;
+
     #[wasm_bindgen(catch, js_name = readAll)]
     fn read_all(
         stream: &ReadableStream,
@@ -112,6 +133,14 @@ pub(crate) async fn read(
         return Err(BodyError::TooLarge(limit));
     }
     Ok(bytes.unchecked_into::<Uint8Array>().to_vec())
+}
+
+/// Takes a body off the wire that is not read, so that its sender comes to read the answer.
+pub(crate) async fn drain(stream: &ReadableStream) {
+    if let Ok(promise) = drain_stream(stream) {
+        // A body that breaks off is off the wire, too.
+        let _ = JsFuture::from(promise).await;
+    }
 }
 
 /// The message of a JavaScript error.

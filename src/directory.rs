@@ -150,8 +150,10 @@ mod tests {
     fn splits_a_migration_into_statements() {
         let sql = "-- first; not a statement\nCREATE TABLE a (b TEXT DEFAULT ';--', c TEXT DEFAULT 'it''s;'); -- x;\n\
                    \nCREATE TABLE \"d;\" (e - -1);\n  ;\n-- end";
-        let expected =
-            ["CREATE TABLE a (b TEXT DEFAULT ';--', c TEXT DEFAULT 'it''s;')", "CREATE TABLE \"d;\" (e - -1)"];
+        let expected = [
+            "CREATE TABLE a (b TEXT DEFAULT ';--', c TEXT DEFAULT 'it''s;')",
+            "CREATE TABLE \"d;\" (e - -1)",
+        ];
         assert_eq!(statements(sql), expected);
     }
 

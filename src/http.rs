@@ -73,12 +73,30 @@ impl Asked {
     }
 }
 
+/// A request's body, in case that it is refused unread.
+pub(crate) struct Sent(web_sys::Request);
+
+impl Sent {
+    /// Remembers a request.
+    pub(crate) fn of(request: &Request) -> Self {
+        Self(AsRef::<JsValue>::as_ref(request.inner()).clone().unchecked_into())
+    }
+
+    /// Takes the body off the wire, unless somebody has: a client whose body nobody took loses its connection.
+    pub(crate) async fn drain(&self) {
+        if let Some(stream) = self.0.body().filter(|stream| !self.0.body_used() && !stream.locked()) {
+            body::drain(&stream).await;
+        }
+    }
+}
+
 /// Reads the operator's configuration.
 ///
 /// # Errors
 /// 500: a host without a whole configuration serves nobody.
 pub(crate) fn config(env: &Env) -> Result<Config, XrpcError> {
-    Config::read(|name| js_sys::Reflect::get(env, &name.into()).ok()?.as_string()).map_err(XrpcError::internal)
+    Config::read(|name| js_sys::Reflect::get(env, &name.into()).ok()?.as_string())
+        .map_err(XrpcError::internal)
 }
 
 /// Reads a request of `/xrpc/`, and its body of at most `limit` bytes, decoded.
@@ -90,7 +108,9 @@ pub(crate) async fn read(request: &mut Request, limit: usize) -> Result<plain::R
     let inner = request.inner();
     let body = match inner.body() {
         Some(stream) => {
-            if header("content-length").and_then(|text| text.parse::<usize>().ok()).is_some_and(|n| n > limit) {
+            if header("content-length").and_then(|text| text.parse::<usize>().ok()).is_some_and(|n| n > limit)
+            {
+                body::drain(&stream).await;
                 return Err(XrpcError::too_large(limit));
             }
             let encoding = Encoding::parse(header("content-encoding").as_deref()).map_err(unreadable)?;
@@ -172,11 +192,6 @@ pub(crate) fn give(response: plain::Response, asked: Asked) -> Response {
         return builder.with_headers(headers).empty();
     }
     builder.with_headers(headers).fixed(bytes)
-}
-
-/// An answer in JSON, where no request is at hand.
-pub(crate) fn json(status: u16, text: String) -> Response {
-    give(plain::Response { status, headers: Vec::new(), body: Body::Json(text) }, Asked::default())
 }
 
 /// A refusal, where no request is at hand.

@@ -16,13 +16,13 @@ use murmuration_xrpc::method::{Method, Place, Route};
 use murmuration_xrpc::{Config, XrpcError, auth, table};
 use worker::{Context, Env, Request, Response};
 
+use crate::blobs;
 use crate::clock::WallClock;
 use crate::directory::D1;
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
 use crate::outbound::Fetcher;
 use crate::stubs::{INTERNAL_HOST, Stubs};
-use crate::blobs;
 
 /// What an isolate keeps between requests. Nothing here belongs to a request.
 struct Isolate {
@@ -54,9 +54,13 @@ pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Re
         return answer;
     }
     let asked = Asked::of(&request);
+    let sent = http::Sent::of(&request);
     match route(request, env, context).await {
         Ok(answer) => answer,
-        Err(error) => http::give(http::refusal(&error), asked),
+        Err(error) => {
+            sent.drain().await;
+            http::give(http::refusal(&error), asked)
+        }
     }
 }
 

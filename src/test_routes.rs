@@ -10,6 +10,8 @@
 //! | `write-panic` | writes a note, then panics before it is flushed; `how=transact` panics inside the transaction |
 //! | `note` | writes a note |
 //! | `notes` | answers how many notes there are |
+//! | `fetch` | in the Worker: fetches `url` through the guarded client, with `limit` bytes, `ms` and `private=true` |
+//! | `stream` | streams `chunks` chunks of a kilobyte, and panics after `panic` of them |
 //! | `sleep` | answers after `ms` milliseconds |
 //! | `rows` | answers the object's row counters since it woke |
 //! | `alarm` | fires the object's alarm now |
@@ -19,11 +21,14 @@
 
 use std::time::Duration;
 
-use murmuration_platform::{Param, Store, StoreError, transaction};
+use murmuration_platform::{Outbound, OutboundRequest, Param, Store, StoreError, Verb, transaction};
+use murmuration_xrpc::http as plain;
+use serde_json::json;
 use worker::{Env, Request, Response, State, Url, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 use crate::clock::wait;
-use crate::http;
+use crate::http::{self, Asked};
+use crate::outbound::Fetcher;
 use crate::sql::SqlStore;
 
 /// One row: `TEST_ROUTES`' notes, kept apart from everything real.
@@ -106,8 +111,10 @@ async fn in_worker(verb: &str, url: &Url) -> Response {
         }
         "sleep" => {
             sleep(url).await;
-            http::json(200, "{}".into())
+            json("{}".into())
         }
+        "fetch" => json(fetched(url).await),
+        "stream" => http::give(streamed(url), Asked::default()),
         _ => http::refuse(404, "NotFound", "no such test route"),
     }
 }
@@ -161,13 +168,50 @@ async fn in_object(state: &State, store: &SqlStore, verb: &str, url: &Url) -> wo
             state.accept_websocket_with_tags(&pair.server, &[TAG]);
             return Response::from_websocket(pair.client);
         }
+        "stream" => return Ok(http::give(streamed(url), Asked::default())),
         "sql" => match check_sql(store) {
             Ok(()) => r#"{"ok":true}"#.into(),
             Err(what) => return Ok(http::refuse(500, "TestFailed", &what)),
         },
         _ => return Ok(http::refuse(404, "NotFound", "no such test route")),
     };
-    Ok(http::json(200, answer))
+    Ok(json(answer))
+}
+
+/// What came of a fetch through the guarded client.
+async fn fetched(url: &Url) -> String {
+    let request = OutboundRequest {
+        verb: Verb::Get,
+        url: parameter(url, "url").unwrap_or_default(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        max_bytes: number(url, "limit").and_then(|limit| limit.try_into().ok()).unwrap_or(1000),
+        timeout_ms: number(url, "ms").unwrap_or(1000),
+    };
+    let client = Fetcher::new(parameter(url, "private").as_deref() == Some("true"));
+    match client.send(request).await {
+        Ok(answer) => {
+            json!({ "status": answer.status, "bytes": answer.body.len(), "headers": answer.headers })
+        }
+        Err(error) => json!({ "error": error.to_string() }),
+    }
+    .to_string()
+}
+
+/// A streamed answer, of which a panic may be a part.
+fn streamed(url: &Url) -> plain::Response {
+    let mut left = number(url, "chunks").unwrap_or(0);
+    let mut until_panic = number(url, "panic");
+    let chunks = move || {
+        left = left.checked_sub(1)?;
+        until_panic = match until_panic {
+            Some(0) => boom("a stream"),
+            Some(more) => Some(more - 1),
+            None => None,
+        };
+        Some(Ok(vec![b'x'; 1024]))
+    };
+    plain::Response::ok(plain::Body::Stream("application/octet-stream", Box::new(chunks)))
 }
 
 /// What the crates above count on, asked of the real storage.
@@ -230,6 +274,10 @@ fn check_sql(store: &SqlStore) -> Checked {
     run("DROP TABLE test_sql", &[]).map(|_| ())
 }
 
+fn json(text: String) -> Response {
+    http::give(plain::Response::ok(plain::Body::Json(text)), Asked::default())
+}
+
 fn count(store: &SqlStore, sql: &str) -> i64 {
     store.query(sql, &[]).ok().and_then(|mut rows| rows.first_mut()?.int(0).ok()).unwrap_or(-1)
 }
@@ -242,8 +290,12 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
+fn number(url: &Url, name: &str) -> Option<u32> {
+    parameter(url, name)?.parse().ok()
+}
+
 async fn sleep(url: &Url) {
-    if let Some(ms) = parameter(url, "ms").and_then(|text| text.parse().ok()) {
+    if let Some(ms) = number(url, "ms") {
         wait(ms).await;
     }
 }

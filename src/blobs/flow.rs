@@ -50,13 +50,18 @@ pub(crate) async fn upload(
     let encoding = Encoding::parse(header("content-encoding").as_deref()).map_err(http::unreadable)?;
     // The length of a packed body says nothing of what is in it.
     let length = header("content-length").filter(|_| encoding == Encoding::Identity);
-    let length = length.and_then(|text| text.parse().ok());
-    let body = request.inner().body();
-    let body = body.ok_or_else(|| XrpcError::invalid("A request body is expected but none was provided"))?;
+    let length: Option<usize> = length.and_then(|text| text.parse().ok());
+    let no_body = || XrpcError::invalid("A request body is expected but none was provided");
+    let body = request.inner().body().ok_or_else(no_body)?;
 
     let store = BlobStore::open(env).map_err(XrpcError::internal)?;
     let key = BlobStore::fresh_key();
     let stored = match store.put(&key, &body, encoding, length, config.blob_limit_bytes).await {
+        // Nothing was sent: a body of no bytes and no body look the same from here.
+        Ok(stored) if stored.size == 0 => {
+            drop_bytes(&store, &key).await;
+            return Err(no_body());
+        }
         Ok(stored) => stored,
         Err(error) => {
             drop_bytes(&store, &key).await;
@@ -172,7 +177,8 @@ fn media_type(header: Option<&str>) -> Result<String, XrpcError> {
         return Err(XrpcError::invalid("Request encoding (Content-Type) required but not provided"));
     }
     let token = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
     };
     match text.split_once('/') {
         Some((kind, name)) if text.len() <= MAX_TYPE_BYTES && token(kind) && token(name) => {
@@ -202,7 +208,9 @@ mod tests {
         assert_eq!(media_type(Some("Text/Plain; charset=utf-8")).unwrap(), "text/plain");
         assert_eq!(media_type(Some("image/svg+xml")).unwrap(), "image/svg+xml");
         assert_eq!(media_type(Some("*/*")).unwrap(), UNKNOWN_TYPE);
-        for bad in [None, Some(""), Some(";"), Some("text"), Some("a/"), Some("a/b c"), Some("a/b\u{e9}"), Some("/")] {
+        for bad in
+            [None, Some(""), Some(";"), Some("text"), Some("a/"), Some("a/b c"), Some("a/b\u{e9}"), Some("/")]
+        {
             assert!(media_type(bad).is_err(), "{bad:?}");
         }
     }

@@ -45,10 +45,20 @@ async function write(store, disk, key, body) {
   if (!answer.ok) throw new Error(`the disk answered ${answer.status} to PUT`);
 }
 
+/** Bytes at a time: what comes off the wire is so small that the steps between would cost more than the bytes. */
+const GULP = 256 * 1024;
+const DRAIN_BYTES = 32 * 1024 * 1024;
+
 /** What comes from the client, whose faults are not ours. */
 async function* received(body, encoding) {
   try {
-    yield* encoding === undefined ? body : body.pipeThrough(new DecompressionStream(encoding));
+    const plain = encoding === undefined ? body : body.pipeThrough(new DecompressionStream(encoding));
+    const reader = plain.getReader({ mode: 'byob' });
+    for (;;) {
+      const { done, value } = await reader.readAtLeast(GULP, new Uint8Array(GULP));
+      if (value?.byteLength) yield value;
+      if (done) return;
+    }
   } catch (error) {
     throw Object.assign(new Error(error?.message), { name: 'BodyError' });
   }
@@ -62,9 +72,12 @@ export async function putBlob(store, disk, key, body, encoding, length, limit, h
     length = 0;
     for await (const chunk of chunks) {
       length += chunk.byteLength;
-      if (length > limit) return undefined;
-      kept.push(chunk);
+      // Above it the rest is taken off the wire and dropped, so that the client comes to read why.
+      if (length > limit) kept.length = 0;
+      else kept.push(chunk);
+      if (length > limit + DRAIN_BYTES) break;
     }
+    if (length > limit) return undefined;
     chunks = kept;
   }
   const hash = new crypto.DigestStream('SHA-256');
@@ -247,10 +260,11 @@ impl BlobStore {
 }
 
 async fn settle(promise: Result<Promise, JsValue>) -> Result<JsValue, BlobError> {
-    let failed = |error: JsValue| match Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string()) {
-        Some(name) if name == BODY_ERROR => BlobError::Body(error),
-        _ => BlobError::Failed(error),
-    };
+    let failed =
+        |error: JsValue| match Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string()) {
+            Some(name) if name == BODY_ERROR => BlobError::Body(error),
+            _ => BlobError::Failed(error),
+        };
     JsFuture::from(promise.map_err(failed)?).await.map_err(failed)
 }
 
