@@ -6,7 +6,7 @@
 use std::env::consts::{ARCH, OS};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::{Error, Result, child};
 
@@ -134,7 +134,8 @@ impl Tools {
             command.args(["install", "--quiet", "--force", "--root"]).arg(self.root.join(".tools"));
             command.args(["--version", version, package]);
             if locked {
-                command.arg("--locked");
+                // What it says is of no use to anybody: the second attempt speaks for itself.
+                command.arg("--locked").stderr(Stdio::null());
             }
             // Outside the workspace: its toolchain file names targets that these programs do not need, and outside
             // its target folder, so that the two programs share what they have in common.
