@@ -9,7 +9,6 @@ import { authorization } from './steps.mjs'
 const HEADERS = [
   'content-type',
   'content-length',
-  'cache-control',
   'content-disposition',
   'content-security-policy',
   'x-content-type-options',
@@ -54,10 +53,16 @@ function plain(step, answer, v) {
   for (const name of HEADERS) {
     const got = answer.headers[name]
     if (got === undefined) continue
-    if (name === 'content-length' && (answer.json !== undefined || step.opaque || step.shape)) continue
+    // Of bytes that are the same everywhere, and nothing else.
+    if (name === 'content-length' && (got === '0' || answer.json !== undefined || step.opaque || step.shape)) continue
     kept[name] = swap(got)
   }
-  if (/\bauthorization\b/i.test(answer.headers.vary ?? '')) kept.vary = 'authorization'
+  if (step.as) {
+    // What was answered to one account must not be kept for another.
+    kept['cache-control'] = answer.headers['cache-control']
+    if (/\bauthorization\b/i.test(answer.headers.vary ?? '')) kept.vary = 'authorization'
+  }
+  if (step.statusOnly) return { status: answer.status }
   const result = { status: answer.status, headers: kept }
   if (answer.status >= 400 && answer.json?.error) {
     result.error = answer.json.error

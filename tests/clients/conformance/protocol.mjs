@@ -41,10 +41,8 @@ export const protocol = [
   raw('name with a trailing dot', { method: 'GET', path: path('com.atproto.repo.') }),
   raw('name with a trailing slash', { method: 'GET', path: path('com.atproto.server.describeServer/') }),
   raw('no name', { method: 'GET', path: '/xrpc/' }),
-  raw('only /xrpc', { method: 'GET', path: '/xrpc' }),
-  raw('the root page', { method: 'GET', path: '/' }, { opaque: true }),
-  raw('robots.txt', { method: 'GET', path: '/robots.txt' }, { opaque: true }),
-  raw('an unknown page', { method: 'GET', path: '/no-such-page' }, { opaque: true }),
+  raw('only /xrpc', { method: 'GET', path: '/xrpc' }, { statusOnly: true }),
+  raw('an unknown page', { method: 'GET', path: '/no-such-page' }, { statusOnly: true }),
 
   get('required parameter missing', GET_RECORD, {}),
   get('second required parameter missing', GET_RECORD, (v) => ({ repo: v.alice.did, collection: POSTS })),

@@ -5,7 +5,7 @@
 //   save     (v, answer) => void, run when the answer is a success
 //   exact    the error's message is compared too (clients match on it, or issue and lexicon fix it)
 //   shape    the body is compared by its keys and types only, not by its values
-//   opaque   the body is not compared at all
+//   opaque   the body is not compared at all; `statusOnly`: nor is any header
 //   headers  sent besides the usual ones
 
 import { query } from '../lib/http.mjs'

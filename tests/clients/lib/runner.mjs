@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 
 const TEST_TIMEOUT_MS = 60_000
+/** A test that takes longer says how long. */
+const SLOW_MS = 2_000
 
 /** Counts and prints; `filter` keeps only the tests whose full name contains it. */
 export class Runner {
@@ -32,6 +34,7 @@ export class Runner {
 
   async #test(name, fn) {
     if (this.filter && !name.includes(this.filter)) return
+    const started = Date.now()
     let timer
     try {
       const late = new Promise((_, reject) => {
@@ -39,7 +42,8 @@ export class Runner {
       })
       await Promise.race([fn(), late])
       this.passed += 1
-      console.log(`ok ${name}`)
+      const took = Date.now() - started
+      console.log(`ok ${name}${took > SLOW_MS ? ` (${took} ms)` : ''}`)
     } catch (error) {
       this.#fail(name, error)
     } finally {

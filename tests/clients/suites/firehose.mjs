@@ -17,6 +17,13 @@ export default async function firehose(runner, { url }) {
   await runner.suite('firehose cursors', (test) => cursors(test, url))
 }
 
+/** The most that a refused reader may be kept waiting for the end of its socket. */
+const CLOSE_MS = 3_000
+const soon = (closed) =>
+  Promise.race([
+    closed,
+    new Promise((_, reject) => setTimeout(() => reject(new Error(`not closed within ${CLOSE_MS} ms`)), CLOSE_MS).unref()),
+  ])
 const link = (value) => (value === null || value === undefined ? value : value.$link)
 const record = (account, rkey, value) => ({ repo: account.did, collection: THINGS, rkey, record: { $type: THINGS, value } })
 
@@ -282,16 +289,23 @@ async function cursors(test, url) {
 
   await test('a cursor from the future is refused by name', async () => {
     const tap = await Tap.open(url, { cursor: all.messages.at(-1).body.seq + 1_000_000 })
-    const { code, reason } = await tap.closed
+    const { code, reason } = await soon(tap.closed)
     assert.deepEqual(tap.frames.map(({ header, body }) => ({ header, body })), [
       { header: { op: -1 }, body: { error: 'FutureCursor', message: 'Cursor in the future.' } },
     ])
     assert.deepEqual({ code, reason }, { code: 1008, reason: 'FutureCursor' })
   })
 
+  await test('a reader that closes is answered', async () => {
+    const tap = await Tap.open(url)
+    tap.socket.close(1000, 'enough')
+    const { code } = await soon(tap.closed)
+    assert.equal(code, 1000)
+  })
+
   await test('a cursor that is no number is refused', async () => {
     const tap = await Tap.open(url, { cursor: 'abc' })
-    const { code } = await tap.closed
+    const { code } = await soon(tap.closed)
     assert.deepEqual(tap.frames.map(({ header }) => header), [{ op: -1 }])
     assert.equal(tap.frames[0].body.error, 'InvalidRequest')
     assert.equal(code, 1008)
