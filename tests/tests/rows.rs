@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 /// Rows that a createRecord may write in its agent's object on average, pruning of the log included.
 const AGENT_ROWS: f64 = 4.0;
-/// Rows that it may write in the relay's.
-const RELAY_ROWS: f64 = 1.0;
+/// Rows that it may write in the relay's: one, and the share of a new partition of its log.
+const RELAY_ROWS: f64 = 1.05;
 /// Rows that waking an object may read.
 const WAKING_ROWS: u64 = 20;
 /// Writes that an average is taken over: several times the turns between two checkpoints.

@@ -6,7 +6,7 @@
 use murmuration_syntax::Did;
 
 use crate::method::Auth;
-use crate::token::{self, Claims, Scope};
+use crate::token::{self, Claims};
 use crate::{Config, XrpcError};
 
 /// The caller of a method, after its token was verified.
@@ -75,19 +75,10 @@ pub fn authenticate(
         Auth::Refresh => (true, false),
         Auth::RefreshEvenExpired => (true, true),
     };
-    let claims = token::verify(&config.jwt_secret, &config.service_did(), bearer(header)?, refresh).map_err(
-        |error| {
-            XrpcError::invalid_token(match error {
-                token::TokenError::WrongType => "Invalid token type",
-                _ => "Token could not be verified",
-            })
-        },
-    )?;
+    let claims = token::verify(&config.jwt_secret, &config.service_did(), bearer(header)?, refresh)
+        .map_err(|_| XrpcError::invalid_token("Token could not be verified"))?;
     if claims.expired(now) && !even_expired {
         return Err(XrpcError::expired_token());
-    }
-    if refresh != (claims.scope == Scope::Refresh) {
-        return Err(XrpcError::invalid_token("Bad token scope"));
     }
     Ok(Caller::Account(claims))
 }

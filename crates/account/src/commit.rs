@@ -229,11 +229,12 @@ fn stage<'a>(
             Some(value)
         }
         Write::Delete { swap, must_exist, .. } => {
-            if swap.is_some_and(|expected| Some(expected) != current) {
-                return Err(AccountError::RecordSwap { current });
-            }
             if current.is_none() && *must_exist {
                 return Err(AccountError::NoSuchRecord(path.clone()));
+            }
+            // What is gone already is as the caller wants it, whatever it was before.
+            if current.is_some() && swap.is_some_and(|expected| Some(expected) != current) {
+                return Err(AccountError::RecordSwap { current });
             }
             None
         }

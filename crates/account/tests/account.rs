@@ -46,15 +46,15 @@ fn sim_holds_what_it_was_given_however_often_it_is_woken() {
 #[test]
 fn sim_a_failed_statement_changes_nothing_and_the_next_write_succeeds() {
     let mut fired = 0;
-    for statement in 0..100 {
-        let dice = Dice::new(statement / 25);
+    for statement in 0..96 {
+        let dice = Dice::new(statement / 12);
         let mut world = World::new();
         for _ in 0..15 {
             let writes = random_writes(&dice, &world);
             world.write(writes).unwrap();
         }
         let before = world.account.head().unwrap();
-        world.store.fail_after(Some(statement % 25));
+        world.store.fail_after(Some(statement % 12));
         let writes = random_writes(&dice, &world);
         let outcome = world.write(writes.clone());
         if world.store.fault_armed() {

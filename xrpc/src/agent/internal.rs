@@ -43,7 +43,10 @@ pub enum InternalCall {
         cid: String,
     },
     /// Say who the account is, and where its repository stands.
-    Describe,
+    Describe {
+        /// Whether to name its collections, which costs a row read for each.
+        collections: bool,
+    },
 }
 
 /// What an account is made from.
@@ -94,7 +97,7 @@ pub struct Description {
     pub rev: String,
     /// The public half of the key that signs its commits, as `did:key`.
     pub signing_key: String,
-    /// The collections that hold a record.
+    /// The collections that hold a record, if they were asked for.
     pub collections: Vec<String>,
 }
 
@@ -109,7 +112,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::CreateSession { password } => create_session(context, &password),
         InternalCall::AddBlob { authorization, blob } => add_blob(context, authorization.as_deref(), &blob),
         InternalCall::FindBlob { cid } => find_blob(context, &cid),
-        InternalCall::Describe => describe(context),
+        InternalCall::Describe { collections } => describe(context, collections),
     }
 }
 
@@ -170,10 +173,10 @@ fn find_blob(context: &Context<'_>, cid: &str) -> Result<Response, XrpcError> {
     })
 }
 
-fn describe(context: &Context<'_>) -> Result<Response, XrpcError> {
+fn describe(context: &Context<'_>, collections: bool) -> Result<Response, XrpcError> {
     let (profile, head) = (context.account.profile()?, context.account.head()?);
-    let collections: Vec<Json> =
-        context.account.collections()?.iter().map(|name| Json::from(name.as_str())).collect();
+    let names = if collections { context.account.collections()? } else { Vec::new() };
+    let collections: Vec<Json> = names.iter().map(|name| Json::from(name.as_str())).collect();
     let mut view = sync::status(&profile);
     view.insert("handle".into(), profile.handle.as_str().into());
     view.insert("head".into(), head.cid.to_string().into());

@@ -76,7 +76,6 @@ fn view(profile: &Profile) -> Map<String, Json> {
     if let Some(email) = &profile.email {
         view.insert("email".into(), email.as_str().into());
         view.insert("emailConfirmed".into(), false.into());
-        view.insert("emailAuthFactor".into(), false.into());
     }
     view.insert("active".into(), profile.inactive.is_none().into());
     if let Some(status) = profile.inactive.as_ref().and_then(|status| status.name()) {

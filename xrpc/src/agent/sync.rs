@@ -84,8 +84,7 @@ pub fn list_blobs(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError>
     let cids = context.account.blobs(call.params.optional::<Rev>("since")?, after.as_ref(), limit)?;
     let cids: Vec<String> = cids.iter().map(ToString::to_string).collect();
     let mut view = Map::new();
-    let full = u32::try_from(cids.len()).is_ok_and(|count| count >= limit);
-    view.extend(cids.last().filter(|_| full).map(|last| ("cursor".to_owned(), Json::from(last.as_str()))));
+    view.extend(cids.last().map(|last| ("cursor".to_owned(), Json::from(last.as_str()))));
     view.insert("cids".into(), cids.into());
     Ok(Reply::Now(Response::json(&view)?))
 }

@@ -50,9 +50,13 @@ pub(super) async fn destroy(agents: &dyn Agents, did: &Did) -> Result<(), XrpcEr
     if answer.status == 200 { Ok(()) } else { Err(refusal(&answer)) }
 }
 
-/// Who an object's account is; `None` when it holds none.
-pub(super) async fn describe(agents: &dyn Agents, did: &Did) -> Result<Option<Description>, XrpcError> {
-    let answer = agents.call(did, InternalCall::Describe).await?;
+/// Who an object's account is, with its collections if they are asked for; `None` when it holds none.
+pub(super) async fn describe(
+    agents: &dyn Agents,
+    did: &Did,
+    collections: bool,
+) -> Result<Option<Description>, XrpcError> {
+    let answer = agents.call(did, InternalCall::Describe { collections }).await?;
     match read(&answer) {
         Ok(description) => Ok(Some(description)),
         Err(error) if error.error() == "RepoNotFound" => Ok(None),

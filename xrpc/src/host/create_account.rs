@@ -117,7 +117,7 @@ impl Host<'_> {
         if !entry.is_settled(self.now_millis()) {
             return false;
         }
-        match agents::describe(self.agents, &entry.did).await {
+        match agents::describe(self.agents, &entry.did, false).await {
             Ok(None) => {
                 self.bury(&entry.did).await;
                 self.directory.remove(&entry.did).await.is_ok()

@@ -23,8 +23,10 @@ impl Host<'_> {
             return Err(XrpcError::invalid("Malformed cursor"));
         }
         let dids = self.directory.page(cursor, limit).await?;
-        let asked: Vec<Task<'_, _>> =
-            dids.iter().map(|did| -> Task<'_, _> { Box::pin(agents::describe(self.agents, did)) }).collect();
+        let asked: Vec<Task<'_, _>> = dids
+            .iter()
+            .map(|did| -> Task<'_, _> { Box::pin(agents::describe(self.agents, did, false)) })
+            .collect();
         let repos: Vec<Json> = agents::all(asked).await.into_iter().flatten().flatten().map(listed).collect();
         let mut answer = Map::new();
         if let Some(last) = dids.last()
@@ -40,8 +42,9 @@ impl Host<'_> {
     pub(super) async fn describe_repo(&self, params: &Args) -> Result<Response, XrpcError> {
         let repo = params.text("repo").unwrap_or_default();
         let did = self.locate(repo).await?.ok_or_else(|| XrpcError::repo_not_found(repo))?;
-        let account =
-            agents::describe(self.agents, &did).await?.ok_or_else(|| XrpcError::repo_not_found(&did))?;
+        let account = agents::describe(self.agents, &did, true)
+            .await?
+            .ok_or_else(|| XrpcError::repo_not_found(&did))?;
         if !account.active {
             return Err(match account.status.as_deref() {
                 Some("takendown") => {

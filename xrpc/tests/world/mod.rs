@@ -169,7 +169,7 @@ impl Objects {
             InternalCall::CreateAccount(_) => "create",
             InternalCall::Destroy => "destroy",
             InternalCall::CreateSession { .. } => "session",
-            InternalCall::Describe => "describe",
+            InternalCall::Describe { .. } => "describe",
             _ => panic!("the host does not make this call"),
         };
         self.called.borrow_mut().push((did.clone(), name));
