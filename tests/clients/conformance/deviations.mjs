@@ -31,6 +31,7 @@ export const deviations = {
   'createRecord: a link with another key': refused(INTEROP),
   'createRecord: broken bytes': refused(INTEROP),
   'createRecord: an empty $type within': refused(INTEROP),
+  'createRecord: an empty key': refused('a map has no key of no bytes: atproto.com, guide to data validation'),
 
   'applyWrites: none': { reason: 'what changes nothing makes no commit', 'body.commit': '<any>' },
   'applyWrites: created and deleted at once': { reason: 'what changes nothing makes no commit', 'body.commit': '<any>' },
@@ -38,13 +39,13 @@ export const deviations = {
   'applyWrites: update of nothing': not500('there is no record'),
   'applyWrites: delete of nothing': not500('there is no record'),
 
+  'uploadBlob: nothing': refused('a body of no bytes and no body look the same from a Worker'),
   'getBlob: not referenced yet': named('BlobNotFound'),
   'getBlob: unknown': named('BlobNotFound'),
   'getBlob: another\'s': named('BlobNotFound'),
   'getBlob: no longer referenced': named('BlobNotFound'),
   'getBlob: a page': { reason: 'the type as it was stored, with nothing added', 'headers.content-type': 'text/html' },
   'getBlocks: one unknown': named('BlockNotFound'),
-  'listBlobs': { reason: 'no cursor where there is no more', 'body.cursor': '<any>' },
 
   'subscribeRepos without an upgrade': { reason: 'what HTTP has for it', status: 426, error: 'UpgradeRequired' },
   'unknown method, GET': { reason: NO_PROXY, status: 501, error: 'MethodNotImplemented' },
@@ -55,6 +56,7 @@ export const deviations = {
   'broken JSON': { reason: PARSER, error: 'InvalidRequest' },
   'JSON of the wrong kind: null': { reason: PARSER, error: 'InvalidRequest' },
   'JSON of the wrong kind: a string': { reason: PARSER, error: 'InvalidRequest' },
+  'body in an unknown encoding': { reason: PARSER, status: 400, error: 'InvalidRequest' },
   'a body above the limit for JSON': {
     reason: 'one limit for JSON, 1 MB; a password this long is refused as a wrong one',
     status: 401,

@@ -474,7 +474,7 @@ async function blobs(test, url) {
     await fails(agent.post(image(data.blob)), { status: 400, error: 'InvalidRequest' })
   })
 
-  await test('listBlobs pages by CID, and since a revision', async () => {
+  await test('listBlobs pages through all, once each, and since a revision', async () => {
     const before = (await sync.getLatestCommit({ did })).data.rev
     const more = []
     for (let i = 0; i < 4; i++) {
@@ -490,8 +490,9 @@ async function blobs(test, url) {
       seen.push(...data.cids)
       cursor = data.cursor
     } while (cursor)
-    assert.deepEqual(seen, every)
-    assert.deepEqual((await sync.listBlobs({ did, since: before })).data.cids, more.toSorted())
+    // In which order is the server's affair: as text or as bytes.
+    assert.deepEqual(seen.toSorted(), every)
+    assert.deepEqual((await sync.listBlobs({ did, since: before })).data.cids.toSorted(), more.toSorted())
   })
 
   await test('a blob goes when the last record that names it goes', async () => {
