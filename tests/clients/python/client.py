@@ -222,7 +222,8 @@ def the_firehose_live_and_resumed(w):
     writer.start()
     is_mine = lambda event: getattr(event, "repo", None) == w.did
     try:
-        live = events(None, is_mine)
+        # What was written just before may still be on its way: only a beat will do.
+        live = events(None, lambda event: is_mine(event) and any("/beat" in op.path for op in event.ops))
     finally:
         stop.set()
         writer.join()
