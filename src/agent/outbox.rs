@@ -49,8 +49,11 @@ async fn send(agent: &Agent, did: &Did, push: &Push) -> Result<(), XrpcError> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(js_sys::Uint8Array::from(body.as_slice()).into()));
     let request = Request::new_with_init("https://internal/append", &init).map_err(XrpcError::internal)?;
-    match Stubs::new(&agent.env).relay(request).await?.status_code() {
-        200..=299 => Ok(()),
+    let mut answer = Stubs::new(&agent.env).relay(request).await?;
+    // Read to its end: an answer that nobody reads keeps both objects awake.
+    let body = answer.bytes().await.map_err(XrpcError::internal)?;
+    match answer.status_code() {
+        200..=299 => wire::Ack::decode(&body).map(drop).map_err(XrpcError::internal),
         status => Err(XrpcError::internal(format!("the relay answered {status}"))),
     }
 }
