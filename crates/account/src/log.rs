@@ -11,7 +11,7 @@
 //! Nothing here is written when the relay takes an event: that would be a row a commit. Whether the last turns are
 //! taken is known in memory, and to a woken object by its alarm (see [`Log::open`]).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use murmuration_platform::{Param, Store, StoreError};
@@ -27,8 +27,8 @@ const REFILL_TURNS: i64 = 8;
 /// Bytes of events in one turn: the row must stay below the platform's 2 MB.
 pub(crate) const MAX_TURN_BYTES: usize = 1_960_000;
 
-/// Reads at most [`RING`] rows.
-const SELECT_RING: &str = "SELECT slot, ord, head, checkpoint, drafts FROM log ORDER BY ord";
+/// Reads at most [`RING`] rows. Not sorted here: the engine's sorter would count each row twice.
+const SELECT_RING: &str = "SELECT ord, slot, head, checkpoint, drafts FROM log";
 /// Writes 1 row.
 const UPSERT_TURN: &str = "INSERT INTO log (slot, ord, at, head, checkpoint, drafts) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
      ON CONFLICT (slot) DO UPDATE SET ord = excluded.ord, at = excluded.at, head = excluded.head, \
@@ -109,9 +109,13 @@ impl Log {
     pub(crate) fn open(store: Rc<dyn Store>, all_taken: bool) -> Result<(Self, Tail), StoreError> {
         let mut log = Self::new(store);
         let mut tail: Option<Tail> = None;
+        let mut ring = BTreeMap::new();
         for mut row in log.store.query(SELECT_RING, &[])? {
-            let slot = usize::try_from(row.int(0)?).map_err(|_| corrupt("a slot is negative"))?;
-            let ord = u64::try_from(row.int(1)?).map_err(|_| corrupt("a number is negative"))?;
+            let ord = u64::try_from(row.int(0)?).map_err(|_| corrupt("a number is negative"))?;
+            ring.insert(ord, row);
+        }
+        for (ord, mut row) in ring {
+            let slot = usize::try_from(row.int(1)?).map_err(|_| corrupt("a slot is negative"))?;
             let (head, checkpoint, packed) = (row.blob(2)?, row.int(3)? != 0, row.blob(4)?);
             let drafts = unpack(&packed)?;
             *log.ords.get_mut(slot).ok_or_else(|| corrupt("a slot is outside of the ring"))? = Some(ord);
