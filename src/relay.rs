@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use murmuration_platform::{Clock, Outbound};
 use murmuration_relay::wire::Push;
-use murmuration_relay::{LogConfig, Pump, Relay, RelayError, crawl_request};
+use murmuration_relay::{CLOSE_POLICY, LogConfig, Pump, Relay, RelayError, crawl_request};
 use murmuration_xrpc::{Config, XrpcError};
 use worker::{
     DurableObject, Env, Headers, Method, Request, Response, Result, State, Url, WebSocket,
@@ -36,6 +36,10 @@ use sockets::OpenSockets;
 const INTERNAL_HOST: &str = "internal";
 /// The stream, as the Worker forwards it.
 const SUBSCRIBE_PATH: &str = "/xrpc/com.atproto.sync.subscribeRepos";
+/// WebSocket close code 1000: what was to be said has been said.
+const CLOSE_NORMAL: u16 = 1000;
+/// Close codes that a runtime reports and no frame may carry: no code, no close frame, no TLS (RFC 6455, 7.4.1).
+const UNSENDABLE: [u16; 3] = [1005, 1006, 1015];
 /// WebSocket close code 1011: a fault of ours.
 const CLOSE_FAULT: u16 = 1011;
 /// Seconds after which a reader that found no room may try again.
@@ -106,7 +110,10 @@ impl DurableObject for RelayObject {
         Ok(())
     }
 
-    async fn websocket_close(&self, socket: WebSocket, _: usize, _: String, _: bool) -> Result<()> {
+    async fn websocket_close(&self, socket: WebSocket, code: usize, reason: String, _: bool) -> Result<()> {
+        // The platform does not answer a close frame by itself; a reader that gets no answer waits for one.
+        let code = u16::try_from(code).ok().filter(|code| !UNSENDABLE.contains(code)).unwrap_or(CLOSE_NORMAL);
+        let _ = socket.close(Some(code), Some(reason));
         self.host.gone(&socket).await;
         Ok(())
     }
@@ -188,6 +195,12 @@ impl Host {
         let cursor =
             url.query_pairs().find(|(name, _)| name == "cursor").map(|(_, value)| value.into_owned());
         let pair = WebSocketPair::new()?;
+        if let Ok(Some((error, frame))) = self.turn(|relay, _| Ok(relay.refusal(cursor.as_deref()))) {
+            pair.server.accept()?;
+            pair.server.send_with_bytes(frame)?;
+            pair.server.close(Some(CLOSE_POLICY), Some(error))?;
+            return Response::from_websocket(pair.client);
+        }
         let server = pair.server.clone();
         let id = self.sockets.accept(&self.state, pair.server);
         let begun = self.turn(|relay, _| {

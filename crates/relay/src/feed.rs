@@ -92,9 +92,12 @@ impl Feed {
                 sockets.send(&[id], &info_frame("OutdatedCursor", message));
                 behind(after, log)
             }
-            Opening::Future => return refuse(sockets, id, "FutureCursor", "Cursor in the future."),
-            Opening::Malformed => {
-                return refuse(sockets, id, "InvalidRequest", "The parameter cursor must be an integer");
+            Opening::Future | Opening::Malformed => {
+                if let Some((error, frame)) = refusal(log, cursor) {
+                    sockets.send(&[id], &frame);
+                    sockets.close(id, CLOSE_POLICY, error);
+                }
+                return;
             }
         };
         sockets.keep(id, &attachment(place));
@@ -208,6 +211,20 @@ impl Feed {
         refuse(sockets, id, "ConsumerTooSlow", "Stream consumer too slow");
         self.subscribers.remove(&id);
     }
+}
+
+/// Why a subscription with this cursor cannot begin, and the frame that says so; `None` if it can.
+///
+/// A host that asks before it makes the socket one that hibernates can end the connection at once: a hibernating
+/// socket ends when its other side does, or after ten seconds.
+#[must_use]
+pub fn refusal(log: &Log, cursor: Option<&str>) -> Option<(&'static str, Vec<u8>)> {
+    let (error, message) = match opening(cursor, log.head(), log.earliest()) {
+        Opening::Future => ("FutureCursor", "Cursor in the future."),
+        Opening::Malformed => ("InvalidRequest", "The parameter cursor must be an integer"),
+        Opening::Live | Opening::Replay { .. } | Opening::Outdated { .. } => return None,
+    };
+    Some((error, error_frame(error, message)))
 }
 
 /// Reads the batch after a place, or takes the one that was read for the subscriber before.

@@ -37,6 +37,6 @@ pub mod wire;
 pub use crawl::{Crawl, crawl_request};
 pub use cursor::{Opening, opening};
 pub use error::RelayError;
-pub use feed::{CLOSE_POLICY, Feed, Pump, Sockets, SubscriberId};
+pub use feed::{CLOSE_POLICY, Feed, Pump, Sockets, SubscriberId, refusal};
 pub use log::{Appended, Batch, Log, LogConfig};
 pub use relay::Relay;

@@ -5,7 +5,7 @@ use murmuration_platform::{Store, StoreError};
 
 use crate::RelayError;
 use crate::crawl::Crawl;
-use crate::feed::{Feed, Pump, Sockets, SubscriberId};
+use crate::feed::{Feed, Pump, Sockets, SubscriberId, refusal};
 use crate::limits::PUMP_BACKSTOP_MS;
 use crate::log::{Log, LogConfig};
 use crate::wire::{Ack, Push};
@@ -75,6 +75,12 @@ impl Relay {
     /// Begins a subscription on a socket that has just been accepted.
     pub fn subscribe(&mut self, sockets: &dyn Sockets, id: SubscriberId, cursor: Option<&str>) {
         self.feed.add(&self.log, sockets, id, cursor);
+    }
+
+    /// Why a subscription with this cursor cannot begin; see [`refusal`].
+    #[must_use]
+    pub fn refusal(&self, cursor: Option<&str>) -> Option<(&'static str, Vec<u8>)> {
+        refusal(&self.log, cursor)
     }
 
     /// A socket is gone.
