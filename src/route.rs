@@ -1,4 +1,4 @@
-//! The way of a request (DESIGN 4): from its path to the place where it is answered.
+//! The way of a request: from its path to the place where it is answered.
 
 use std::cell::RefCell;
 use std::future::Future;

@@ -24,10 +24,10 @@ use crate::stubs::Stubs;
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 /// Bytes of the longest media type (RFC 6838: 127 on each side of the slash).
 const MAX_TYPE_BYTES: usize = 255;
-/// What a blob may do in a browser that opens it: nothing (pds.md 18).
+/// What a blob may do in a browser that opens it: nothing.
 const SANDBOX: &str = "default-src 'none'; sandbox";
-/// How long others may keep a blob. Its bytes never change, but it may be taken down.
-const CACHE: &str = "public, max-age=3600";
+/// Shared caches keep no blob: its bytes never change, but it may be deleted or taken down.
+const CACHE: &str = "private";
 
 /// `com.atproto.repo.uploadBlob`. To be run to its end even when the client goes away: bytes that no account knows of
 /// would stay for ever.

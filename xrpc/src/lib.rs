@@ -3,7 +3,7 @@
 //! A method is declared once, in [`table`]: its NSID, kind, authentication, cost and the place where it runs. The
 //! router, the deny-by-default rule and the method reference are derived from that table; there is no route beside it.
 //!
-//! A request's way (DESIGN 4): the Worker finds the [`Method`](method::Method) of the path. If it runs in the Worker it
+//! A request's way: the Worker finds the [`Method`](method::Method) of the path. If it runs in the Worker it
 //! goes to [`host`]; if it runs in an agent's object, the Worker forwards the request unchanged to the object of the
 //! DID, where [`agent::answer`] does, in this order: verb, authentication, parameters and body against the lexicon,
 //! the method. The first step that refuses decides the answer, and nothing has been written by then.
