@@ -13,7 +13,7 @@ use web_sys::ReadableStream;
 
 // In one go, so that a body takes one crossing and one copy into Wasm, whatever its chunks.
 //
-// What is too long is still taken off the wire, up to a bound: a client that is cut off while it sends does not read why.
+// What is too long of a client's is still taken off the wire, up to a bound: who is cut off while sending does not read why.
 #[wasm_bindgen(inline_js = "
 const DRAIN_BYTES = 32 * 1024 * 1024;
 
@@ -31,7 +31,7 @@ export async function drain(stream) {
   await discard(stream.getReader()).catch(() => {});
 }
 
-export async function readAll(stream, limit, encoding) {
+export async function readAll(stream, limit, encoding, patient) {
   if (encoding !== undefined) stream = stream.pipeThrough(new DecompressionStream(encoding));
   const reader = stream.getReader();
   const chunks = [];
@@ -42,7 +42,8 @@ export async function readAll(stream, limit, encoding) {
     size += value.byteLength;
     if (size > limit) {
       chunks.length = 0;
-      await discard(reader);
+      if (patient) await discard(reader);
+      else reader.cancel().catch(() => {});
       return undefined;
     }
     chunks.push(value);
@@ -66,6 +67,7 @@ extern "C" {
         stream: &ReadableStream,
         limit: f64,
         encoding: Option<&str>,
+        patient: bool,
     ) -> Result<js_sys::Promise, JsValue>;
 }
 
@@ -94,6 +96,15 @@ pub(crate) enum Encoding {
     Deflate,
 }
 
+/// Whose body it is: decides what becomes of one that is too long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sender {
+    /// A client's request: the rest is dropped, so that the client comes to read the refusal.
+    Client,
+    /// Another host's answer: the connection is cut.
+    Server,
+}
+
 impl Encoding {
     /// Reads a `Content-Encoding` header.
     ///
@@ -119,15 +130,17 @@ impl Encoding {
     }
 }
 
-/// Reads a whole body of at most `limit` bytes, counted after decoding.
+/// Reads a whole body of at most `limit` bytes, counted after decoding. It comes from `sender`.
 pub(crate) async fn read(
     stream: Option<&ReadableStream>,
     encoding: Encoding,
     limit: usize,
+    sender: Sender,
 ) -> Result<Vec<u8>, BodyError> {
     let Some(stream) = stream else { return Ok(Vec::new()) };
     let bound = f64::from(u32::try_from(limit).unwrap_or(u32::MAX));
-    let promise = read_all(stream, bound, encoding.name()).map_err(BodyError::Broken)?;
+    let promise =
+        read_all(stream, bound, encoding.name(), sender == Sender::Client).map_err(BodyError::Broken)?;
     let bytes = JsFuture::from(promise).await.map_err(BodyError::Broken)?;
     if bytes.is_undefined() {
         return Err(BodyError::TooLarge(limit));

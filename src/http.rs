@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::ReadableStream;
 use worker::{Env, Headers, Method, Request, Response, ResponseBuilder};
 
-use crate::body::{self, BodyError, Encoding};
+use crate::body::{self, BodyError, Encoding, Sender};
 
 /// What stands before the NSID in a path.
 pub(crate) const XRPC: &str = "/xrpc/";
@@ -114,7 +114,7 @@ pub(crate) async fn read(request: &mut Request, limit: usize) -> Result<plain::R
                 return Err(XrpcError::too_large(limit));
             }
             let encoding = Encoding::parse(header("content-encoding").as_deref()).map_err(unreadable)?;
-            body::read(Some(&stream), encoding, limit).await.map_err(unreadable)?
+            body::read(Some(&stream), encoding, limit, Sender::Client).await.map_err(unreadable)?
         }
         None => Vec::new(),
     };

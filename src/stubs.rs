@@ -8,7 +8,7 @@ use murmuration_xrpc::host::{AgentAnswer, Agents, Task};
 use wasm_bindgen::JsCast;
 use worker::{Env, Method, Request, RequestInit, Response, Stub};
 
-use crate::body::{self, Encoding};
+use crate::body::{self, Encoding, Sender};
 
 /// The host under which the Worker calls an object for itself. No request from outside may name it.
 pub(crate) const INTERNAL_HOST: &str = "internal";
@@ -71,7 +71,7 @@ impl Agents for Stubs<'_> {
             let status = answer.status_code();
             let answer: web_sys::Response = answer.into();
             let stream = answer.body().map(JsCast::unchecked_into);
-            let body = body::read(stream.as_ref(), Encoding::Identity, MAX_ANSWER_BYTES)
+            let body = body::read(stream.as_ref(), Encoding::Identity, MAX_ANSWER_BYTES, Sender::Server)
                 .await
                 .map_err(XrpcError::internal)?;
             Ok(AgentAnswer { status, body })

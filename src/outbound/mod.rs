@@ -16,7 +16,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Headers, Request, RequestInit, RequestRedirect, Response};
 
-use crate::body::{self, BodyError, Encoding};
+use crate::body::{self, BodyError, Encoding, Sender};
 
 /// How this host introduces itself to others.
 const USER_AGENT: &str = concat!("murmuration/", env!("CARGO_PKG_VERSION"));
@@ -48,7 +48,8 @@ impl Fetcher {
         let answer = JsFuture::from(fetch(&prepared).map_err(failed)?).await.map_err(failed)?;
         let answer: Response = answer.unchecked_into();
         let headers = headers(&answer);
-        let body = body::read(answer.body().as_ref(), Encoding::Identity, request.max_bytes).await;
+        let body =
+            body::read(answer.body().as_ref(), Encoding::Identity, request.max_bytes, Sender::Server).await;
         let body = body.map_err(|error| match error {
             BodyError::TooLarge(limit) => OutboundError::TooLarge(limit),
             BodyError::Broken(error) => failed(error),
