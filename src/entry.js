@@ -59,27 +59,29 @@ addEventListener("error", (event) => {
   if (isFatal(event.error)) die();
 });
 
+/**
+ * Milliseconds that a call in flight keeps a timer. workerd cancels a call that waits for a promise and for no I/O, as one
+ * does whose instance died; with a timer it waits long enough to be told.
+ */
+const KEEP_ALIVE_MS = 60_000;
+
 /** Runs `call`, and fails with `InstanceDied` as soon as the instance is dead. */
-function guard(call, object, request) {
-  return new Promise((resolve, reject) => {
-    const entry = { fail: reject, object, request };
-    inFlight.add(entry);
-    const done = (value) => {
-      inFlight.delete(entry);
-      resolve(value);
-    };
-    const failed = (error) => {
-      // A panic that came straight back here instead of through a microtask: everybody else must hear of it, too.
-      if (isFatal(error)) die();
-      inFlight.delete(entry);
-      reject(error);
-    };
-    try {
-      Promise.resolve(call()).then(done, failed);
-    } catch (error) {
-      failed(error);
-    }
-  });
+async function guard(call, object, request) {
+  const timer = setTimeout(() => {}, KEEP_ALIVE_MS);
+  const entry = { object, request };
+  const died = new Promise((_, reject) => (entry.fail = reject));
+  inFlight.add(entry);
+  try {
+    return await Promise.race([call(), died]);
+  } catch (error) {
+    if (!isFatal(error)) throw error;
+    // A panic that came straight back here instead of through a microtask: everybody else must hear of it, too.
+    die();
+    throw new InstanceDied(true);
+  } finally {
+    inFlight.delete(entry);
+    clearTimeout(timer);
+  }
 }
 
 /** As `guard`, for a request: a read that did not itself panic is asked once more. */
