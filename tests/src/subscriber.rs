@@ -107,4 +107,4 @@ impl Frame {
 }
 
 /// How long a frame may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);

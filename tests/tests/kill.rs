@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use murmuration_data::{Ipld, cbor};
 use murmuration_repo::Imported;
@@ -214,14 +215,16 @@ fn nothing_acknowledged_is_lost_and_nothing_is_half_done() {
     for round in 0..ROUNDS {
         write_and_kill(&mut world, &mut writers, WRITES.0 + dice.roll(WRITES.1));
         world.restart();
+        let start = Instant::now();
         watcher.catch_up(&world, &dids);
+        let waited = start.elapsed();
         for did in &dids {
             let repo = texts(&watcher.compare(&world, did));
             for writer in writers.iter_mut().filter(|writer| writer.account.did == *did) {
                 writer.check(&repo);
             }
         }
-        eprintln!("round {round}: {} events", watcher.frames().len());
+        eprintln!("round {round}: {} events, the last after {waited:.1?}", watcher.frames().len());
     }
 
     // Every answer named a commit that the stream carries, once.

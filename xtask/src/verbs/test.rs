@@ -79,7 +79,7 @@ fn wasm_check() -> Result<()> {
 }
 
 fn native() -> Result<()> {
-    cargo(&["test", "--workspace", "--exclude", "murmuration-tests", "--locked", "--quiet"])
+    cargo(&["test", "--workspace", "--exclude", "murmuration-tests", "--locked", "--quiet", "--no-fail-fast"])
 }
 
 fn worker() -> Result<()> {
