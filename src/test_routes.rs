@@ -17,16 +17,17 @@
 //! | `alarm` | fires the object's alarm now |
 //! | `alarm-panic` | fires the object's alarm now; it panics once |
 //! | `socket` | a WebSocket that echoes, and panics at the message `panic` |
+//! | `bench` | answers the microseconds of a statement: `insert` and `select` of one row, `scan` of a row among many |
 //! | `sql` | runs the checks of `SqlStore` against the real storage |
 
 use std::time::Duration;
 
-use murmuration_platform::{Outbound, OutboundRequest, Param, Store, StoreError, Verb, transaction};
+use murmuration_platform::{Clock, Outbound, OutboundRequest, Param, Store, StoreError, Verb, transaction};
 use murmuration_xrpc::http as plain;
 use serde_json::json;
 use worker::{Env, Request, Response, State, Url, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
-use crate::clock::wait;
+use crate::clock::{WallClock, wait};
 use crate::http::{self, Asked};
 use crate::outbound::Fetcher;
 use crate::sql::SqlStore;
@@ -169,6 +170,7 @@ async fn in_object(state: &State, store: &SqlStore, verb: &str, url: &Url) -> wo
             return Response::from_websocket(pair.client);
         }
         "stream" => return Ok(http::give(streamed(url), Asked::default())),
+        "bench" => bench(store).map_err(sql)?,
         "sql" => match check_sql(store) {
             Ok(()) => r#"{"ok":true}"#.into(),
             Err(what) => return Ok(http::refuse(500, "TestFailed", &what)),
@@ -272,6 +274,46 @@ fn check_sql(store: &SqlStore) -> Checked {
     kept.map_err(|error| error.to_string())?;
     same("only the inner transaction is undone", count(store, "SELECT count(*) FROM test_sql") == 4)?;
     run("DROP TABLE test_sql", &[]).map(|_| ())
+}
+
+/// Statements of `bench`.
+const BENCH: i64 = 10_000;
+
+/// What a statement costs through the glue.
+fn bench(store: &SqlStore) -> Result<String, StoreError> {
+    store.query("DROP TABLE IF EXISTS test_bench", &[])?;
+    store.query(
+        "CREATE TABLE test_bench (k TEXT PRIMARY KEY, n INTEGER, b BLOB) STRICT, WITHOUT ROWID",
+        &[],
+    )?;
+    let blob = [7_u8; 300];
+    let start = WallClock.now_micros();
+    transaction(store, || {
+        (0..BENCH).try_for_each(|n| {
+            let key = format!("app.bsky.feed.post/{n:013}");
+            let params = [key.as_str().into(), n.into(), (&blob[..]).into()];
+            store.query("INSERT INTO test_bench (k, n, b) VALUES (?1, ?2, ?3)", &params).map(|_| ())
+        })
+    })?;
+    let inserted = WallClock.now_micros();
+    for n in 0..BENCH {
+        let key = format!("app.bsky.feed.post/{n:013}");
+        let mut rows = store.query("SELECT k, n, b FROM test_bench WHERE k = ?1", &[key.as_str().into()])?;
+        if let Some(row) = rows.first_mut() {
+            row.blob(2)?;
+        }
+    }
+    let selected = WallClock.now_micros();
+    let rows = store.query("SELECT k, n, b FROM test_bench", &[])?;
+    let scanned = WallClock.now_micros();
+    store.query("DROP TABLE test_bench", &[])?;
+    let count = u64::try_from(rows.len()).unwrap_or(1).max(1);
+    let each = |from: u64, to: u64| to.saturating_sub(from) * 100 / count;
+    Ok(json!({
+        "hundredths_of_micros": true, "insert": each(start, inserted), "select": each(inserted, selected),
+        "scan": each(selected, scanned)
+    })
+    .to_string())
 }
 
 fn json(text: String) -> Response {
