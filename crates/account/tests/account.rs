@@ -6,6 +6,7 @@ mod common;
 
 use common::{Dice, World, contents, create, delete, path, put, record, value};
 use murmuration_account::{AccountError, Listing, Session, Write, WriteRequest};
+use murmuration_platform::Store as _;
 use murmuration_syntax::Nsid;
 
 const COLLECTIONS: [&str; 3] = ["com.example.note", "com.example.note.more", "com.example.other"];
@@ -162,7 +163,13 @@ fn calls_of_one_turn_do_not_disturb_each_other() {
         request(create("com.example.note/a", "2")),
         request(create("com.example.note/b", "3")),
     ];
+    let turns = || {
+        let mut rows = world.store.query("SELECT count(*) FROM log", &[]).unwrap();
+        rows[0].int(0).unwrap()
+    };
+    let before = turns();
     let answers = world.account.write(&requests, world.now + 1);
+    assert_eq!(turns(), before + 1, "two commits are one row of the log");
     assert!(answers[0].is_ok() && answers[2].is_ok());
     assert!(matches!(answers[1], Err(AccountError::RecordExists(_))));
     let revs: Vec<_> = [0, 2].map(|n: usize| answers[n].as_ref().unwrap().commit.unwrap().rev).into();
