@@ -8,6 +8,7 @@ pub mod corpus;
 pub mod data;
 pub mod keys;
 pub mod repo;
+pub mod stream;
 pub mod syntax;
 
 /// A function to be fed, and examples of what it takes.
@@ -27,10 +28,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cid", run: data::cid, seeds: data::cid_seeds },
     Target { name: "commit", run: repo::commit, seeds: repo::commit_seeds },
     Target { name: "did_key", run: keys::did_key, seeds: keys::did_key_seeds },
+    Target { name: "frame", run: stream::frame, seeds: stream::frame_seeds },
     Target { name: "import", run: repo::import_car, seeds: repo::import_seeds },
     Target { name: "json_parse", run: data::json_parse, seeds: data::json_seeds },
     Target { name: "mst_node", run: repo::mst_node, seeds: repo::node_seeds },
     Target { name: "mst_tree", run: repo::mst_tree, seeds: repo::tree_seeds },
+    Target { name: "push", run: stream::push, seeds: stream::push_seeds },
     Target { name: "seal_open", run: keys::seal_open, seeds: keys::seal_seeds },
     Target { name: "syntax", run: syntax::all, seeds: syntax::seeds },
 ];

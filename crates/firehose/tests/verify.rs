@@ -350,17 +350,3 @@ fn a_sync_asserts_a_state() {
     let big = SyncEvent { blocks: vec![0; 10_001], ..event };
     assert!(matches!(verify_sync(&big, None, &key, NOW), Err(VerifyError::TooLarge { .. })));
 }
-
-/// Not a bar: prints what the last line of defence costs.
-#[test]
-fn prints_the_cost_of_a_verification() {
-    let mut account = Account::with_records(2_000);
-    let before = account.head;
-    let event = account.commit(&[(path(9_999), Some(record(9_999, 0, 200)))]).unwrap();
-    let key = account.public();
-    let start = std::time::Instant::now();
-    for _ in 0..100 {
-        verify_commit(&event, Some(&before), &key, NOW).unwrap();
-    }
-    eprintln!("verify: {:?} for {} bytes of blocks", start.elapsed() / 100, event.blocks.len());
-}
