@@ -1,4 +1,4 @@
-//! How fast a subscriber is served, and when it is given up. Decisions only; [`crate::feed`] acts on them.
+//! How fast a subscriber is served, and when it is given up. Decisions only; [`Feed`](crate::Feed) acts on them.
 //!
 //! A subscriber has a buffer in the platform that nothing here bounds: what is sent and not yet taken waits in memory.
 //! So a subscriber gets more only while that buffer is low. One that is live and falls over the mark goes back to reading
