@@ -125,7 +125,7 @@ impl Account {
         let head = Head::of(&commit)?;
         let mut tree = Tree::empty(Rc::clone(&self.store), &change, rev);
         let drafts = genesis(&profile, &commit, &head, &change, now)?;
-        let mut log = Log::new(Rc::clone(&self.store));
+        let mut log = Log::new(Rc::clone(&self.store), now);
         transaction(&*self.store, || -> Result<(), AccountError> {
             schema::create(&*self.store)?;
             self.store.query(

@@ -89,15 +89,18 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// The log of an account that is being made.
-    pub(crate) fn new(store: Rc<dyn Store>) -> Self {
+    /// The log of an account that is being made at `now` (microseconds).
+    ///
+    /// Its events are numbered from there: were the account deleted and made again, the relay would take low numbers
+    /// for events that it has.
+    pub(crate) fn new(store: Rc<dyn Store>, now: u64) -> Self {
         Self {
             store,
-            next_ord: 0,
+            next_ord: now,
             next_slot: 0,
             ords: [None; RING],
             since_checkpoint: 0,
-            taken: 0,
+            taken: now,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             spilled: false,
@@ -107,7 +110,7 @@ impl Log {
     /// Reads the ring. `all_taken` says that the relay is known to have every event; otherwise the ring's events, and
     /// those that spilled, are sent again, and the relay knows them by their numbers.
     pub(crate) fn open(store: Rc<dyn Store>, all_taken: bool) -> Result<(Self, Tail), StoreError> {
-        let mut log = Self::new(store);
+        let mut log = Self::new(store, 0);
         let mut tail: Option<Tail> = None;
         let mut ring = BTreeMap::new();
         for mut row in log.store.query(SELECT_RING, &[])? {
