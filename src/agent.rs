@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use murmuration_account::Account;
-use murmuration_platform::Clock;
+use murmuration_platform::{Clock, Store};
 use murmuration_xrpc::{Config, XrpcError};
 use worker::{
     DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, durable_object,
@@ -64,7 +64,8 @@ impl Agent {
         if self.awake.get().is_none() {
             let config = http::config(&self.env)?;
             let taken = !self.alarm.read(&self.state).await?.says_unsent();
-            let account = Account::new(Rc::clone(&self.store) as _, config.kek.clone(), taken);
+            let store: Rc<dyn Store> = Rc::<SqlStore>::clone(&self.store);
+            let account = Account::new(store, config.kek.clone(), taken);
             // Another call may have been faster; the first account stays.
             let _ = self.awake.set(Awake { account, config });
         }
