@@ -22,7 +22,7 @@ class InstanceDied extends Error {
   }
 }
 
-/** Calls in flight: `{ fail, object, request }`; `object` is the context of an object, absent in the Worker itself. */
+/** Calls in flight: `{ object, request, fail }`; `object` is the context of an object, absent in the Worker itself. */
 const inFlight = new Set();
 
 /** Whether an error means that the Wasm instance is dead, as opposed to an error that is somebody's to handle. */
@@ -60,14 +60,14 @@ addEventListener("error", (event) => {
 });
 
 /**
- * Milliseconds that a call in flight keeps a timer. workerd cancels a call that waits for a promise and for no I/O, as one
- * does whose instance died; with a timer it waits long enough to be told.
+ * Milliseconds that a call of the Worker keeps a timer. workerd cancels a request that waits for a promise and for no I/O, as
+ * one does when its instance has died; with a timer it waits until it is told. An object's call is not cancelled.
  */
 const KEEP_ALIVE_MS = 60_000;
 
 /** Runs `call`, and fails with `InstanceDied` as soon as the instance is dead. */
 async function guard(call, object, request) {
-  const timer = setTimeout(() => {}, KEEP_ALIVE_MS);
+  const timer = object ?? setTimeout(() => {}, KEEP_ALIVE_MS);
   const entry = { object, request };
   const died = new Promise((_, reject) => (entry.fail = reject));
   inFlight.add(entry);
@@ -80,7 +80,7 @@ async function guard(call, object, request) {
     throw new InstanceDied(true);
   } finally {
     inFlight.delete(entry);
-    clearTimeout(timer);
+    if (timer !== object) clearTimeout(timer);
   }
 }
 
@@ -99,6 +99,11 @@ async function guardRequest(call, object, request) {
 function guardWaiting(ctx, object) {
   const { waitUntil } = ctx;
   ctx.waitUntil = (promise) => waitUntil.call(ctx, guard(() => promise, object));
+}
+
+/** Hides what Cloudflare says of the client: nobody asks, and `worker` reads it from every request at great cost. */
+function plain(request) {
+  return Object.defineProperty(request, "cf", { value: undefined });
 }
 
 class GuardedObject extends DurableObject {
@@ -127,7 +132,7 @@ class GuardedObject extends DurableObject {
   }
 
   fetch(request) {
-    return this.#run(() => guardRequest(() => this.#inner.fetch(request), this.ctx, request));
+    return this.#run(() => guardRequest(() => this.#inner.fetch(plain(request)), this.ctx, request));
   }
   alarm() {
     return this.#run(() => guard(() => this.#inner.alarm(), this.ctx));
@@ -165,7 +170,7 @@ export default class extends WorkerEntrypoint {
   }
   async fetch(request) {
     try {
-      return await guardRequest(() => new Inner(this.ctx, this.env).fetch(request), undefined, request);
+      return await guardRequest(() => new Inner(this.ctx, this.env).fetch(plain(request)), undefined, request);
     } catch (error) {
       console.error("a request failed:", error?.message);
       const body = { error: "InternalServerError", message: "Internal Server Error" };

@@ -28,7 +28,8 @@ mod stubs;
 #[cfg(feature = "test-routes")]
 mod test_routes;
 
-use worker::{Context, Env, Request, Response, event};
+use web_sys::Response;
+use worker::{Context, Env, Request, event};
 
 /// An HTTP request from outside.
 #[event(fetch, respond_with_errors)]

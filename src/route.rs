@@ -14,7 +14,8 @@ use murmuration_xrpc::host::{Directory, Host};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::method::{Method, Place, Route};
 use murmuration_xrpc::{Config, XrpcError, auth, table};
-use worker::{Context, Env, Request, Response};
+use web_sys::Response;
+use worker::{Context, Env, Request};
 
 use crate::blobs;
 use crate::clock::WallClock;
@@ -22,7 +23,7 @@ use crate::directory::D1;
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
 use crate::outbound::Fetcher;
-use crate::stubs::{INTERNAL_HOST, Stubs};
+use crate::stubs::{Stubs, names_internal_host};
 
 /// What an isolate keeps between requests. Nothing here belongs to a request.
 struct Isolate {
@@ -47,11 +48,11 @@ fn isolate(env: &Env) -> Result<Rc<Isolate>, XrpcError> {
 /// Answers a request from outside. Every fault is an answer, too.
 pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Response {
     if request.method() == worker::Method::Options {
-        return http::preflight(&request);
+        return http::preflight(&request).into();
     }
     #[cfg(feature = "test-routes")]
     if let Some(answer) = crate::test_routes::outside(&request, &env).await {
-        return answer;
+        return answer.into();
     }
     let asked = Asked::of(&request);
     let sent = http::Sent::of(&request);
@@ -59,25 +60,24 @@ pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Re
         Ok(answer) => answer,
         Err(error) => {
             sent.drain().await;
-            http::give(http::refusal(&error), asked)
+            http::give(http::refusal(&error), asked).into()
         }
     }
 }
 
 async fn route(request: Request, env: Env, context: &Context) -> Result<Response, XrpcError> {
     // An object believes what comes from this host, so nobody outside may use the name.
-    let url = request.url().map_err(|_| XrpcError::invalid("the address of the request is not a URL"))?;
-    if url.host_str() == Some(INTERNAL_HOST) {
+    if names_internal_host(&request.inner().url()) {
         return Err(XrpcError::new(421, "InvalidRequest", "this host does not go by that name"));
     }
     let asked = Asked::of(&request);
-    let path = url.path();
+    let path = request.path();
     let Some(nsid) = path.strip_prefix(http::XRPC) else {
-        return Ok(http::give(page(path, &request, &env).await?, asked));
+        return Ok(http::give(page(&path, &request, &env).await?, asked).into());
     };
     if nsid == "_health" {
         let answer = with_host(&env, async |host: &Host<'_>| host.health(env!("CARGO_PKG_VERSION")).await);
-        return Ok(http::give(answer.await?, asked));
+        return Ok(http::give(answer.await?, asked).into());
     }
     let Some(method) = table::find(nsid) else {
         Nsid::parse(nsid).map_err(|_| XrpcError::invalid("invalid xrpc path"))?;
@@ -91,21 +91,21 @@ async fn route(request: Request, env: Env, context: &Context) -> Result<Response
                 let plain = http::read(&mut request, MAX_JSON_BYTES).await?;
                 with_host(&env, async |host: &Host<'_>| host.answer(method, run, &plain).await).await
             });
-            Ok(http::give(answer.await?, asked))
+            Ok(http::give(answer.await?, asked).into())
         }
         Place::Agent { route, .. } => {
             let did = account(route, method, &request, &env).await?;
-            Stubs::new(&env).forward(&did, request).await
+            Stubs::new(&env).forward(&did, request.inner()).await
         }
         Place::BlobUpload => {
             let answer = to_its_end(context, async move {
                 let isolate = isolate(&env)?;
                 blobs::upload(&request, method, &isolate.config, &env).await
             });
-            Ok(http::give(answer.await?, asked))
+            Ok(http::give(answer.await?, asked).into())
         }
-        Place::BlobDownload => blobs::download(&request, method, &env).await,
-        Place::Relay => Stubs::new(&env).relay(request).await,
+        Place::BlobDownload => blobs::download(&request, method, &env).await.map(Into::into),
+        Place::Relay => Stubs::new(&env).subscribe(request.inner()).await,
     }
 }
 

@@ -1,14 +1,29 @@
 //! The accounts' objects as the Worker reaches them: through their stubs.
 
-use js_sys::Uint8Array;
+// The attribute macro of `wasm-bindgen` expands to unsafe code.
+#![allow(unsafe_code)]
+
+use js_sys::{Promise, Reflect, Uint8Array};
 use murmuration_syntax::Did;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::agent::internal::InternalCall;
 use murmuration_xrpc::host::{AgentAnswer, Agents, Task};
-use wasm_bindgen::JsCast;
-use worker::{Env, Method, Request, RequestInit, Response, Stub};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Request, RequestInit, Response};
+use worker::Env;
 
-use crate::body::{self, Encoding, Sender};
+use crate::body::{self, Encoding, Sender, message};
+
+#[wasm_bindgen(inline_js = "
+export function send(namespace, name, request) {
+  return namespace.getByName(name).fetch(request);
+}
+")]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    fn send(namespace: &JsValue, name: &str, request: &Request) -> Result<Promise, JsValue>;
+}
 
 /// The host under which the Worker calls an object for itself. No request from outside may name it.
 pub(crate) const INTERNAL_HOST: &str = "internal";
@@ -35,7 +50,7 @@ impl<'a> Stubs<'a> {
     ///
     /// # Errors
     /// A fault, when the object did not answer.
-    pub(crate) async fn forward(self, did: &Did, request: Request) -> Result<Response, XrpcError> {
+    pub(crate) async fn forward(self, did: &Did, request: &Request) -> Result<Response, XrpcError> {
         self.send("AGENT", did.as_str(), request).await
     }
 
@@ -43,20 +58,23 @@ impl<'a> Stubs<'a> {
     ///
     /// # Errors
     /// A fault, when the object did not answer.
-    pub(crate) async fn relay(self, request: Request) -> Result<Response, XrpcError> {
+    pub(crate) async fn subscribe(self, request: &Request) -> Result<Response, XrpcError> {
         self.send("RELAY", RELAY_NAME, request).await
     }
 
-    async fn send(self, binding: &str, name: &str, request: Request) -> Result<Response, XrpcError> {
-        let answer = match self.stub(binding, name) {
-            Ok(stub) => stub.fetch_with_request(request).await,
-            Err(error) => Err(error),
-        };
-        answer.map_err(|error| XrpcError::internal(format!("{binding} {name}: {error}")))
+    /// Sends a request of an account's object to the relay.
+    ///
+    /// # Errors
+    /// A fault, when the object did not answer.
+    pub(crate) async fn relay(self, request: worker::Request) -> Result<worker::Response, XrpcError> {
+        self.send("RELAY", RELAY_NAME, request.inner()).await.map(Into::into)
     }
 
-    fn stub(self, binding: &str, name: &str) -> worker::Result<Stub> {
-        self.env.durable_object(binding)?.get_by_name(name)
+    async fn send(self, binding: &str, name: &str, request: &Request) -> Result<Response, XrpcError> {
+        let failed = |error: JsValue| XrpcError::internal(format!("{binding} {name}: {}", message(&error)));
+        let namespace = Reflect::get(self.env, &binding.into()).map_err(failed)?;
+        let promise = send(&namespace, name, request).map_err(failed)?;
+        Ok(JsFuture::from(promise).await.map_err(failed)?.unchecked_into())
     }
 }
 
@@ -64,17 +82,54 @@ impl Agents for Stubs<'_> {
     fn call<'a>(&'a self, did: &'a Did, call: InternalCall) -> Task<'a, Result<AgentAnswer, XrpcError>> {
         Box::pin(async move {
             let json = serde_json::to_vec(&call).map_err(XrpcError::internal)?;
-            let mut init = RequestInit::new();
-            init.with_method(Method::Post).with_body(Some(Uint8Array::from(json.as_slice()).into()));
-            let request = Request::new_with_init(INTERNAL_URL, &init).map_err(XrpcError::internal)?;
-            let answer = self.forward(did, request).await?;
-            let status = answer.status_code();
-            let answer: web_sys::Response = answer.into();
+            let init = RequestInit::new();
+            init.set_method("POST");
+            init.set_body(&Uint8Array::from(json.as_slice()));
+            let request = Request::new_with_str_and_init(INTERNAL_URL, &init)
+                .map_err(|error| XrpcError::internal(message(&error)))?;
+            let answer = self.forward(did, &request).await?;
             let stream = answer.body().map(JsCast::unchecked_into);
             let body = body::read(stream.as_ref(), Encoding::Identity, MAX_ANSWER_BYTES, Sender::Server)
                 .await
                 .map_err(XrpcError::internal)?;
-            Ok(AgentAnswer { status, body })
+            Ok(AgentAnswer { status: answer.status(), body })
         })
+    }
+}
+
+/// Whether a request from outside names the host of internal calls. `url` is as the runtime gives it: normalised.
+pub(crate) fn names_internal_host(url: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = host.split_once(':').map_or(host, |(host, _port)| host);
+    host.eq_ignore_ascii_case(INTERNAL_HOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_internal_host;
+
+    #[test]
+    fn knows_the_internal_host_in_every_url() {
+        for url in [
+            "https://internal/",
+            "http://internal/xrpc/a?b",
+            "https://internal:8443/",
+            "https://INTERNAL/",
+            "https://a:b@internal:1/",
+            "http://internal?x",
+            "http://internal",
+        ] {
+            assert!(names_internal_host(url), "{url}");
+        }
+        for url in [
+            "https://internal.example/",
+            "http://pds.example/internal/",
+            "http://x/?://internal/",
+            "http://a@b/",
+        ] {
+            assert!(!names_internal_host(url), "{url}");
+        }
     }
 }
