@@ -29,6 +29,10 @@ async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Re
     let method = table::find(&request.nsid).ok_or_else(XrpcError::not_implemented)?;
     let Place::Agent { run, .. } = method.place else { return Err(XrpcError::not_implemented()) };
     let awake = agent.awake().await?;
+    // What a crash has left unsent need not wait for the alarm.
+    if awake.account.has_unsent().unwrap_or(false) {
+        outbox::start(agent);
+    }
     match agent::answer(&context(agent, awake), method, run, &request)? {
         Reply::Now(response) => Ok(response),
         Reply::AfterWrite(writes, finish) => finish(turn::write(agent, writes).await?),
