@@ -95,12 +95,6 @@ async function guardRequest(call, object, request) {
   }
 }
 
-/** What the runtime waits for on a caller's behalf must end with the instance as well. */
-function guardWaiting(ctx, object) {
-  const { waitUntil } = ctx;
-  ctx.waitUntil = (promise) => waitUntil.call(ctx, guard(() => promise, object));
-}
-
 /** Hides what Cloudflare says of the client: nobody asks, and `worker` reads it from every request at great cost. */
 function plain(request) {
   return Object.defineProperty(request, "cf", { value: undefined });
@@ -111,8 +105,9 @@ class GuardedObject extends DurableObject {
 
   constructor(ctx, env, Class) {
     super(ctx, env);
-    guardWaiting(ctx, ctx);
-    const { blockConcurrencyWhile } = ctx;
+    // What the runtime waits for must end with the instance as well.
+    const { waitUntil, blockConcurrencyWhile } = ctx;
+    ctx.waitUntil = (promise) => waitUntil.call(ctx, this.#run(() => guard(() => promise, ctx)));
     ctx.blockConcurrencyWhile = (body) => blockConcurrencyWhile.call(ctx, () => guard(body, ctx));
     try {
       this.#inner = new Class(ctx, env);
@@ -164,13 +159,13 @@ export class RelayObject extends GuardedObject {
 
 /** What comes from outside: requests, queue batches, cron. */
 export default class extends WorkerEntrypoint {
-  constructor(ctx, env) {
-    super(ctx, env);
-    guardWaiting(ctx);
+  /** The Rust half. Its context is a stand-in with all that it uses: what the runtime waits for must end, too. */
+  #inner() {
+    return new Inner({ waitUntil: (promise) => this.ctx.waitUntil(guard(() => promise)) }, this.env);
   }
   async fetch(request) {
     try {
-      return await guardRequest(() => new Inner(this.ctx, this.env).fetch(plain(request)), undefined, request);
+      return await guardRequest(() => this.#inner().fetch(plain(request)), undefined, request);
     } catch (error) {
       console.error("a request failed:", error?.message);
       const body = { error: "InternalServerError", message: "Internal Server Error" };
@@ -178,9 +173,9 @@ export default class extends WorkerEntrypoint {
     }
   }
   queue(batch) {
-    return guard(() => new Inner(this.ctx, this.env).queue(batch));
+    return guard(() => this.#inner().queue(batch));
   }
   scheduled(controller) {
-    return guard(() => new Inner(this.ctx, this.env).scheduled(controller));
+    return guard(() => this.#inner().scheduled(controller));
   }
 }

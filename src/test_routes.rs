@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `panic` | panics, after `ms` milliseconds |
 //! | `write-panic` | writes a note, then panics before it is flushed; `how=transact` panics inside the transaction |
+//! | `panic-behind` | answers, and behind the answer writes a note and panics before it is flushed |
 //! | `note` | writes a note |
 //! | `notes` | answers how many notes there are |
 //! | `fetch` | in the Worker: fetches `url` through the guarded client, with `limit` bytes, `ms` and `private=true` |
@@ -39,6 +40,8 @@ const COUNT: &str = "SELECT count(*) FROM test_note WHERE kind = 'note'";
 const ARMED: &str = "SELECT count(*) FROM test_note WHERE kind = 'alarm'";
 const DISARM: &str = "DELETE FROM test_note WHERE kind = 'alarm'";
 
+/// Milliseconds from the answer of `panic-behind` to its panic.
+const BEHIND_MS: u32 = 50;
 /// The tag of the sockets of `socket`.
 const TAG: &str = "test";
 
@@ -138,6 +141,15 @@ async fn in_object(state: &State, store: &SqlStore, verb: &str, url: &Url) -> wo
         "write-panic" => {
             write().map_err(sql)?;
             boom("a fetch, after a write")
+        }
+        "panic-behind" => {
+            let store = SqlStore::open(state);
+            state.wait_until(async move {
+                wait(BEHIND_MS).await;
+                let _ = store.query(INSERT, &[Param::Int(1), Param::Text("note")]);
+                boom("the work behind an answer")
+            });
+            "{}".into()
         }
         "note" => {
             write().map_err(sql)?;

@@ -9,6 +9,8 @@ use murmuration_tests::{Answer, Client, Subscriber, World};
 
 /// The promise: the caller of a call that panics is answered within this time.
 const PROMPT: Duration = Duration::from_millis(100);
+/// Longer than the work behind an answer takes to panic.
+const BEHIND: Duration = Duration::from_millis(300);
 
 /// `/test/{verb}` in the agent object of a name.
 fn agent(client: &Client, verb: &str, name: &str) -> Answer {
@@ -143,5 +145,19 @@ fn a_build_that_serves_people_has_no_test_routes() {
     let _ = world.client().path("/xrpc/_health").ok();
     for path in ["/test/panic", "/test/rows?object=agent&name=a", "/test/evict?object=agent&name=a"] {
         assert_eq!(world.client().path(path).status, 404, "{path}");
+    }
+}
+
+/// Turns are run behind the answers of those who wait for them, so this is where a write would panic.
+#[test]
+fn a_panic_behind_an_answer_undoes_its_write_and_the_next_call_succeeds() {
+    let world = World::start();
+    let client = world.client();
+    let _ = agent(&client, "note", "behind").ok();
+    for _ in 0..3 {
+        let _ = agent(&client, "panic-behind", "behind").ok();
+        // Beyond the panic: the object has been aborted, or answers as if it had not been called.
+        thread::sleep(BEHIND);
+        assert_eq!(notes(&client, "behind"), 1);
     }
 }
