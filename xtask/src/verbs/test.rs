@@ -45,6 +45,7 @@ const STAGES: &[Stage] = &[
     ("clippy", clippy),
     ("wasm32 check", wasm_check),
     ("native tests", native),
+    ("fuzz corpus", fuzz),
     ("the Worker", worker),
     ("black-box tests", black_box),
 ];
@@ -80,6 +81,12 @@ fn wasm_check() -> Result<()> {
 
 fn native() -> Result<()> {
     cargo(&["test", "--workspace", "--exclude", "murmuration-tests", "--locked", "--quiet", "--no-fail-fast"])
+}
+
+/// The fuzz targets over their fixed corpus. They are a workspace of their own, so they say where to build.
+fn fuzz() -> Result<()> {
+    let manifest = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
+    cargo(&[&["test", "--locked", "--quiet"], manifest.as_slice()].concat())
 }
 
 fn worker() -> Result<()> {
