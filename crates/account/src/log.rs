@@ -28,7 +28,7 @@ const REFILL_TURNS: i64 = 8;
 pub(crate) const MAX_TURN_BYTES: usize = 1_960_000;
 
 /// Reads at most [`RING`] rows. Not sorted here: the engine's sorter would count each row twice.
-const SELECT_RING: &str = "SELECT ord, slot, head, checkpoint, drafts FROM log";
+const SELECT_RING: &str = "SELECT ord, slot, at, head, checkpoint, drafts FROM log";
 /// Writes 1 row.
 const UPSERT_TURN: &str = "INSERT INTO log (slot, ord, at, head, checkpoint, drafts) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
      ON CONFLICT (slot) DO UPDATE SET ord = excluded.ord, at = excluded.at, head = excluded.head, \
@@ -119,8 +119,12 @@ impl Log {
         }
         for (ord, mut row) in ring {
             let slot = usize::try_from(row.int(1)?).map_err(|_| corrupt("a slot is negative"))?;
-            let (head, checkpoint, packed) = (row.blob(2)?, row.int(3)? != 0, row.blob(4)?);
+            let at = u64::try_from(row.int(2)?).map_err(|_| corrupt("a time is negative"))?;
+            let (head, checkpoint, packed) = (row.blob(3)?, row.int(4)? != 0, row.blob(5)?);
             let drafts = unpack(&packed)?;
+            if !all_taken {
+                log.wait(Waiting { ord, at, packed: packed.into(), attempted: true });
+            }
             *log.ords.get_mut(slot).ok_or_else(|| corrupt("a slot is outside of the ring"))? = Some(ord);
             log.next_slot = (slot + 1) % RING;
             log.next_ord = ord + number(drafts.len());
@@ -141,16 +145,30 @@ impl Log {
         let tail = tail.ok_or_else(|| corrupt("the log has no checkpoint"))?;
         if all_taken {
             log.taken = log.next_ord;
-        } else {
+            return Ok((log, tail));
+        }
+        log.taken = log.ords.iter().flatten().copied().min().unwrap_or(0);
+        if let Some(mut row) = log.store.query(SELECT_SPILLED, &[Param::Int(0), Param::Int(1)])?.pop() {
+            log.taken = u64::try_from(row.int(0)?).map_err(|_| corrupt("a number is negative"))?;
             log.spilled = true;
-            log.taken = log.ords.iter().flatten().copied().min().unwrap_or(0);
-            if let Some(mut row) = log.store.query(SELECT_SPILLED, &[Param::Int(0), Param::Int(1)])?.pop() {
-                log.taken = u64::try_from(row.int(0)?).map_err(|_| corrupt("a number is negative"))?;
-            } else {
-                log.spilled = false;
-            }
+            // What has spilled comes first, and is read back.
+            log.waiting.clear();
+            log.waiting_bytes = 0;
         }
         Ok((log, tail))
+    }
+
+    /// Keeps a turn in memory for the relay, if it follows on what waits there and there is room. What is not in memory
+    /// must be read back in order, so nothing newer may wait before it.
+    fn wait(&mut self, turn: Waiting) {
+        let follows = self
+            .waiting
+            .back()
+            .is_none_or(|last| unpacked_len(&last.packed).is_some_and(|count| last.ord + count == turn.ord));
+        if follows && self.waiting_bytes + turn.packed.len() <= MAX_WAITING_BYTES {
+            self.waiting_bytes += turn.packed.len();
+            self.waiting.push_back(turn);
+        }
     }
 
     /// Whether the next turn must be a checkpoint for the ring to stay long enough.
@@ -183,18 +201,9 @@ impl Log {
         }
         self.since_checkpoint = if checkpoint { 0 } else { self.since_checkpoint + 1 };
         self.next_slot = (slot + 1) % RING;
-        // What is not in memory must be read back in order, so nothing newer may wait in memory before it.
-        let contiguous = self.waiting.back().map_or(self.taken == self.next_ord, |last| {
-            unpacked_len(&last.packed).is_some_and(|count| last.ord + count == self.next_ord)
-        });
-        if contiguous && self.waiting_bytes + packed.len() <= MAX_WAITING_BYTES {
-            self.waiting_bytes += packed.len();
-            self.waiting.push_back(Waiting {
-                ord: self.next_ord,
-                at: now,
-                packed: packed.into(),
-                attempted: false,
-            });
+        if !self.waiting.is_empty() || self.taken == self.next_ord {
+            let turn = Waiting { ord: self.next_ord, at: now, packed: packed.into(), attempted: false };
+            self.wait(turn);
         }
         self.next_ord += number(drafts.len());
         Ok(())
