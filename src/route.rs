@@ -9,7 +9,7 @@ use murmuration_bridge::resolver::Cache;
 use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_platform::Clock;
 use murmuration_syntax::{Did, Nsid};
-use murmuration_xrpc::agent::{Args, MAX_JSON_BYTES, check_verb};
+use murmuration_xrpc::agent::{Args, check_verb};
 use murmuration_xrpc::host::{Directory, Host};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::method::{Method, Place, Route};
@@ -88,7 +88,7 @@ async fn route(request: Request, env: Env, context: &Context) -> Result<Response
         Place::Host(run) => {
             let answer = to_its_end(context, async move {
                 let mut request = request;
-                let plain = http::read(&mut request, MAX_JSON_BYTES).await?;
+                let plain = http::read(&mut request, method.max_json).await?;
                 with_host(&env, async |host: &Host<'_>| host.answer(method, run, &plain).await).await
             });
             Ok(http::give(answer.await?, asked).into())

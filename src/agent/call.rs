@@ -25,8 +25,9 @@ pub(super) async fn answer(agent: &Rc<Agent>, mut request: Request) -> Response 
 
 /// Answers an XRPC request, which the Worker has forwarded as it came.
 async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Response, XrpcError> {
-    let request = http::read(request, agent::MAX_JSON_BYTES).await?;
-    let method = table::find(&request.nsid).ok_or_else(XrpcError::not_implemented)?;
+    let nsid = request.path().strip_prefix(http::XRPC).unwrap_or_default().to_owned();
+    let method = table::find(&nsid).ok_or_else(XrpcError::not_implemented)?;
+    let request = http::read(request, method.max_json).await?;
     let Place::Agent { run, .. } = method.place else { return Err(XrpcError::not_implemented()) };
     let awake = agent.awake().await?;
     // What a crash has left unsent need not wait for the alarm.

@@ -3,30 +3,48 @@
 //! The names and statuses are the reference server's, to the letter: clients refresh their session on
 //! 400 `ExpiredToken`, and on nothing else.
 
+use data_encoding::BASE64;
 use murmuration_syntax::Did;
+use sha2::{Digest, Sha256};
 
 use crate::method::Auth;
-use crate::token::{self, Claims};
+use crate::token::{self, Claims, Scope};
 use crate::{Config, XrpcError};
 
-/// The caller of a method, after its token was verified.
+/// The caller of a method, after its credential was verified.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Caller {
-    /// No token was asked for.
+    /// No credential was asked for, or none was shown where one may be.
     Anyone,
     /// The account itself.
     Account(Claims),
+    /// The operator.
+    Admin,
+    /// An account, by a service token that another host made for it.
+    Service(Did),
+    /// The moderation service that the operator trusts, by a service token.
+    ModerationService,
 }
 
 impl Caller {
     /// The claims of the account's token.
     ///
     /// # Errors
-    /// `AuthMissing` when the method asked for no token: a mistake in the method table.
+    /// `AuthMissing` when the caller is not the account itself: a mistake in the method table.
     pub fn claims(&self) -> Result<&Claims, XrpcError> {
         match self {
             Self::Account(claims) => Ok(claims),
-            Self::Anyone => Err(XrpcError::auth_missing()),
+            _ => Err(XrpcError::auth_missing()),
+        }
+    }
+
+    /// Whether the caller is this account, or may see whatever it may see.
+    #[must_use]
+    pub fn is_owner_or_operator(&self, did: &Did) -> bool {
+        match self {
+            Self::Account(claims) => claims.sub == *did,
+            Self::Admin | Self::ModerationService => true,
+            Self::Anyone | Self::Service(_) => false,
         }
     }
 
@@ -61,6 +79,9 @@ pub fn bearer(header: Option<&str>) -> Result<&str, XrpcError> {
 
 /// Verifies the header as the method wants it. `now` is in seconds.
 ///
+/// Service tokens are not for this function: who signed them must be resolved first, which takes an answer from another
+/// host. It refuses them as any foreign token.
+///
 /// # Errors
 /// As the reference server: 401 `AuthMissing`, 400 `ExpiredToken`, 400 `InvalidToken`.
 pub fn authenticate(
@@ -71,14 +92,78 @@ pub fn authenticate(
 ) -> Result<Caller, XrpcError> {
     let (refresh, even_expired) = match wanted {
         Auth::Open => return Ok(Caller::Anyone),
-        Auth::Access => (false, false),
+        Auth::Optional | Auth::OptionalService if header.is_none() => return Ok(Caller::Anyone),
+        Auth::Optional if is_basic(header) => return admin(config, header),
+        Auth::Admin | Auth::Moderator => return admin(config, header),
         Auth::Refresh => (true, false),
         Auth::RefreshEvenExpired => (true, true),
+        _ => (false, false),
     };
     let claims = token::verify(&config.jwt_secret, &config.service_did(), bearer(header)?, refresh)
         .map_err(|_| XrpcError::invalid_token("Token could not be verified"))?;
     if claims.expired(now) && !even_expired {
         return Err(XrpcError::expired_token());
     }
-    Ok(Caller::Account(claims))
+    if scope_fits(wanted, claims.scope) {
+        Ok(Caller::Account(claims))
+    } else {
+        Err(XrpcError::invalid_token("Bad token scope"))
+    }
+}
+
+/// Whether a token of that scope is one that the method takes.
+const fn scope_fits(wanted: Auth, scope: Scope) -> bool {
+    match scope {
+        Scope::Access => true,
+        Scope::AppPassword | Scope::PrivilegedAppPassword => {
+            !matches!(wanted, Auth::Full | Auth::FullEvenTakendown)
+        }
+        Scope::Takendown => {
+            matches!(wanted, Auth::AccessEvenTakendown | Auth::FullEvenTakendown | Auth::Optional)
+        }
+        // Which type of token is wanted was judged with the signature.
+        Scope::Refresh => matches!(wanted, Auth::Refresh | Auth::RefreshEvenExpired),
+    }
+}
+
+fn is_basic(header: Option<&str>) -> bool {
+    header.is_some_and(|header| {
+        header.trim().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("basic "))
+    })
+}
+
+/// The operator, by `Authorization: Basic admin:<password>`.
+fn admin(config: &Config, header: Option<&str>) -> Result<Caller, XrpcError> {
+    let header = header.ok_or_else(XrpcError::auth_missing)?;
+    let given = header.trim().split_once(' ').map_or("", |(_, rest)| rest.trim());
+    let given = BASE64.decode(given.as_bytes()).unwrap_or_default();
+    let wanted = format!("admin:{}", config.admin_password);
+    // Hashes are compared, so that the time tells nothing of the password.
+    if is_basic(Some(header)) && Sha256::digest(&given) == Sha256::digest(wanted.as_bytes()) {
+        Ok(Caller::Admin)
+    } else {
+        Err(XrpcError::auth_required("Authentication Required"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scope_fits_its_methods_and_no_others() {
+        let every = [
+            Auth::Access,
+            Auth::AccessEvenTakendown,
+            Auth::Full,
+            Auth::FullEvenTakendown,
+            Auth::AccessOrService,
+            Auth::Refresh,
+        ];
+        let fits = |scope| every.map(|auth| scope_fits(auth, scope));
+        assert_eq!(fits(Scope::AppPassword), [true, true, false, false, true, true]);
+        assert_eq!(fits(Scope::Takendown), [false, true, false, true, false, false]);
+        assert_eq!(fits(Scope::Refresh), [false, false, false, false, false, true]);
+        assert!(fits(Scope::Access).iter().all(|fits| *fits));
+    }
 }

@@ -31,6 +31,9 @@ pub enum Scope {
     /// An app password that may read private messages was given.
     #[serde(rename = "com.atproto.appPassPrivileged")]
     PrivilegedAppPassword,
+    /// The account is taken down: only what it needs to leave, or to appeal.
+    #[serde(rename = "com.atproto.takendown")]
+    Takendown,
     /// Only asking for the next pair of tokens.
     #[serde(rename = "com.atproto.refresh")]
     Refresh,
@@ -41,7 +44,7 @@ impl Scope {
     const fn media_type(self) -> &'static str {
         match self {
             Self::Refresh => "refresh+jwt",
-            Self::Access | Self::AppPassword | Self::PrivilegedAppPassword => "at+jwt",
+            Self::Access | Self::AppPassword | Self::PrivilegedAppPassword | Self::Takendown => "at+jwt",
         }
     }
 }

@@ -4,28 +4,20 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 use murmuration_data::Cid;
-use murmuration_firehose::{AccountEvent, AccountStatus, Event, IdentityEvent, SyncEvent, Timestamp};
+use murmuration_firehose::{AccountEvent, Event, IdentityEvent, SyncEvent, Timestamp};
 use murmuration_keys::seal::{self, Kek};
 use murmuration_keys::{Curve, SigningKey};
-use murmuration_platform::{Entropy, Param, Row, Store, StoreError, transaction};
+use murmuration_platform::{Entropy, Store, StoreError, transaction};
 use murmuration_repo::{Change, Commit, Created, Node};
 use murmuration_syntax::{Did, Handle, Rev, Tid};
 
 use crate::export::Shadow;
 use crate::log::Log;
 use crate::tree::Tree;
-use crate::{AccountError, password, replay, schema};
+use crate::{AccountError, Profile, password, profile, replay, schema};
 
 /// Bytes of the nonce that seals a secret (XChaCha20-Poly1305).
 const NONCE_BYTES: usize = 24;
-
-/// Reads 1 row.
-const SELECT: &str =
-    "SELECT schema, did, handle, email, password, status, signing_key, created_at FROM account WHERE id = 1";
-/// Writes 1 row.
-const INSERT: &str = "INSERT INTO account \
-     (id, schema, did, handle, email, password, status, signing_key, created_at) \
-     VALUES (1, ?1, ?2, ?3, ?4, ?5, 'active', ?6, ?7)";
 
 /// What the host knows when it makes an account.
 pub struct NewAccount {
@@ -39,21 +31,8 @@ pub struct NewAccount {
     pub password: String,
     /// The secret key that signs its commits; its public half stands in the DID document.
     pub signing_key: SigningKey,
-}
-
-/// Who an account is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Profile {
-    /// Its DID.
-    pub did: Did,
-    /// Its handle.
-    pub handle: Handle,
-    /// Its e-mail address.
-    pub email: Option<String>,
-    /// Whether it is active, and if not, why; `None` while it is active.
-    pub inactive: Option<AccountStatus>,
-    /// The Argon2id hash of its password.
-    pub(crate) password: String,
+    /// Whether it begins deactivated, because it moves in from another host: then no event tells of it yet.
+    pub deactivated: bool,
 }
 
 /// The last commit.
@@ -116,30 +95,31 @@ impl Account {
         let mut nonce = [0; NONCE_BYTES];
         entropy.fill(&mut nonce);
         let sealed = seal::seal(&self.kek, nonce, &secret_name(&new.did), &*new.signing_key.to_bytes());
-        let profile =
-            Profile { did: new.did, handle: new.handle, email: new.email, inactive: None, password };
+        let profile = Profile {
+            did: new.did,
+            handle: new.handle,
+            email: new.email,
+            email_confirmed: false,
+            deactivated: new.deactivated,
+            delete_after: None,
+            takedown: None,
+            password,
+        };
 
         let rev = Rev::next(now, clock_id(&profile.did), None);
         let change = first_tree();
         let commit = Commit::sign(&profile.did, murmuration_repo::empty_root(), rev, &new.signing_key)?;
         let head = Head::of(&commit)?;
         let mut tree = Tree::empty(Rc::clone(&self.store), &change, rev);
-        let drafts = genesis(&profile, &commit, &head, &change, now)?;
+        // One that moves in says nothing before it is activated.
+        let drafts = match new.deactivated {
+            true => Vec::new(),
+            false => genesis(&profile, &commit, &head, &change, now)?,
+        };
         let mut log = Log::new(Rc::clone(&self.store), now);
         transaction(&*self.store, || -> Result<(), AccountError> {
             schema::create(&*self.store)?;
-            self.store.query(
-                INSERT,
-                &[
-                    Param::Int(schema::VERSION),
-                    Param::Text(profile.did.as_str()),
-                    Param::Text(profile.handle.as_str()),
-                    profile.email.as_deref().map_or(Param::Null, Param::Text),
-                    Param::Text(&profile.password),
-                    Param::Blob(&sealed),
-                    Param::Int(i64::try_from(now).unwrap_or(i64::MAX)),
-                ],
-            )?;
+            profile.insert(&*self.store, &sealed, now)?;
             tree.checkpoint(false, &mut |_, _| {})?;
             Ok(log.append(&head.block, &drafts, true, now)?)
         })?;
@@ -228,8 +208,8 @@ impl Account {
     }
 
     fn load(&self) -> Result<Open, AccountError> {
-        let mut row = schema::open(&*self.store, SELECT)?.ok_or(AccountError::Vacant)?;
-        let (profile, sealed) = profile(&mut row)?;
+        let mut row = schema::open(&*self.store, profile::SELECT)?.ok_or(AccountError::Vacant)?;
+        let (profile, sealed) = Profile::read(&mut row)?;
         let secret = seal::open(&self.kek, &secret_name(&profile.did), &sealed)?;
         let secret = <&[u8; 32]>::try_from(secret.as_slice())
             .map_err(|_| StoreError::Corrupt("the signing key is not 32 bytes".into()))?;
@@ -296,20 +276,4 @@ fn genesis(
         Event::Sync(SyncEvent::build(commit, head.cid, &head.block, &time)),
     ];
     events.iter().map(|event| Ok(event.draft()?)).collect()
-}
-
-fn profile(row: &mut Row) -> Result<(Profile, Vec<u8>), AccountError> {
-    let corrupt = |what: &dyn std::fmt::Display| StoreError::Corrupt(format!("the account's row: {what}"));
-    let status = row.text(5)?;
-    let profile = Profile {
-        did: Did::parse(&row.text(1)?).map_err(|error| corrupt(&error))?,
-        handle: Handle::parse(&row.text(2)?).map_err(|error| corrupt(&error))?,
-        email: row.opt_text(3)?,
-        password: row.text(4)?,
-        inactive: match status.as_str() {
-            "active" => None,
-            other => Some(AccountStatus::from_name(other)),
-        },
-    };
-    Ok((profile, row.blob(6)?))
 }

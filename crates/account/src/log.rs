@@ -1,7 +1,8 @@
 //! The account's log: the last turns that changed something, and the events that the relay has yet to take.
 //!
 //! A *turn* is what was written together: one commit or several, or a group of identity and account events. It is one
-//! row of a ring whose slots are written over, so that keeping the log short costs no deletes. The ring serves two ends:
+//! row of a ring whose slots are written over, so that keeping the log short costs no deletes. A turn may be silent: what
+//! an account that is moving in does is told to nobody. The ring serves two ends:
 //!
 //! 1. *Waking.* The pages hold the tree at the last checkpoint; the turns behind it are played again. The ring is as
 //!    long as the longest run between two checkpoints, so the turns needed are always there.
@@ -127,7 +128,7 @@ impl Log {
             }
             *log.ords.get_mut(slot).ok_or_else(|| corrupt("a slot is outside of the ring"))? = Some(ord);
             log.next_slot = (slot + 1) % RING;
-            log.next_ord = ord + number(drafts.len());
+            log.next_ord = ord + numbers(drafts.len());
             match (&mut tail, checkpoint) {
                 (_, true) => {
                     log.since_checkpoint = 0;
@@ -201,11 +202,15 @@ impl Log {
         }
         self.since_checkpoint = if checkpoint { 0 } else { self.since_checkpoint + 1 };
         self.next_slot = (slot + 1) % RING;
-        if !self.waiting.is_empty() || self.taken == self.next_ord {
+        let all_taken = self.taken == self.next_ord;
+        if drafts.is_empty() && all_taken {
+            // Nobody is to be told.
+            self.taken += numbers(0);
+        } else if !self.waiting.is_empty() || all_taken {
             let turn = Waiting { ord: self.next_ord, at: now, packed: packed.into(), attempted: false };
             self.wait(turn);
         }
-        self.next_ord += number(drafts.len());
+        self.next_ord += numbers(drafts.len());
         Ok(())
     }
 
@@ -219,12 +224,20 @@ impl Log {
         if !self.has_unsent() {
             return Ok(None);
         }
-        if self.waiting.is_empty() {
-            self.refill()?;
+        loop {
+            if self.waiting.is_empty() {
+                self.refill()?;
+            }
+            match self.waiting.front() {
+                Some(silent) if silent.packed.is_empty() => self.taken(silent.ord + 1)?,
+                Some(_) => break,
+                None => return Err(corrupt("an event that was not sent is not in the log")),
+            }
+            if !self.has_unsent() {
+                return Ok(None);
+            }
         }
-        let Some(first) = self.waiting.front_mut() else {
-            return Err(corrupt("an event that was not sent is not in the log"));
-        };
+        let Some(first) = self.waiting.front_mut() else { return Ok(None) };
         let push = Push {
             ord: first.ord,
             made_at: first.at,
@@ -298,7 +311,12 @@ fn unpacked_len(mut packed: &[u8]) -> Option<u64> {
         packed = first(packed)?.1;
         count += 1;
     }
-    Some(count)
+    Some(count.max(1))
+}
+
+/// How many numbers a turn takes: one for each of its events, and one if it has none, so that turns stay in order.
+fn numbers(events: usize) -> u64 {
+    number(events).max(1)
 }
 
 fn first(packed: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -6,10 +6,13 @@
 use murmuration_platform::{Param, Row, Store, StoreError, transaction};
 
 /// The version that this code reads and writes.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/agent/0001_account.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/agent/0001_account.sql"),
+    include_str!("../../../migrations/agent/0002_whole_account.sql"),
+];
 
 /// Writes 1 row.
 const SET_VERSION: &str = "UPDATE account SET schema = ?1 WHERE id = 1";

@@ -12,23 +12,20 @@ pub mod repo;
 pub mod server;
 pub mod sync;
 
-use murmuration_account::{Account, AccountError, Receipt, WriteRequest};
+use murmuration_account::{Account, AccountError, Profile, Receipt, WriteRequest};
 use murmuration_data::{Ipld, json};
 use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_platform::{Clock, Entropy};
 
 use crate::auth::{self, Caller};
 use crate::http::{Request, Response, Verb};
-use crate::method::{Kind, Method};
+use crate::method::{Auth, Kind, Method, Standing};
 use crate::{Config, XrpcError};
 
 pub use args::Args;
 
 /// What a method of an agent is.
 pub type AgentHandler = fn(&Context<'_>, Call) -> Result<Reply, XrpcError>;
-
-/// Bytes of a JSON body: room for 200 writes; the reference server's limit for its write methods.
-pub const MAX_JSON_BYTES: usize = 1_000_000;
 
 /// What a method works with.
 pub struct Context<'a> {
@@ -90,15 +87,33 @@ pub fn answer(
         request.authorization.as_deref(),
         context.now_seconds(),
     )?;
-    if let Caller::Account(claims) = &caller
-        && claims.sub != context.account.profile().map_err(vacant_as_revoked)?.did
-    {
-        return Err(XrpcError::invalid_token("Token could not be verified"));
+    if let Caller::Account(claims) = &caller {
+        let profile = context.account.profile().map_err(vacant_as_revoked)?;
+        // Where a token is optional, it may be another account's, asking about this one.
+        if claims.sub == profile.did {
+            check_standing(method.standing, &profile)?;
+        } else if method.auth != Auth::Optional {
+            return Err(XrpcError::invalid_token("Token could not be verified"));
+        }
     }
     let params = lexicons::params(context.catalog, method.nsid, &request.query)
         .map_err(|error| XrpcError::invalid(error.to_string()))?;
     let input = input(context.catalog, method, request)?;
     run(context, Call { caller, params: Args::new(params), input: Args::new(input) })
+}
+
+/// Refuses an account that is not of the standing that a method wants.
+///
+/// # Errors
+/// `AccountTakedown` and `AccountDeactivated`.
+pub fn check_standing(wanted: Standing, profile: &Profile) -> Result<(), XrpcError> {
+    if wanted != Standing::Any && profile.takedown.is_some() {
+        return Err(XrpcError::named("AccountTakedown", "Account has been taken down"));
+    }
+    if wanted == Standing::Active && profile.deactivated {
+        return Err(XrpcError::named("AccountDeactivated", "Account is deactivated"));
+    }
+    Ok(())
 }
 
 /// Refuses a verb that does not fit the kind of the method.
@@ -147,8 +162,8 @@ pub fn input(catalog: &Catalog, method: &Method, request: &Request) -> Result<Ip
     if !media_type.eq_ignore_ascii_case(encoding) {
         return Err(XrpcError::invalid(format!("Wrong request encoding (Content-Type): {media_type}")));
     }
-    if request.body.len() > MAX_JSON_BYTES {
-        return Err(XrpcError::too_large(MAX_JSON_BYTES));
+    if request.body.len() > method.max_json {
+        return Err(XrpcError::too_large(method.max_json));
     }
     let value =
         json::parse(&request.body).map_err(|error| XrpcError::invalid(format!("Invalid JSON: {error}")))?;

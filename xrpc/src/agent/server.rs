@@ -75,10 +75,10 @@ fn view(profile: &Profile) -> Map<String, Json> {
     view.insert("handle".into(), profile.handle.as_str().into());
     if let Some(email) = &profile.email {
         view.insert("email".into(), email.as_str().into());
-        view.insert("emailConfirmed".into(), false.into());
+        view.insert("emailConfirmed".into(), profile.email_confirmed.into());
     }
-    view.insert("active".into(), profile.inactive.is_none().into());
-    if let Some(status) = profile.inactive.as_ref().and_then(|status| status.name()) {
+    view.insert("active".into(), profile.inactive().is_none().into());
+    if let Some(status) = profile.inactive().as_ref().and_then(|status| status.name()) {
         view.insert("status".into(), status.into());
     }
     view

@@ -70,7 +70,7 @@ pub fn latest_commit(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErr
 pub fn repo_status(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
     let profile = hosted(context, &call)?;
     let mut view = status(&profile);
-    if profile.inactive.is_none() {
+    if profile.inactive().is_none() {
         view.insert("rev".into(), context.account.head()?.rev.to_string().into());
     }
     Ok(Reply::Now(Response::json(&view)?))
@@ -93,8 +93,8 @@ pub fn list_blobs(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError>
 pub(super) fn status(profile: &Profile) -> Map<String, Json> {
     let mut view = Map::new();
     view.insert("did".into(), profile.did.as_str().into());
-    view.insert("active".into(), profile.inactive.is_none().into());
-    if let Some(name) = profile.inactive.as_ref().and_then(|status| status.name()) {
+    view.insert("active".into(), profile.inactive().is_none().into());
+    if let Some(name) = profile.inactive().as_ref().and_then(|status| status.name()) {
         view.insert("status".into(), name.into());
     }
     view
@@ -119,7 +119,7 @@ fn readable(context: &Context<'_>, call: &Call) -> Result<Rc<Profile>, XrpcError
 
 /// Refuses an account whose repository may not be read, by the name that the lexicon has for it.
 pub(super) fn may_read(profile: &Profile) -> Result<(), XrpcError> {
-    match profile.inactive.as_ref().map(|status| status.name().unwrap_or_default()) {
+    match profile.inactive().as_ref().map(|status| status.name().unwrap_or_default()) {
         None => Ok(()),
         Some("takendown") => {
             Err(XrpcError::named("RepoTakendown", format!("Repo has been takendown: {}", profile.did)))

@@ -22,10 +22,10 @@ use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::Did;
 use serde_json::{Value as Json, json};
 
-use super::Host;
 use super::agents::{self, FirstSession};
 use super::directory::{Entry, Reservation, Status};
 use super::signup::Signup;
+use super::{Host, private};
 use crate::XrpcError;
 use crate::agent::Args;
 use crate::agent::internal::AccountSeed;
@@ -33,7 +33,11 @@ use crate::http::Response;
 
 impl Host<'_> {
     /// `com.atproto.server.createAccount`
-    pub(super) async fn create_account(&self, input: &Args) -> Result<Response, XrpcError> {
+    pub(crate) async fn create_account(&self, input: &Args) -> Result<Response, XrpcError> {
+        private(self.sign_up(input).await)
+    }
+
+    async fn sign_up(&self, input: &Args) -> Result<Response, XrpcError> {
         let signup = Signup::read(self.config, input)?;
         let signing_key = SigningKey::generate(Curve::K256, |bytes| self.entropy.fill(bytes))
             .map_err(XrpcError::internal)?;

@@ -13,7 +13,7 @@ use crate::http::Response;
 
 impl Host<'_> {
     /// `com.atproto.identity.resolveHandle`: this host's own accounts first, then DNS and HTTPS.
-    pub(super) async fn resolve_handle(&self, params: &Args) -> Result<Response, XrpcError> {
+    pub(crate) async fn resolve_handle(&self, params: &Args) -> Result<Response, XrpcError> {
         let handle = Handle::parse(params.text("handle").unwrap_or_default())
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
         let did = match self.own_did(&handle).await? {

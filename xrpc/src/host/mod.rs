@@ -22,28 +22,22 @@ use murmuration_platform::{Clock, Entropy, Outbound};
 use murmuration_syntax::{AtIdentifier, Did};
 
 use crate::agent::{self, Args};
+use crate::auth::{self, Caller};
 use crate::http::{Body, Request, Response};
-use crate::method::Method;
+use crate::method::{HostHandler, Method};
 use crate::{Config, XrpcError};
 
 pub use agents::{AgentAnswer, Agents};
 pub use directory::{Database, Directory, Task};
 
-/// A method that runs in the Worker rather than in an agent's object.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum HostMethod {
-    /// `com.atproto.identity.resolveHandle`
-    ResolveHandle,
-    /// `com.atproto.repo.describeRepo`
-    DescribeRepo,
-    /// `com.atproto.server.createAccount`
-    CreateAccount,
-    /// `com.atproto.server.createSession`
-    CreateSession,
-    /// `com.atproto.server.describeServer`
-    DescribeServer,
-    /// `com.atproto.sync.listRepos`
-    ListRepos,
+/// A request of a host's method that passed everything that all methods share.
+pub struct HostCall {
+    /// Who calls.
+    pub caller: Caller,
+    /// The parameters, by the lexicon, defaults included.
+    pub params: Args,
+    /// The body, by the lexicon; empty if the method has none.
+    pub input: Args,
 }
 
 /// What the methods of a host work with.
@@ -67,29 +61,28 @@ pub struct Host<'a> {
 }
 
 impl Host<'_> {
-    /// Answers an XRPC request, after verb, parameters and body were checked against the method's lexicon.
+    /// Answers an XRPC request, after verb, credential, parameters and body were checked as the table and the method's
+    /// lexicon say.
     ///
     /// # Errors
     /// What the caller is to see.
     pub async fn answer(
         &self,
         method: &Method,
-        run: HostMethod,
+        run: HostHandler,
         request: &Request,
     ) -> Result<Response, XrpcError> {
         agent::check_verb(method, request.verb)?;
+        let caller = auth::authenticate(
+            self.config,
+            method.auth,
+            request.authorization.as_deref(),
+            self.clock.now_micros() / 1_000_000,
+        )?;
         let params = lexicons::params(self.catalog, method.nsid, &request.query)
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
-        let params = Args::new(params);
-        let input = Args::new(agent::input(self.catalog, method, request)?);
-        match run {
-            HostMethod::ResolveHandle => self.resolve_handle(&params).await,
-            HostMethod::DescribeRepo => self.describe_repo(&params).await,
-            HostMethod::CreateAccount => private(self.create_account(&input).await),
-            HostMethod::CreateSession => self.create_session(&input).await,
-            HostMethod::DescribeServer => self.describe_server(),
-            HostMethod::ListRepos => self.list_repos(&params).await,
-        }
+        let input = agent::input(self.catalog, method, request)?;
+        run(self, HostCall { caller, params: Args::new(params), input: Args::new(input) }).await
     }
 
     /// The DID of an account of this host, by a DID (without a look at the directory) or a handle. `None` for a handle

@@ -16,7 +16,7 @@ impl Host<'_> {
     ///
     /// The cursor is the last DID of the page. An account that does not answer is left out, so that one broken object does
     /// not end the list for everyone; its events tell of it.
-    pub(super) async fn list_repos(&self, params: &Args) -> Result<Response, XrpcError> {
+    pub(crate) async fn list_repos(&self, params: &Args) -> Result<Response, XrpcError> {
         let limit = params.number("limit").unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
         let cursor = params.text("cursor").filter(|cursor| !cursor.is_empty());
         if cursor.is_some_and(|cursor| Did::parse(cursor).is_err()) {
@@ -39,7 +39,7 @@ impl Host<'_> {
     }
 
     /// `com.atproto.repo.describeRepo`
-    pub(super) async fn describe_repo(&self, params: &Args) -> Result<Response, XrpcError> {
+    pub(crate) async fn describe_repo(&self, params: &Args) -> Result<Response, XrpcError> {
         let repo = params.text("repo").unwrap_or_default();
         let did = self.locate(repo).await?.ok_or_else(|| XrpcError::repo_not_found(repo))?;
         let account = agents::describe(self.agents, &did, true)

@@ -13,7 +13,7 @@ use crate::http::Response;
 
 impl Host<'_> {
     /// `com.atproto.server.describeServer`
-    pub(super) fn describe_server(&self) -> Result<Response, XrpcError> {
+    pub(crate) fn describe_server(&self) -> Result<Response, XrpcError> {
         Response::json(&json!({
             "did": self.config.service_did(),
             "availableUserDomains": self.config.user_domains,
@@ -28,7 +28,7 @@ impl Host<'_> {
     ///
     /// Somebody nobody knows is looked for in the same way: in an object that no account can have, which hashes the
     /// password as any other does and refuses it in the same words. Neither time nor text says whether an account exists.
-    pub(super) async fn create_session(&self, input: &Args) -> Result<Response, XrpcError> {
+    pub(crate) async fn create_session(&self, input: &Args) -> Result<Response, XrpcError> {
         let password = input.text("password").unwrap_or_default();
         if password.chars().count() > MAX_PASSWORD_CHARS {
             return Err(XrpcError::auth_required("Password too long. Consider resetting your password."));

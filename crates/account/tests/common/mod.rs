@@ -147,6 +147,7 @@ pub fn seed() -> NewAccount {
         email: Some("alice@example.com".into()),
         password: "a password".into(),
         signing_key: signing_key(),
+        deactivated: false,
     }
 }
 

@@ -10,11 +10,11 @@ use murmuration_syntax::{Did, Handle};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json as object};
 
-use super::{Context, server, sync};
+use super::{Context, check_standing, server, sync};
 use crate::XrpcError;
 use crate::auth;
 use crate::http::Response;
-use crate::method::Auth;
+use crate::method::{Auth, Standing};
 use crate::token::Scope;
 
 /// A call of the Worker. Its JSON is the body of a POST to `https://internal/`.
@@ -126,6 +126,7 @@ fn create_account(context: &Context<'_>, seed: AccountSeed) -> Result<Response, 
         email: seed.email,
         password: seed.password,
         signing_key: SigningKey::from_bytes(Curve::K256, &secret).map_err(|_| bad_key())?,
+        deactivated: false,
     };
     context.account.create(account, context.entropy, context.clock.now_micros())?;
     Response::json(&server::begin(context, Scope::Access)?)
@@ -148,7 +149,9 @@ fn add_blob(
     entry: &BlobEntry,
 ) -> Result<Response, XrpcError> {
     let caller = auth::authenticate(context.config, Auth::Access, authorization, context.now_seconds())?;
-    caller.must_be(&context.account.profile()?.did)?;
+    let profile = context.account.profile()?;
+    caller.must_be(&profile.did)?;
+    check_standing(Standing::NotTakendown, &profile)?;
     let blob = Blob {
         cid: Cid::try_from(entry.cid.as_str()).map_err(XrpcError::internal)?,
         key: entry.key.clone(),

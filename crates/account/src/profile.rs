@@ -1,0 +1,185 @@
+//! Who an account is, whether it is served, and what it says when that changes.
+//!
+//! The profile is one row. [`Account::edit`] changes it and stores the events that tell of it in one transaction, so that
+//! no reader of the stream learns of a change that was undone, or misses one that was kept.
+
+use std::rc::Rc;
+
+use murmuration_firehose::{AccountEvent, AccountStatus, Event, IdentityEvent, SyncEvent, Timestamp};
+use murmuration_platform::{Param, Row, Store, StoreError};
+use murmuration_repo::Commit;
+use murmuration_syntax::{Did, Handle};
+
+use crate::account::{Account, Open};
+use crate::{AccountError, schema};
+
+/// Reads 1 row. The first column is the version of the tables.
+pub(crate) const SELECT: &str = "SELECT schema, did, handle, email, password, status, signing_key, email_confirmed, \
+     takedown, delete_after FROM account WHERE id = 1";
+/// Writes 1 row.
+const INSERT: &str = "INSERT INTO account (id, schema, did, handle, email, password, status, signing_key, \
+     created_at, email_confirmed, takedown, delete_after) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+/// Writes 1 row.
+const UPDATE: &str = "UPDATE account SET handle = ?1, email = ?2, password = ?3, status = ?4, email_confirmed = ?5, \
+     takedown = ?6, delete_after = ?7 WHERE id = 1";
+
+/// Who an account is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Profile {
+    /// Its DID.
+    pub did: Did,
+    /// Its handle.
+    pub handle: Handle,
+    /// Its e-mail address, in lower case.
+    pub email: Option<String>,
+    /// Whether its owner has shown that mail to the address arrives.
+    pub email_confirmed: bool,
+    /// Whether its owner has put it to rest.
+    pub deactivated: bool,
+    /// When its owner wants it deleted, as they wrote it. Only while it is deactivated.
+    pub delete_after: Option<String>,
+    /// Under which reference the operator has taken it down, if so.
+    pub takedown: Option<String>,
+    /// The Argon2id hash of its password.
+    pub(crate) password: String,
+}
+
+impl Profile {
+    /// Why the account is not served; `None` while it is active.
+    #[must_use]
+    pub const fn inactive(&self) -> Option<AccountStatus> {
+        match (&self.takedown, self.deactivated) {
+            (Some(_), _) => Some(AccountStatus::Takendown),
+            (None, true) => Some(AccountStatus::Deactivated),
+            (None, false) => None,
+        }
+    }
+
+    /// Stores the profile of a new account.
+    pub(crate) fn insert(&self, store: &dyn Store, sealed_key: &[u8], now: u64) -> Result<(), StoreError> {
+        let status = self.status();
+        store
+            .query(
+                INSERT,
+                &[
+                    Param::Int(schema::VERSION),
+                    Param::Text(self.did.as_str()),
+                    Param::Text(self.handle.as_str()),
+                    optional(self.email.as_deref()),
+                    Param::Text(&self.password),
+                    Param::Text(status),
+                    Param::Blob(sealed_key),
+                    // INVARIANT: microseconds since 1970 stay below 2^53 until the year 2255.
+                    Param::Int(i64::try_from(now).unwrap_or(i64::MAX)),
+                    Param::Int(i64::from(self.email_confirmed)),
+                    optional(self.takedown.as_deref()),
+                    optional(self.delete_after.as_deref()),
+                ],
+            )
+            .map(drop)
+    }
+
+    fn update(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let params = [
+            Param::Text(self.handle.as_str()),
+            optional(self.email.as_deref()),
+            Param::Text(&self.password),
+            Param::Text(self.status()),
+            Param::Int(i64::from(self.email_confirmed)),
+            optional(self.takedown.as_deref()),
+            optional(self.delete_after.as_deref()),
+        ];
+        store.query(UPDATE, &params).map(drop)
+    }
+
+    const fn status(&self) -> &'static str {
+        if self.deactivated { "deactivated" } else { "active" }
+    }
+
+    /// Reads the row of [`SELECT`]: the profile, and the sealed signing key.
+    pub(crate) fn read(row: &mut Row) -> Result<(Self, Vec<u8>), AccountError> {
+        let corrupt =
+            |what: &dyn std::fmt::Display| StoreError::Corrupt(format!("the account's row: {what}"));
+        let profile = Self {
+            did: Did::parse(&row.text(1)?).map_err(|error| corrupt(&error))?,
+            handle: Handle::parse(&row.text(2)?).map_err(|error| corrupt(&error))?,
+            email: row.opt_text(3)?,
+            password: row.text(4)?,
+            deactivated: match row.text(5)?.as_str() {
+                "active" => false,
+                "deactivated" => true,
+                other => return Err(corrupt(&format!("the status is {other}")).into()),
+            },
+            email_confirmed: row.int(7)? != 0,
+            takedown: row.opt_text(8)?,
+            delete_after: row.opt_text(9)?,
+        };
+        Ok((profile, row.blob(6)?))
+    }
+}
+
+/// An event that tells of a change to the profile.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// `#account`, with the status that the account has after the change.
+    Status,
+    /// `#identity`, with the handle.
+    Handle,
+    /// `#identity`, without the handle: the DID document has changed.
+    Document,
+    /// `#sync`, with the last commit.
+    Head,
+}
+
+impl Notice {
+    /// What an account says when it is activated, in the reference server's order.
+    pub const ACTIVATION: [Self; 3] = [Self::Status, Self::Handle, Self::Head];
+}
+
+impl Account {
+    /// Changes the profile, and says so: one transaction, one row for the profile if it changed, one for the events if
+    /// there are any.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn edit(
+        &self,
+        notices: &[Notice],
+        now: u64,
+        edit: impl FnOnce(&mut Profile),
+    ) -> Result<Rc<Profile>, AccountError> {
+        self.change(|open| {
+            let mut profile = Profile::clone(&open.profile);
+            edit(&mut profile);
+            if profile != *open.profile {
+                profile.update(&*self.store)?;
+                open.profile = Rc::new(profile);
+            }
+            let drafts: Result<Vec<_>, AccountError> =
+                notices.iter().map(|notice| Ok(open.notice(*notice, now)?.draft()?)).collect();
+            open.end_turn(&drafts?, now)?;
+            Ok(Rc::clone(&open.profile))
+        })
+    }
+}
+
+impl Open {
+    fn notice(&self, notice: Notice, now: u64) -> Result<Event, AccountError> {
+        let (did, time) = (self.profile.did.clone(), Timestamp::from_micros(now));
+        let identity =
+            |handle| Event::Identity(IdentityEvent { did: did.clone(), handle, time: time.clone() });
+        Ok(match notice {
+            Notice::Status => Event::Account(AccountEvent { did, inactive: self.profile.inactive(), time }),
+            Notice::Handle => identity(Some(self.profile.handle.clone())),
+            Notice::Document => identity(None),
+            Notice::Head => {
+                let commit = Commit::decode(&self.head.block)?;
+                Event::Sync(SyncEvent::build(&commit, self.head.cid, &self.head.block, &time))
+            }
+        })
+    }
+}
+
+fn optional(text: Option<&str>) -> Param<'_> {
+    text.map_or(Param::Null, Param::Text)
+}

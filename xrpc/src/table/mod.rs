@@ -1,0 +1,25 @@
+//! The method table: every XRPC method that this host serves, one file a namespace.
+//!
+//! What is not here does not exist: the router has no other source. A test walks the table and asserts what each
+//! method asks of its caller.
+
+mod identity;
+mod repo;
+mod server;
+mod sync;
+
+use crate::method::Method;
+
+/// The namespaces, in order.
+const NAMESPACES: &[&[Method]] = &[identity::METHODS, repo::METHODS, server::METHODS, sync::METHODS];
+
+/// Finds a method by its NSID.
+#[must_use]
+pub fn find(nsid: &str) -> Option<&'static Method> {
+    methods().find(|method| method.nsid == nsid)
+}
+
+/// Every method, in the order of the NSIDs.
+pub fn methods() -> impl Iterator<Item = &'static Method> {
+    NAMESPACES.iter().copied().flatten()
+}

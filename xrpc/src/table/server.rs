@@ -1,0 +1,24 @@
+//! `com.atproto.server`
+
+use crate::agent::server;
+use crate::method::{Auth, Kind, Method};
+
+pub(super) const METHODS: &[Method] = &[
+    Method::host("com.atproto.server.createAccount", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.create_account(&call.input).await })
+    }),
+    Method::host("com.atproto.server.createSession", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.create_session(&call.input).await })
+    }),
+    Method::own(
+        "com.atproto.server.deleteSession",
+        Kind::Procedure,
+        Auth::RefreshEvenExpired,
+        server::delete_session,
+    ),
+    Method::host("com.atproto.server.describeServer", Kind::Query, |host, _| {
+        Box::pin(async move { host.describe_server() })
+    }),
+    Method::own("com.atproto.server.getSession", Kind::Query, Auth::AccessEvenTakendown, server::session),
+    Method::own("com.atproto.server.refreshSession", Kind::Procedure, Auth::Refresh, server::refresh_session),
+];
