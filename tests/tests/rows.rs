@@ -19,6 +19,11 @@ const RELAY_ROWS: f64 = 1.05;
 const WAKING_ROWS: u64 = 20;
 /// Writes that an average is taken over: several times the turns between two checkpoints.
 const SAMPLE: u32 = 120;
+/// Writes in a row after each of which an object is woken: more than the ring is long, twice.
+const WAKINGS: u32 = 26;
+/// Creates that arrive one by one, and then together from so many clients.
+const TOGETHER: u32 = 96;
+const WRITERS: u32 = 16;
 /// Sizes at which the cost is taken.
 const SIZES: [u32; 4] = [10, 1_000, 10_000, 100_000];
 /// Writes of one batch (`com.atproto.repo.applyWrites`).
@@ -83,6 +88,60 @@ fn average(world: &World, account: &Account, write: &mut dyn FnMut(u32)) -> (f64
     (each(after.0.since(before.0)), each(after.1.since(before.1)))
 }
 
+/// Creates a record whose key falls anywhere: the worst case, each in another page.
+fn scattered(client: &Client, did: &str, seed: u32, n: u32) {
+    let rkey = format!("{:08x}", n.wrapping_mul(0x9e37_79b9) ^ seed.wrapping_mul(0x85eb_ca6b));
+    let body = json!({
+        "repo": did,
+        "collection": "com.example.note",
+        "rkey": rkey,
+        "record": { "$type": "com.example.note", "n": n },
+    });
+    let _ = client.post("com.atproto.repo.createRecord", &body).ok();
+}
+
+/// The fewest and the most rows that waking reads, after each of [`WAKINGS`] writes in a row: at every place of the ring,
+/// and with every count of pages that wait for a checkpoint.
+fn waking(world: &World, account: &Account, write: &mut dyn FnMut(u32)) -> (u64, u64) {
+    let reads: Vec<u64> = (0..WAKINGS)
+        .map(|n| {
+            write(n);
+            world.evict("agent", &account.did);
+            let _ = world.client().get("com.atproto.sync.getLatestCommit", &[("did", &account.did)]).ok();
+            Rows::of(world, "agent", &account.did).read
+        })
+        .collect();
+    (*reads.iter().min().unwrap(), *reads.iter().max().unwrap())
+}
+
+/// Writes that arrive together share a turn: a busy account flushes once for many.
+#[test]
+fn requests_that_arrive_together_are_one_turn() {
+    let world = World::start();
+    let account = world.account("rows");
+    let client = world.client().with_token(&account.access);
+    let rows = || Rows::of(&world, "agent", &account.did);
+    let before = rows();
+    (0..TOGETHER).for_each(|n| create(&client, &account.did, &post(&format!("alone {n}"))));
+    let alone = rows().since(before).written;
+    let before = rows();
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (client, did) = (&client, &account.did);
+            scope.spawn(move || {
+                for n in 0..TOGETHER / WRITERS {
+                    create(client, did, &post(&format!("together {writer} {n}")));
+                }
+            });
+        }
+    });
+    let together = rows().since(before).written;
+    println!("{TOGETHER} creates: {alone} rows one by one, {together} rows from {WRITERS} writers at once");
+    // One by one a create is its record and its turn, two rows; together the turns must fall by half at least.
+    assert!(alone >= u64::from(2 * TOGETHER), "{alone} rows");
+    assert!(together <= u64::from(TOGETHER + TOGETHER / 2 + TOGETHER / 4), "{together} rows");
+}
+
 #[test]
 fn a_create_costs_the_same_at_every_size() {
     let world = World::start();
@@ -95,16 +154,7 @@ fn a_create_costs_the_same_at_every_size() {
         let in_order =
             average(&world, &account, &mut |n| create(&client, &account.did, &post(&format!("{size}-{n}"))));
         // Keys in no order are the worst case: each falls into another page.
-        let in_no_order = average(&world, &account, &mut |n| {
-            let rkey = format!("{:08x}", n.wrapping_mul(0x9e37_79b9) ^ size.wrapping_mul(0x85eb_ca6b));
-            let body = json!({
-                "repo": account.did,
-                "collection": "com.example.note",
-                "rkey": rkey,
-                "record": { "$type": "com.example.note", "n": n },
-            });
-            let _ = client.post("com.atproto.repo.createRecord", &body).ok();
-        });
+        let in_no_order = average(&world, &account, &mut |n| scattered(&client, &account.did, size, n));
         have += 2 * SAMPLE;
         println!(
             "{size:>7} records: {:.2} rows a create in order, {:.2} in no order, in the agent's object; {:.2} in the relay's",
@@ -116,11 +166,10 @@ fn a_create_costs_the_same_at_every_size() {
         }
         costs.push(in_order.0);
 
-        world.evict("agent", &account.did);
-        let _ = client.get("com.atproto.sync.getLatestCommit", &[("did", &account.did)]).ok();
-        let waking = Rows::of(&world, "agent", &account.did);
-        println!("{size:>7} records: waking reads {} rows in {} statements", waking.read, waking.statements);
-        assert!(waking.read <= WAKING_ROWS, "waking reads {} rows at {size} records", waking.read);
+        let (least, most) = waking(&world, &account, &mut |n| scattered(&client, &account.did, size ^ 1, n));
+        have += WAKINGS;
+        println!("{size:>7} records: waking reads {least} to {most} rows");
+        assert!(most <= WAKING_ROWS, "waking reads {most} rows at {size} records");
     }
     // Within the share of one more page a checkpoint.
     assert!(

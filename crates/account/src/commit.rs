@@ -268,3 +268,71 @@ pub(crate) fn first(
         time,
     })?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use murmuration_data::{Ipld, cid_of_cbor};
+    use murmuration_keys::seal::Kek;
+    use murmuration_keys::{Curve, SigningKey};
+    use murmuration_platform::Entropy;
+    use murmuration_platform::sqlite::SqliteStore;
+    use murmuration_syntax::{Did, Handle, RepoPath};
+
+    use super::*;
+    use crate::NewAccount;
+
+    const NOW: u64 = 1_795_000_000_000_000;
+
+    struct Fixed;
+
+    impl Entropy for Fixed {
+        fn fill(&self, buffer: &mut [u8]) {
+            buffer.fill(9);
+        }
+    }
+
+    fn account() -> (Rc<SqliteStore>, Account) {
+        let store = Rc::new(SqliteStore::open().unwrap());
+        let account = Account::new(store.clone(), Kek { version: 1, key: [3; 32] }, true);
+        let new = NewAccount {
+            did: Did::parse("did:plc:ewvi7nxzyoun6zhxrhs64oiz").unwrap(),
+            handle: Handle::parse("alice.test").unwrap(),
+            email: None,
+            password: "a password".into(),
+            signing_key: SigningKey::from_bytes(Curve::K256, &[5; 32]).unwrap(),
+            deactivated: false,
+        };
+        account.create(new, &Fixed, NOW).unwrap();
+        (store, account)
+    }
+
+    fn create(rkey: &str) -> WriteRequest {
+        let bytes = cbor::encode(&Ipld::String(rkey.into())).unwrap();
+        let path = RepoPath::parse(&format!("com.example.note/{rkey}")).unwrap();
+        let value = Value::new(bytes, Vec::new(), None);
+        WriteRequest { swap_commit: None, writes: vec![Write::Create { path, value, replaces: false }] }
+    }
+
+    /// The last line of defence: memory has gone wrong, and everything else would let the commit pass.
+    #[test]
+    fn a_commit_that_a_relay_would_refuse_is_not_stored() {
+        let (store, account) = account();
+        account.write(&[create("a")], NOW + 1).remove(0).unwrap();
+        let head = account.head().unwrap();
+        let written = store.counts().written;
+        account
+            .read(|open| {
+                open.head.data = cid_of_cbor(b"another tree");
+                Ok(())
+            })
+            .unwrap();
+        let answers = account.write(&[create("b"), create("c")], NOW + 2);
+        assert!(answers.iter().all(|answer| matches!(answer, Err(AccountError::Unpublishable(_)))));
+        assert_eq!(store.counts().written, written);
+        account.forget();
+        assert_eq!(account.head().unwrap(), head);
+        account.write(&[create("b")], NOW + 3).remove(0).unwrap();
+    }
+}
