@@ -36,6 +36,7 @@ mod log;
 mod owner;
 mod page;
 mod password;
+mod preference;
 mod profile;
 mod record;
 mod replay;

@@ -5,6 +5,7 @@
 //! names the writes that it wants and what to make of their receipt: the object gathers the writes of requests that
 //! arrive together and does them in one turn.
 
+pub mod actor;
 mod args;
 pub mod internal;
 mod record;

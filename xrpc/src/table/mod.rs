@@ -3,6 +3,7 @@
 //! What is not here does not exist: the router has no other source. A test walks the table and asserts what each
 //! method asks of its caller.
 
+mod app_bsky;
 mod identity;
 mod repo;
 mod server;
@@ -11,7 +12,8 @@ mod sync;
 use crate::method::Method;
 
 /// The namespaces, in order.
-const NAMESPACES: &[&[Method]] = &[identity::METHODS, repo::METHODS, server::METHODS, sync::METHODS];
+const NAMESPACES: &[&[Method]] =
+    &[app_bsky::METHODS, identity::METHODS, repo::METHODS, server::METHODS, sync::METHODS];
 
 /// Finds a method by its NSID.
 #[must_use]
