@@ -174,6 +174,7 @@ fn a_list_leaves_out_what_is_not_there() {
         email: None,
         status: Status::Reserved,
         created_at_millis: 0,
+        change: None,
     };
     let directory = Directory::new(&world.shelf.store);
     assert_eq!(block_on(directory.reserve(&entry)).unwrap(), Reservation::Made);
@@ -191,6 +192,7 @@ fn a_page_has_a_hundred_accounts_at_the_most() {
             email: None,
             status: Status::Reserved,
             created_at_millis: 0,
+            change: None,
         };
         block_on(directory.reserve(&entry)).unwrap();
         assert!(block_on(directory.activate(&entry.did)).unwrap());

@@ -61,6 +61,17 @@ impl<'a> UserDomains<'a> {
     /// # Errors
     /// The first rule that it breaks.
     pub fn check(&self, handle: &Handle) -> Result<(), Refusal> {
+        if reserved::is_reserved(self.check_form(handle)?) {
+            return Err(Refusal::Reserved);
+        }
+        Ok(())
+    }
+
+    /// Checks the form alone, as where the operator gives out a reserved handle. The answer is the handle's label.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check_form<'h>(&self, handle: &'h Handle) -> Result<&'h str, Refusal> {
         let text = handle.as_str();
         // The longest domain that fits, so that `.a.example` beside `.example` serves `bob.a.example`.
         let domain =
@@ -79,10 +90,7 @@ impl<'a> UserDomains<'a> {
         if label.len() > MAX_LABEL_CHARS {
             return Err(Refusal::TooLong);
         }
-        if reserved::is_reserved(label) {
-            return Err(Refusal::Reserved);
-        }
-        Ok(())
+        Ok(label)
     }
 }
 

@@ -4,7 +4,7 @@ use murmuration_data::Cid;
 use murmuration_platform::Outbound;
 use murmuration_syntax::Did;
 
-use super::{AuditEntry, Operation, Verified, verify, verify_audit};
+use super::{AuditEntry, Operation, Verified, verify, verify_audit, verify_next};
 use crate::document::MAX_DOCUMENT_BYTES;
 use crate::{BridgeError, Document, fetch};
 
@@ -78,10 +78,31 @@ impl<'a> Client<'a> {
     /// # Errors
     /// As [`verify_audit`]; [`BridgeError::DidNotFound`] when there is no such DID; else as the fetch fails.
     pub async fn audited(&self, did: &Did) -> Result<Verified, BridgeError> {
+        verify_audit(did, &self.audit_log(did).await?)
+    }
+
+    /// Judges an operation that somebody else signed, against the DID's audit log: whether the directory may take it now,
+    /// or has it in force already as the last one. The answer is the DID's state without it.
+    ///
+    /// # Errors
+    /// As [`Client::audited`] and [`verify_next`].
+    pub async fn judge(
+        &self,
+        did: &Did,
+        operation: &Operation,
+        now_millis: u64,
+    ) -> Result<Verified, BridgeError> {
+        let log = self.audit_log(did).await?;
+        let verified = verify_audit(did, &log)?;
+        if verified.tip != operation.cid() {
+            verify_next(did, &log, operation, now_millis)?;
+        }
+        Ok(verified)
+    }
+
+    async fn audit_log(&self, did: &Did) -> Result<Vec<AuditEntry>, BridgeError> {
         let body = self.get(did, "/log/audit", "application/json", MAX_LOG_BYTES).await?;
-        let log: Vec<AuditEntry> =
-            serde_json::from_slice(&body).map_err(|_| BridgeError::Log("is not a list of entries"))?;
-        verify_audit(did, &log)
+        serde_json::from_slice(&body).map_err(|_| BridgeError::Log("is not a list of entries"))
     }
 
     /// The CID of the last operation in force; `None` when the directory has no such DID.

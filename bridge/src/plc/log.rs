@@ -66,8 +66,34 @@ pub fn verify(did: &Did, log: &[Operation]) -> Result<Verified, BridgeError> {
 /// # Errors
 /// The first rule that the log breaks.
 pub fn verify_audit(did: &Did, log: &[AuditEntry]) -> Result<Verified, BridgeError> {
-    // The entries in force so far, each with its position in the log and its time.
-    let mut chain: Vec<(usize, &Operation, u64)> = Vec::new();
+    let chain = in_force(did, log)?;
+    let (_, last, _) = chain.last().ok_or(BridgeError::Log("is empty"))?;
+    Ok(Verified { did: did.clone(), tip: last.cid(), state: last.state() })
+}
+
+/// Verifies that an operation may follow an audit log at a time, in milliseconds since the Unix epoch: as the directory
+/// judges it, so that what it would refuse is never sent, and what it should refuse is never made.
+///
+/// # Errors
+/// The first rule that the log or the operation breaks.
+pub fn verify_next(
+    did: &Did,
+    log: &[AuditEntry],
+    next: &Operation,
+    now_millis: u64,
+) -> Result<(), BridgeError> {
+    let chain = in_force(did, log)?;
+    // This host's clock may be behind the directory's.
+    let latest = chain.last().map_or(0, |(_, _, latest)| latest.saturating_add(1));
+    fork_point(&chain, next, now_millis.max(latest)).map(drop)
+}
+
+/// An entry in force: its position in the log, its operation and its time.
+type Link<'a> = (usize, &'a Operation, u64);
+
+/// The entries of an audit log that are in force, after all of it was verified.
+fn in_force<'a>(did: &Did, log: &'a [AuditEntry]) -> Result<Vec<Link<'a>>, BridgeError> {
+    let mut chain: Vec<Link<'_>> = Vec::new();
     for (position, entry) in log.iter().enumerate() {
         let operation = &entry.operation;
         if entry.did != *did {
@@ -85,23 +111,17 @@ pub fn verify_audit(did: &Did, log: &[AuditEntry]) -> Result<Verified, BridgeErr
         }
         chain.push((position, operation, time));
     }
-    let mut in_force = chain.iter().map(|(position, ..)| *position).peekable();
+    let mut live = chain.iter().map(|(position, ..)| *position).peekable();
     for (position, entry) in log.iter().enumerate() {
-        let live = in_force.next_if_eq(&position).is_some();
-        if live == entry.nullified {
+        if live.next_if_eq(&position).is_some() == entry.nullified {
             return Err(BridgeError::Log("an entry is wrongly marked as nullified or not"));
         }
     }
-    let (_, last, _) = chain.last().ok_or(BridgeError::Log("is empty"))?;
-    Ok(Verified { did: did.clone(), tip: last.cid(), state: last.state() })
+    Ok(chain)
 }
 
 /// How much of `chain` stays when `operation` joins it at `time`: all of it, but for a fork.
-fn fork_point(
-    chain: &[(usize, &Operation, u64)],
-    operation: &Operation,
-    time: u64,
-) -> Result<usize, BridgeError> {
+fn fork_point(chain: &[Link<'_>], operation: &Operation, time: u64) -> Result<usize, BridgeError> {
     let prev = operation.prev().ok_or(BridgeError::Log("has a second genesis"))?;
     let at = chain
         .iter()

@@ -24,5 +24,5 @@ mod log;
 mod operation;
 
 pub use client::Client;
-pub use log::{AuditEntry, Verified, verify, verify_audit};
+pub use log::{AuditEntry, Verified, verify, verify_audit, verify_next};
 pub use operation::{Operation, Service, State};

@@ -50,6 +50,13 @@ impl State {
         .with_pds(pds)
     }
 
+    /// The handle: the first `at://` name, if it is one.
+    #[must_use]
+    pub fn handle(&self) -> Option<Handle> {
+        let name = self.also_known_as.iter().find_map(|name| name.strip_prefix(HANDLE_PREFIX))?;
+        Handle::parse(name).ok()
+    }
+
     /// The state with another handle: it takes the place of the first one; other names stay.
     #[must_use]
     pub fn with_handle(mut self, handle: &Handle) -> Self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use murmuration_data::{Cid, Ipld};
-use murmuration_syntax::{AtIdentifier, Did, Nsid, RecordKey, Rev};
+use murmuration_syntax::{AtIdentifier, Did, Handle, Nsid, RecordKey, Rev};
 
 use crate::XrpcError;
 
@@ -118,6 +118,7 @@ macro_rules! parse {
 
 parse! {
     Did => "did",
+    Handle => "handle",
     AtIdentifier => "at-identifier",
     Nsid => "nsid",
     RecordKey => "record-key",

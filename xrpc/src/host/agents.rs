@@ -46,7 +46,12 @@ pub(super) async fn create(agents: &dyn Agents, seed: AccountSeed) -> Result<Fir
 
 /// Has an object forget everything.
 pub(super) async fn destroy(agents: &dyn Agents, did: &Did) -> Result<(), XrpcError> {
-    let answer = agents.call(did, InternalCall::Destroy).await?;
+    tell(agents, did, InternalCall::Destroy).await
+}
+
+/// Has an object do something that it answers with nothing but success.
+pub(super) async fn tell(agents: &dyn Agents, did: &Did, call: InternalCall) -> Result<(), XrpcError> {
+    let answer = agents.call(did, call).await?;
     if answer.status == 200 { Ok(()) } else { Err(refusal(&answer)) }
 }
 

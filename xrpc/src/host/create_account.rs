@@ -94,6 +94,7 @@ impl Host<'_> {
             email: Some(signup.email.clone()),
             status: Status::Reserved,
             created_at_millis: self.now_millis(),
+            change: None,
         };
         for _ in 0..RESERVE_ATTEMPTS {
             let (taken, error) = match self.directory.reserve(&entry).await? {
@@ -116,8 +117,12 @@ impl Host<'_> {
         Err(XrpcError::internal("the names were taken again and again"))
     }
 
-    /// Clears away a row that no account stands behind. `false` when one does, or may.
-    async fn reclaim(&self, entry: &Entry) -> bool {
+    /// Clears away a row that no account stands behind, or a change of a handle that died. `false` when the names are in
+    /// use, or may be.
+    pub(super) async fn reclaim(&self, entry: &Entry) -> bool {
+        if entry.change.as_ref().is_some_and(|change| change.is_dead(self.now_millis())) {
+            return self.settle_change(entry).await.is_ok();
+        }
         if !entry.is_settled(self.now_millis()) {
             return false;
         }

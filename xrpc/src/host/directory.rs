@@ -20,8 +20,10 @@ use murmuration_syntax::{Did, Handle};
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The migrations of the directory, in order: file name and statements.
-pub const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_account.sql", include_str!("../../../migrations/directory/0001_account.sql"))];
+pub const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_account.sql", include_str!("../../../migrations/directory/0001_account.sql")),
+    ("0005_handle_change.sql", include_str!("../../../migrations/directory/0005_handle_change.sql")),
+];
 
 /// Milliseconds after which nobody can still be making the account of a row. Several times what the slowest creation
 /// takes: its outbound requests give up after ten seconds each.
@@ -99,6 +101,38 @@ pub struct Entry {
     pub status: Status,
     /// When it was made, in milliseconds since the Unix epoch.
     pub created_at_millis: u64,
+    /// A change of its identity that is under way, or died.
+    pub change: Option<Change>,
+}
+
+/// A change of an account's identity: while it is under way, both handles are the account's.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// The handle that the account will have; its present one when only its document changes.
+    pub handle: Handle,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_millis: u64,
+}
+
+impl Change {
+    /// Whether it is so old that nobody can still be working on it.
+    #[must_use]
+    pub const fn is_dead(&self, now_millis: u64) -> bool {
+        now_millis.saturating_sub(self.since_millis) > RESERVATION_MILLIS
+    }
+}
+
+/// What came of [`Directory::begin_change`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Claim {
+    /// The handle is the account's, beside its present one.
+    Made,
+    /// The row that has the handle already, or will have it.
+    Taken(Entry),
+    /// The account's own row: another change is under way, or died.
+    Busy(Entry),
+    /// There is no such account.
+    NoAccount,
 }
 
 impl Entry {
@@ -177,6 +211,53 @@ impl<'a> Directory<'a> {
         self.database.query(REMOVE, &[did.as_str().into()]).await.map(drop)
     }
 
+    /// Takes a handle for an account, beside the one that it has, and keeps other changes of its identity away.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn begin_change(
+        &self,
+        did: &Did,
+        handle: &Handle,
+        now_millis: u64,
+    ) -> Result<Claim, StoreError> {
+        let since =
+            i64::try_from(now_millis).map_err(|_| StoreError::Engine("the time is beyond 64 bits".into()))?;
+        let params = [did.as_str().into(), handle.as_str().into(), since.into()];
+        if !self.database.query(BEGIN_CHANGE, &params).await?.is_empty() {
+            return Ok(Claim::Made);
+        }
+        match self.by_handle(handle).await? {
+            Some(taken) if taken.did != *did => return Ok(Claim::Taken(taken)),
+            _ => {}
+        }
+        Ok(match self.by_did(did).await? {
+            Some(entry) if entry.change.is_some() => Claim::Busy(entry),
+            Some(entry) if entry.status != Status::Reserved => {
+                return Err(StoreError::Engine("a row that stood in the way has gone: try again".into()));
+            }
+            _ => Claim::NoAccount,
+        })
+    }
+
+    /// Gives an account the handle that was taken for it, and frees its old one. `false` when there is no such change.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn finish_change(&self, did: &Did, handle: &Handle) -> Result<bool, StoreError> {
+        let params = [did.as_str().into(), handle.as_str().into()];
+        Ok(!self.database.query(FINISH_CHANGE, &params).await?.is_empty())
+    }
+
+    /// Frees the handle that was taken for an account. May be repeated.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn drop_change(&self, did: &Did, handle: &Handle) -> Result<(), StoreError> {
+        let params = [did.as_str().into(), handle.as_str().into()];
+        self.database.query(DROP_CHANGE, &params).await.map(drop)
+    }
+
     /// Gives an account another status. `false` when there is no such account.
     ///
     /// # Errors
@@ -194,7 +275,7 @@ impl<'a> Directory<'a> {
         self.one(BY_DID, did.as_str()).await
     }
 
-    /// The row of a handle, reservations included.
+    /// The row that has a handle, or will have it when a change is done; reservations included.
     ///
     /// # Errors
     /// When the database does not do its part, or a row is corrupt.
@@ -239,12 +320,31 @@ fn entry(mut row: Row) -> Result<Entry, StoreError> {
         .ok_or_else(|| StoreError::Corrupt(format!("account.status of {did} is not a status")))?;
     let created_at_millis = u64::try_from(row.int(4)?)
         .map_err(|_| StoreError::Corrupt(format!("account.created_at of {did} is negative")))?;
-    Ok(Entry { did, handle, email, status, created_at_millis })
+    let change = match (row.opt_text(5)?, row.opt_int(6)?) {
+        (Some(handle), since) => Some(Change {
+            handle: Handle::parse(&handle)
+                .map_err(|error| StoreError::Corrupt(format!("account.next_handle of {did}: {error}")))?,
+            since_millis: since.and_then(|since| u64::try_from(since).ok()).unwrap_or(0),
+        }),
+        (None, _) => None,
+    };
+    Ok(Entry { did, handle, email, status, created_at_millis, change })
 }
 
 /// Writes 3 rows: the row and its two index entries; 0 when a name is taken.
 const RESERVE: &str = "INSERT INTO account (did, handle, email, status, created_at) \
-     VALUES (?1, ?2, ?3, 'reserved', ?4) ON CONFLICT DO NOTHING RETURNING did";
+     SELECT ?1, ?2, ?3, 'reserved', ?4 WHERE NOT EXISTS (SELECT 1 FROM account WHERE next_handle = ?2) \
+     ON CONFLICT DO NOTHING RETURNING did";
+/// Writes 2 rows: the row and an index entry; 0 when the handle is another's, or a change is under way.
+const BEGIN_CHANGE: &str = "UPDATE account SET next_handle = ?2, next_since = ?3 \
+     WHERE did = ?1 AND status <> 'reserved' AND next_handle IS NULL AND NOT EXISTS \
+     (SELECT 1 FROM account WHERE (handle = ?2 OR next_handle = ?2) AND did <> ?1) RETURNING did";
+/// Writes 3 rows: the row and two index entries; 0 when there is no such change.
+const FINISH_CHANGE: &str = "UPDATE account SET handle = next_handle, next_handle = NULL, next_since = NULL \
+     WHERE did = ?1 AND next_handle = ?2 RETURNING did";
+/// Writes 2 rows: the row and an index entry; 0 when there is no such change.
+const DROP_CHANGE: &str = "UPDATE account SET next_handle = NULL, next_since = NULL \
+     WHERE did = ?1 AND next_handle = ?2";
 /// Writes 1 row; 0 when there is no such row. May be repeated.
 const ACTIVATE: &str =
     "UPDATE account SET status = 'active' WHERE did = ?1 AND status IN ('reserved', 'active') RETURNING did";
@@ -254,10 +354,13 @@ const REMOVE: &str = "DELETE FROM account WHERE did = ?1";
 const SET_STATUS: &str =
     "UPDATE account SET status = ?2 WHERE did = ?1 AND status <> 'reserved' RETURNING did";
 /// Reads 1 row.
-const BY_DID: &str = "SELECT did, handle, email, status, created_at FROM account WHERE did = ?1";
+const BY_DID: &str = "SELECT did, handle, email, status, created_at, next_handle, next_since \
+     FROM account WHERE did = ?1";
+/// Reads 1 row and 2 index entries.
+const BY_HANDLE: &str = "SELECT did, handle, email, status, created_at, next_handle, next_since \
+     FROM account WHERE handle = ?1 OR next_handle = ?1";
 /// Reads 1 row and 1 index entry.
-const BY_HANDLE: &str = "SELECT did, handle, email, status, created_at FROM account WHERE handle = ?1";
-/// Reads 1 row and 1 index entry.
-const BY_EMAIL: &str = "SELECT did, handle, email, status, created_at FROM account WHERE email = ?1";
+const BY_EMAIL: &str = "SELECT did, handle, email, status, created_at, next_handle, next_since \
+     FROM account WHERE email = ?1";
 /// Reads as many rows as it answers, and the reservations between them.
 const PAGE: &str = "SELECT did FROM account WHERE did > ?1 AND status <> 'reserved' ORDER BY did LIMIT ?2";

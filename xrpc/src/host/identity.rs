@@ -50,7 +50,14 @@ impl Host<'_> {
     /// The DID of the account of this host that goes by a handle and may be found. One that is being made may: whoever
     /// learns of it from the firehose asks for its handle before the directory has heard that it is done.
     async fn own_did(&self, handle: &Handle) -> Result<Option<Did>, XrpcError> {
-        let entry = self.directory.by_handle(handle).await?;
+        let mut entry = self.directory.by_handle(handle).await?;
+        if let Some(found) = &entry
+            && found.change.as_ref().is_some_and(|change| change.is_dead(self.now_millis()))
+        {
+            // If it cannot be settled now, both handles go on leading here.
+            let _ = self.settle_change(found).await;
+            entry = self.directory.by_handle(handle).await?;
+        }
         Ok(entry
             .filter(|entry| matches!(entry.status, Status::Active | Status::Reserved))
             .map(|entry| entry.did))

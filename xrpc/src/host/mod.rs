@@ -8,6 +8,7 @@
 mod agents;
 mod create_account;
 pub mod directory;
+mod handle;
 mod identity;
 mod repos;
 mod server;
@@ -24,7 +25,7 @@ use murmuration_syntax::{AtIdentifier, Did};
 use crate::agent::{self, Args};
 use crate::auth::{self, Caller};
 use crate::http::{Body, Request, Response};
-use crate::method::{HostHandler, Method};
+use crate::method::{HostHandler, Method, Standing};
 use crate::{Config, XrpcError};
 
 pub use agents::{AgentAnswer, Agents};
@@ -82,7 +83,25 @@ impl Host<'_> {
         let params = lexicons::params(self.catalog, method.nsid, &request.query)
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
         let input = agent::input(self.catalog, method, request)?;
+        self.check_standing(method, &caller).await?;
         run(self, HostCall { caller, params: Args::new(params), input: Args::new(input) }).await
+    }
+
+    /// Refuses an account that is gone, or not of the standing that the method wants.
+    async fn check_standing(&self, method: &Method, caller: &Caller) -> Result<(), XrpcError> {
+        let Caller::Account(claims) = caller else { return Ok(()) };
+        if method.standing == Standing::Any {
+            return Ok(());
+        }
+        let account = agents::describe(self.agents, &claims.sub, false).await?;
+        let account = account.ok_or_else(|| XrpcError::invalid_token("Token could not be verified"))?;
+        match account.status.as_deref() {
+            Some("takendown") => Err(XrpcError::named("AccountTakedown", "Account has been taken down")),
+            Some(_) if method.standing == Standing::Active => {
+                Err(XrpcError::named("AccountDeactivated", "Account is deactivated"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The DID of an account of this host, by a DID (without a look at the directory) or a handle. `None` for a handle

@@ -71,12 +71,15 @@ impl Host<'_> {
     pub async fn own_document(&self, account: &Description) -> Result<Document, XrpcError> {
         match self.resolver().document(&account.did, Purpose::Display).await {
             Ok(document) => Ok(Document::clone(&document)),
-            Err(error) if error.is_transient() => {
-                let Description { did, handle, signing_key, .. } = account;
-                Ok(Document::atproto(did, handle, signing_key, &self.config.public_url))
-            }
+            Err(error) if error.is_transient() => Ok(self.stated_document(account)),
             Err(error) => Err(XrpcError::invalid(format!("Could not resolve DID: {error}"))),
         }
+    }
+
+    /// The document that this host has an account of its own say.
+    pub(super) fn stated_document(&self, account: &Description) -> Document {
+        let Description { did, handle, signing_key, .. } = account;
+        Document::atproto(did, handle, signing_key, &self.config.public_url)
     }
 }
 

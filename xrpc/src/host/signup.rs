@@ -73,7 +73,7 @@ fn check_handle(config: &Config, handle: &Handle) -> Result<(), XrpcError> {
 }
 
 /// A refused handle in the lexicon's terms.
-fn handle_refused(refusal: Refusal) -> XrpcError {
+pub(super) fn handle_refused(refusal: Refusal) -> XrpcError {
     let error = match refusal {
         Refusal::UnsupportedDomain => "UnsupportedDomain",
         Refusal::Reserved => "HandleNotAvailable",

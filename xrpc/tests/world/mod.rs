@@ -13,6 +13,7 @@ use murmuration_account::Account;
 use murmuration_bridge::Document;
 use murmuration_bridge::plc::{self, Operation};
 use murmuration_bridge::resolver::Cache;
+use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_lexicons::Catalog;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_platform::{
@@ -115,6 +116,7 @@ impl Network {
         Ok(match (log.last(), suffix) {
             (None, _) => (404, r#"{"message":"DID not registered"}"#.into()),
             (Some(last), "log/last") => (200, last.to_json().unwrap()),
+            (_, "log/audit") => (200, audit(&did, &log)),
             (Some(last), "") => match last.state() {
                 Some(state) => (200, Document::of_state(&did, &state).json().to_string()),
                 None => (404, r#"{"message":"DID not available"}"#.into()),
@@ -153,6 +155,10 @@ pub struct Objects {
     pub broken: RefCell<BTreeSet<Did>>,
     /// Accounts are made, but the answer is a fault; and no object can be emptied.
     pub stubborn: Cell<bool>,
+    /// No object changes who its account is.
+    pub deaf: Cell<bool>,
+    /// The events that a relay has taken.
+    sent: RefCell<BTreeMap<Did, Vec<Event>>>,
     config: Rc<Config>,
     clock: Rc<Hands>,
     network: Rc<Network>,
@@ -170,12 +176,16 @@ impl Objects {
             InternalCall::Destroy => "destroy",
             InternalCall::CreateSession { .. } => "session",
             InternalCall::Describe { .. } => "describe",
+            InternalCall::Identity(_) => "identity",
             _ => panic!("the host does not make this call"),
         };
         self.called.borrow_mut().push((did.clone(), name));
         let fault =
             || AgentAnswer { status: 500, body: br#"{"error":"InternalServerError","message":"x"}"#.into() };
-        if self.broken.borrow().contains(did) || (name == "destroy" && self.stubborn.get()) {
+        if self.broken.borrow().contains(did)
+            || (name == "destroy" && self.stubborn.get())
+            || (name == "identity" && self.deaf.get())
+        {
             return fault();
         }
         if name == "create" {
@@ -203,8 +213,12 @@ impl Objects {
         if name == "create" && self.stubborn.get() {
             return fault();
         }
-        let Body::Json(body) = response.body else { panic!("objects answer in JSON") };
-        AgentAnswer { status: response.status, body: body.into_bytes() }
+        let body = match response.body {
+            Body::Json(body) => body.into_bytes(),
+            Body::Empty => Vec::new(),
+            _ => panic!("objects answer in JSON"),
+        };
+        AgentAnswer { status: response.status, body }
     }
 }
 
@@ -253,7 +267,10 @@ impl World {
         let faults = Rc::new(Faults::default());
         let store = SqliteStore::open().unwrap();
         for (_, sql) in MIGRATIONS {
-            Store::query(&store, sql, &[]).unwrap();
+            let code: Vec<_> = sql.lines().map(|line| line.split("--").next().unwrap()).collect();
+            for statement in code.join("\n").split(';').filter(|statement| !statement.trim().is_empty()) {
+                Store::query(&store, statement, &[]).unwrap();
+            }
         }
         let config = Rc::new(config());
         let clock = Rc::new(Hands { micros: Cell::new(START_MICROS), drawn: Cell::new(0) });
@@ -269,6 +286,8 @@ impl World {
             called: RefCell::default(),
             broken: RefCell::default(),
             stubborn: Cell::new(false),
+            deaf: Cell::new(false),
+            sent: RefCell::default(),
             config: config.clone(),
             clock: clock.clone(),
             network: network.clone(),
@@ -291,6 +310,27 @@ impl World {
         }
     }
 
+    /// Every event of an account, oldest first.
+    pub fn events(&self, did: &Did) -> Vec<Event> {
+        let accounts = self.objects.accounts.borrow();
+        let (account, mut sent) = (&accounts[did], self.objects.sent.borrow_mut());
+        let sent = sent.entry(did.clone()).or_default();
+        while let Some(push) = account.next_push().unwrap() {
+            for draft in &push.drafts {
+                match Frame::decode(&frame(draft, Seq::FIRST).unwrap()).unwrap() {
+                    Frame::Event { event, .. } => sent.push(event),
+                    other => panic!("{other:?}"),
+                }
+            }
+            account.events_taken(push.ord + u64::try_from(push.drafts.len()).unwrap()).unwrap();
+        }
+        sent.clone()
+    }
+
+    pub fn now_millis(&self) -> u64 {
+        self.clock.micros.get() / 1_000
+    }
+
     pub fn pass_minutes(&self, minutes: u64) {
         self.clock.micros.set(self.clock.micros.get() + minutes * 60_000_000);
     }
@@ -303,11 +343,16 @@ impl World {
 
     /// Status and body of a procedure.
     pub fn post(&self, nsid: &str, input: &Value) -> (u16, Value) {
+        self.post_as(None, nsid, input)
+    }
+
+    /// The same, for the bearer of a token.
+    pub fn post_as(&self, token: Option<&str>, nsid: &str, input: &Value) -> (u16, Value) {
         plain(self.send(&Request {
             verb: Verb::Post,
             nsid: nsid.into(),
             query: Vec::new(),
-            authorization: None,
+            authorization: token.map(|token| format!("Bearer {token}")),
             content_type: Some("application/json".into()),
             body: input.to_string().into_bytes(),
         }))
@@ -348,6 +393,24 @@ impl World {
         let input = json!({ "identifier": identifier, "password": password });
         self.post("com.atproto.server.createSession", &input)
     }
+}
+
+/// The directory's audit log of a DID whose operations all are in force.
+fn audit(did: &Did, log: &[Operation]) -> String {
+    let entries: Vec<Value> = log
+        .iter()
+        .enumerate()
+        .map(|(number, operation)| {
+            json!({
+                "did": did,
+                "operation": operation,
+                "cid": operation.cid().to_string(),
+                "nullified": false,
+                "createdAt": format!("2026-01-01T00:{:02}:{:02}.000Z", number / 60, number % 60),
+            })
+        })
+        .collect();
+    Value::from(entries).to_string()
 }
 
 pub fn plain(answer: Result<Response, XrpcError>) -> (u16, Value) {

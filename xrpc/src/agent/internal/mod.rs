@@ -3,6 +3,10 @@
 //! These calls come from the host's own Worker through the object's stub and from nowhere else: the Worker forwards no
 //! outside path here. They carry what a client must not send itself: the keys of a new account, where a blob lies.
 
+mod identity;
+
+pub use identity::IdentityCall;
+
 use murmuration_account::{AccountError, Blob, NewAccount};
 use murmuration_data::Cid;
 use murmuration_keys::{Curve, SigningKey};
@@ -47,6 +51,8 @@ pub enum InternalCall {
         /// Whether to name its collections, which costs a row read for each.
         collections: bool,
     },
+    /// A change of who the account is.
+    Identity(IdentityCall),
 }
 
 /// What an account is made from.
@@ -113,6 +119,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::AddBlob { authorization, blob } => add_blob(context, authorization.as_deref(), &blob),
         InternalCall::FindBlob { cid } => find_blob(context, &cid),
         InternalCall::Describe { collections } => describe(context, collections),
+        InternalCall::Identity(call) => identity::answer(context, call),
     }
 }
 

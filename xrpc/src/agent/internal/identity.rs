@@ -1,0 +1,39 @@
+//! What the Worker tells an account of its identity, after the outside has agreed.
+
+use murmuration_account::Notice;
+use murmuration_syntax::Handle;
+use serde::{Deserialize, Serialize};
+
+use crate::XrpcError;
+use crate::agent::Context;
+use crate::http::Response;
+
+/// A change of who the account is.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "what", rename_all = "camelCase")]
+pub enum IdentityCall {
+    /// Go by this handle, and say so even if it is the old one.
+    SetHandle {
+        /// The handle.
+        handle: Handle,
+    },
+    /// Say that the DID document has changed.
+    DocumentChanged,
+}
+
+/// Answers a call.
+///
+/// # Errors
+/// What the Worker is to tell its caller.
+pub(super) fn answer(context: &Context<'_>, call: IdentityCall) -> Result<Response, XrpcError> {
+    let now = context.clock.now_micros();
+    match call {
+        IdentityCall::SetHandle { handle } => {
+            context.account.edit(&[Notice::Handle], now, |profile| profile.handle = handle)?;
+        }
+        IdentityCall::DocumentChanged => {
+            context.account.edit(&[Notice::Document], now, |_| {})?;
+        }
+    }
+    Ok(Response::empty())
+}
