@@ -20,6 +20,7 @@ mod clock;
 mod directory;
 mod entropy;
 mod http;
+mod mail;
 mod outbound;
 mod relay;
 mod route;

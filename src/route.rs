@@ -22,6 +22,7 @@ use crate::clock::WallClock;
 use crate::directory::D1;
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
+use crate::mail;
 use crate::outbound::Fetcher;
 use crate::stubs::{Stubs, names_internal_host};
 
@@ -157,12 +158,14 @@ async fn with_host<T>(
     let isolate = isolate(env)?;
     let database = D1::open(env);
     let outbound = Fetcher::new(isolate.config.allow_private_network);
+    let mailer = mail::open(&isolate.config.mail, env, &outbound);
     let host = Host {
         config: &isolate.config,
         catalog: Catalog::builtin(),
         directory: Directory::new(&database),
         agents: &Stubs::new(env),
         outbound: &outbound,
+        mailer: mailer.as_deref(),
         cache: &isolate.cache,
         clock: &WallClock,
         entropy: &SystemEntropy,

@@ -24,11 +24,13 @@ CREATE TABLE app_password (
   created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Codes that were sent by mail, one a purpose; a new one replaces the old.
+-- Codes that were sent by mail, one a purpose; a new one replaces the old. `hash` is the SHA-256 of purpose and code, `wrong`
+-- how often another code was tried.
 CREATE TABLE email_token (
   purpose TEXT PRIMARY KEY,
-  token TEXT NOT NULL,
-  requested_at INTEGER NOT NULL
+  hash BLOB NOT NULL,
+  requested_at INTEGER NOT NULL,
+  wrong INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Preferences, one row a namespace: the JSON list of those whose `$type` is in it.

@@ -37,6 +37,8 @@ pub struct Config {
     pub blob_patience_seconds: u64,
     /// Whether outbound requests may go to plain http and private addresses. Only in development.
     pub allow_private_network: bool,
+    /// How letters are sent.
+    pub mail: MailConfig,
     /// Signs session tokens (HS256).
     pub jwt_secret: Vec<u8>,
     /// The password of `Basic admin:...`.
@@ -45,6 +47,36 @@ pub struct Config {
     pub kek: Kek,
     /// Signs the PLC operations of the accounts that this host makes.
     pub plc_rotation_key: SigningKey,
+}
+
+/// How this host sends letters.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MailConfig {
+    /// Not at all: the operator does what a letter would have done.
+    Nothing,
+    /// By an HTTP API that takes `{from, to, subject, text}`, as Cloudflare's and Resend's do.
+    Http(HttpMail),
+    /// By the platform's `send_email` binding, from this address.
+    Binding(String),
+    /// Into a folder, one file a letter. Only in development.
+    Outbox,
+}
+
+/// An HTTP API that sends letters.
+#[derive(Clone, Eq, PartialEq)]
+pub struct HttpMail {
+    /// Where letters are posted.
+    pub url: String,
+    /// The bearer token.
+    pub token: String,
+    /// The sender's address.
+    pub from: String,
+}
+
+impl std::fmt::Debug for HttpMail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpMail").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// A variable that is missing or does not parse. Its value is never shown.
@@ -81,6 +113,19 @@ impl Config {
                 text.parse().map_err(|_| ConfigError { name, problem: "is not a whole number" })
             })
         };
+        let mail = match optional("MAIL").as_deref() {
+            None | Some("none") => MailConfig::Nothing,
+            Some("http") => MailConfig::Http(HttpMail {
+                url: required("MAIL_URL")?,
+                token: required("MAIL_TOKEN")?,
+                from: required("MAIL_FROM")?,
+            }),
+            Some("binding") => MailConfig::Binding(required("MAIL_FROM")?),
+            Some("outbox") => MailConfig::Outbox,
+            Some(_) => {
+                return Err(ConfigError { name: "MAIL", problem: "is not http, binding, outbox or none" });
+            }
+        };
         let jwt_secret = required("JWT_SECRET")?.into_bytes();
         if jwt_secret.len() < MIN_JWT_SECRET_BYTES {
             return Err(ConfigError { name: "JWT_SECRET", problem: "is too short" });
@@ -97,6 +142,7 @@ impl Config {
             retention_seconds: number("FIREHOSE_RETENTION_SECONDS", DEFAULT_RETENTION_SECONDS)?,
             blob_patience_seconds: number("BLOB_PATIENCE_SECONDS", UNREFERENCED_MICROS / MICROS)?,
             allow_private_network: optional("ALLOW_PRIVATE_NETWORK").as_deref() == Some("true"),
+            mail,
             jwt_secret,
             admin_password: required("ADMIN_PASSWORD")?,
             kek: Kek { version: KEK_VERSION, key: secret("KEK")? },

@@ -85,6 +85,13 @@ impl XrpcError {
         Self::new(502, "UpstreamFailure", message)
     }
 
+    /// The same, with a cause for the log alone.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
     /// 400 `RepoNotFound`, as every method of `com.atproto.sync` words it.
     pub fn repo_not_found(did: impl fmt::Display) -> Self {
         Self::named("RepoNotFound", format!("Could not find repo for DID: {did}"))

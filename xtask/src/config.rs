@@ -1,7 +1,7 @@
 //! The workerd configuration of one world.
 //!
 //! ```text
-//! socket http ──> main ──> AgentObject, RelayObject (storage/), DIRECTORY ──> d1 (storage/), BLOBS ──> blobs/
+//! socket http ──> main ──> AgentObject, RelayObject (storage/), DIRECTORY ──> d1 (storage/), BLOBS ──> blobs/, OUTBOX ──> outbox/
 //! ```
 //!
 //! Secrets come from the process's environment, never from the file.
@@ -65,6 +65,7 @@ impl Settings {
             ("PLC_URL", self.plc_url.clone()),
             ("USER_DOMAINS", self.user_domains.join(",")),
             ("BLOB_BACKEND", "disk".to_owned()),
+            ("MAIL", "outbox".to_owned()),
             ("ALLOW_PRIVATE_NETWORK", "true".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -76,9 +77,10 @@ impl Settings {
         variables
     }
 
-    /// The configuration file's text. Modules are named relative to it.
+    /// The configuration file's text, for the state folder. Modules are named relative to the file.
     #[must_use]
-    pub fn capnp(&self, compatibility_date: &str, storage: &Path, blobs: &Path) -> String {
+    pub fn capnp(&self, compatibility_date: &str, state: &Path) -> String {
+        let folder = |name: &str| quote(&state.join(name).display().to_string());
         let mut bindings = String::new();
         for (name, value) in self.variables() {
             let _ = writeln!(bindings, "    (name = {}, text = {}),", quote(&name), quote(&value));
@@ -92,8 +94,9 @@ impl Settings {
         };
         TEMPLATE
             .replace("PORT", &self.port.to_string())
-            .replace("STORAGE", &quote(&storage.display().to_string()))
-            .replace("BLOBS_PATH", &quote(&blobs.display().to_string()))
+            .replace("STORAGE", &folder("storage"))
+            .replace("BLOBS_PATH", &folder("blobs"))
+            .replace("OUTBOX_PATH", &folder("outbox"))
             .replace("DATE", &quote(compatibility_date))
             .replace("TEST_ENTRY", modules)
             .replace("TEST_FLAGS", flags)
@@ -156,6 +159,7 @@ const config :Workerd.Config = (
     (name = "main", worker = .main),
     (name = "storage", disk = (path = STORAGE, writable = true)),
     (name = "blobs", disk = (path = BLOBS_PATH, writable = true)),
+    (name = "outbox", disk = (path = OUTBOX_PATH, writable = true)),
     (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
     (name = "d1", worker = .d1),
   ],
@@ -183,6 +187,7 @@ const main :Workerd.Worker = (
       (name = "fetcher", service = (name = "d1", props = (json = "{\"database\":\"directory\"}"))),
     ])),
     (name = "BLOBS", service = "blobs"),
+    (name = "OUTBOX", service = "outbox"),
 VARIABLES  ],
 );
 
@@ -208,7 +213,7 @@ mod tests {
     #[test]
     fn no_secret_is_in_the_file() {
         let settings = Settings::new("localhost", 2583, "http://127.0.0.1:2582", Flavour::Plain);
-        let text = settings.capnp("2026-04-01", Path::new("/s"), Path::new("/b"));
+        let text = settings.capnp("2026-04-01", Path::new("/s"));
         assert!(text.contains(r#"(name = "KEK", fromEnvironment = "KEK")"#), "{text}");
         assert!(text.contains(r#"(name = "PUBLIC_URL", text = "http://localhost:2583")"#), "{text}");
         assert!(!text.contains("TEST_ROUTES") && !text.contains("unsafe"), "{text}");

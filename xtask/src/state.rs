@@ -6,6 +6,7 @@
 //! plc.jsonl      the PLC server's log
 //! storage/       the objects' SQLite files, and D1's
 //! blobs/         blob bytes
+//! outbox/        letters, one file each
 //! worker/        the generated configuration and a copy of the built Worker
 //! lock           held while a world runs
 //! ```
@@ -47,8 +48,9 @@ impl State {
     /// [`Error::StateBusy`] while another process has it; [`Error::Project`] when its secrets are damaged: they are
     /// never replaced, for what they sealed would be lost.
     pub fn open(folder: &Path) -> Result<Self> {
-        for folder in [folder, &folder.join("storage"), &folder.join("blobs"), &folder.join("worker")] {
-            private_folder(folder)?;
+        private_folder(folder)?;
+        for name in ["storage", "blobs", "outbox", "worker"] {
+            private_folder(&folder.join(name))?;
         }
         let folder = folder.canonicalize().map_err(Error::at(folder))?;
         let path = folder.join("lock");

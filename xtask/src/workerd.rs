@@ -37,7 +37,7 @@ impl Workerd {
         }
         let file = folder.join("config.capnp");
         let date = config::compatibility_date(root)?;
-        let text = settings.capnp(&date, &state.path("storage"), &state.path("blobs"));
+        let text = settings.capnp(&date, state.folder());
         fs::write(&file, text).map_err(Error::at(&file))?;
 
         let mut command = Command::new(tools.workerd());

@@ -64,6 +64,12 @@ pub enum AccountError {
     /// The session is unknown, or was ended.
     #[error("Token has been revoked")]
     SessionRevoked,
+    /// The code is not the one that was sent last, or was used, or was guessed at too often.
+    #[error("Token is invalid")]
+    CodeInvalid,
+    /// The code is the right one, and too old.
+    #[error("Token is expired")]
+    CodeExpired,
     /// An export fell too far behind the writes that went on meanwhile.
     #[error("the repository changed too much during the export")]
     ExportOverrun,

@@ -29,6 +29,7 @@
 mod account;
 pub mod backlink;
 mod blob;
+mod code;
 mod commit;
 mod error;
 mod export;
@@ -48,6 +49,7 @@ mod write;
 
 pub use account::{Account, Head, NewAccount};
 pub use blob::{Blob, UNREFERENCED_MICROS};
+pub use code::Purpose;
 pub use error::AccountError;
 pub use export::Export;
 pub use log::Push;

@@ -1,6 +1,6 @@
-//! What a host gives to the pure crates: storage, a clock, entropy, and outbound HTTP.
+//! What a host gives to the pure crates: storage, a clock, entropy, outbound HTTP, and mail.
 //!
-//! Everything below `src/` is written against these four traits, so that an account or a relay runs the same natively
+//! Everything below `src/` is written against these five traits, so that an account or a relay runs the same natively
 //! (tests, fuzzing, simulation) and in a Durable Object. The traits are small on purpose: a host that keeps them keeps
 //! every promise that the crates above rely on.
 //!
@@ -8,13 +8,16 @@
 //!   nothing may run between its first and its last statement.
 //! - [`Clock`]: wall-clock microseconds. It may stand still or step back; callers that need order keep it themselves.
 //! - [`Entropy`]: bytes from a cryptographic source.
-//! - [`Outbound`]: one guarded HTTP exchange, the only asynchronous one.
+//! - [`Outbound`]: one guarded HTTP exchange.
+//! - [`Mailer`]: a letter on its way. Like the exchange asynchronous.
 
+mod mail;
 mod outbound;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod store;
 
+pub use mail::{Letter, MailError, MailFuture, Mailer};
 pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Verb};
 pub use store::{Column, Param, Row, RowCounts, Store, StoreError, transaction};
 

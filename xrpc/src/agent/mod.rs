@@ -194,7 +194,8 @@ impl From<AccountError> for XrpcError {
             AccountError::NoSuchBlob(_) => Self::named("BlobNotFound", text),
             AccountError::BlobType { .. } => Self::named("InvalidMimeType", text),
             AccountError::BlobSize { .. } => Self::named("InvalidSize", text),
-            AccountError::SessionRevoked => Self::named("ExpiredToken", text),
+            AccountError::SessionRevoked | AccountError::CodeExpired => Self::named("ExpiredToken", text),
+            AccountError::CodeInvalid => Self::named("InvalidToken", text),
             other => Self::internal(other),
         }
     }

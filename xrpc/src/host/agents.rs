@@ -105,7 +105,8 @@ pub(super) async fn all<T>(tasks: Vec<Task<'_, T>>) -> Vec<T> {
     slots.into_iter().filter_map(|slot| if let Slot::Done(value) = slot { value } else { None }).collect()
 }
 
-fn read<T: DeserializeOwned>(answer: &AgentAnswer) -> Result<T, XrpcError> {
+/// Reads what an object answered.
+pub(super) fn read<T: DeserializeOwned>(answer: &AgentAnswer) -> Result<T, XrpcError> {
     if answer.status != 200 {
         return Err(refusal(answer));
     }

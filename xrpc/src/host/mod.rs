@@ -10,6 +10,7 @@ mod create_account;
 pub mod directory;
 mod handle;
 mod identity;
+mod mail;
 mod repos;
 mod server;
 mod signup;
@@ -19,7 +20,7 @@ use murmuration_bridge::handle::{DOH_URL, UserDomains};
 use murmuration_bridge::resolver::{Cache, Sources};
 use murmuration_keys::Zeroize;
 use murmuration_lexicons::{self as lexicons, Catalog};
-use murmuration_platform::{Clock, Entropy, Outbound};
+use murmuration_platform::{Clock, Entropy, Mailer, Outbound};
 use murmuration_syntax::{AtIdentifier, Did};
 
 use crate::agent::{self, Args};
@@ -53,6 +54,8 @@ pub struct Host<'a> {
     pub agents: &'a dyn Agents,
     /// The guarded client.
     pub outbound: &'a dyn Outbound,
+    /// The way to send letters; `None` on a host whose operator does what letters would.
+    pub mailer: Option<&'a dyn Mailer>,
     /// What was resolved before; as long-lived as the isolate.
     pub cache: &'a Cache,
     /// The time.

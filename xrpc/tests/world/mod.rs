@@ -17,8 +17,8 @@ use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_lexicons::Catalog;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_platform::{
-    Clock, Entropy, Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Param, Row,
-    Store, StoreError, Verb as OutboundVerb,
+    Clock, Entropy, Letter, MailError, MailFuture, Mailer, Outbound, OutboundError, OutboundFuture,
+    OutboundRequest, OutboundResponse, Param, Row, Store, StoreError, Verb as OutboundVerb,
 };
 use murmuration_syntax::Did;
 use murmuration_xrpc::agent::Context;
@@ -148,6 +148,38 @@ impl Outbound for Network {
     }
 }
 
+/// Letters, kept.
+#[derive(Default)]
+pub struct Postbox {
+    pub letters: RefCell<Vec<Letter>>,
+    pub is_away: Cell<bool>,
+    faults: Rc<Faults>,
+}
+
+impl Postbox {
+    /// The code of the last letter, which was sent for `purpose`.
+    pub fn code(&self, purpose: &str) -> String {
+        let letters = self.letters.borrow();
+        let letter = letters.last().unwrap();
+        assert_eq!(letter.purpose, purpose);
+        let is_code = |word: &&str| word.len() == 11 && word.as_bytes()[5] == b'-';
+        letter.text.split_whitespace().find(is_code).unwrap().to_owned()
+    }
+}
+
+impl Mailer for Postbox {
+    fn send(&self, letter: Letter) -> MailFuture<'_> {
+        let answer = self.faults.call(|| match self.is_away.get() {
+            true => Err(MailError("the post is away".into())),
+            false => {
+                self.letters.borrow_mut().push(letter);
+                Ok(())
+            }
+        });
+        Box::pin(ready(answer.unwrap_or_else(|| Err(MailError("no answer".into())))))
+    }
+}
+
 /// The accounts' objects.
 pub struct Objects {
     pub accounts: RefCell<BTreeMap<Did, Account>>,
@@ -177,6 +209,7 @@ impl Objects {
             InternalCall::CreateSession { .. } => "session",
             InternalCall::Describe { .. } => "describe",
             InternalCall::Identity(_) => "identity",
+            InternalCall::Mail(_) => "mail",
             _ => panic!("the host does not make this call"),
         };
         self.called.borrow_mut().push((did.clone(), name));
@@ -257,6 +290,9 @@ pub struct World {
     pub shelf: Shelf,
     pub network: Rc<Network>,
     pub objects: Objects,
+    pub postbox: Postbox,
+    /// A host without mail.
+    pub no_mail: Cell<bool>,
     pub clock: Rc<Hands>,
     pub faults: Rc<Faults>,
     cache: Cache,
@@ -294,7 +330,9 @@ impl World {
             faults: faults.clone(),
         };
         let shelf = Shelf { store, faults: faults.clone() };
-        Self { config, shelf, network, objects, clock, faults, cache: Cache::default() }
+        let postbox = Postbox { faults: faults.clone(), ..Postbox::default() };
+        let no_mail = Cell::new(false);
+        Self { config, shelf, network, objects, postbox, no_mail, clock, faults, cache: Cache::default() }
     }
 
     pub fn host(&self) -> Host<'_> {
@@ -304,6 +342,7 @@ impl World {
             directory: Directory::new(&self.shelf),
             agents: &self.objects,
             outbound: &*self.network,
+            mailer: (!self.no_mail.get()).then_some(&self.postbox),
             cache: &self.cache,
             clock: &*self.clock,
             entropy: &*self.clock,

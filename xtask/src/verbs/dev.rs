@@ -64,6 +64,7 @@ pub(super) fn run(options: Options) -> Result<()> {
     }
     let state = State::open(&options.state)?;
     eprintln!("xtask: state in {}", state.folder().display());
+    eprintln!("xtask: letters go to {}", state.path("outbox").display());
     let port = if options.port == 0 { state.port("http")? } else { options.port };
     let mut plc = match options.plc_url {
         Some(_) => None,

@@ -4,6 +4,7 @@
 //! outside path here. They carry what a client must not send itself: the keys of a new account, where a blob lies.
 
 mod identity;
+pub mod mail;
 
 pub use identity::IdentityCall;
 
@@ -53,6 +54,8 @@ pub enum InternalCall {
     },
     /// A change of who the account is.
     Identity(IdentityCall),
+    /// What hangs on mail: codes, the address, the password.
+    Mail(mail::MailCall),
 }
 
 /// What an account is made from.
@@ -120,6 +123,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::FindBlob { cid } => find_blob(context, &cid),
         InternalCall::Describe { collections } => describe(context, collections),
         InternalCall::Identity(call) => identity::answer(context, call),
+        InternalCall::Mail(call) => mail::answer(context, call),
     }
 }
 
