@@ -4,11 +4,12 @@
 //! world in a test is started by the very code that starts one on a laptop:
 //!
 //! ```text
-//! tools    installs what is missing: npm packages, wasm-bindgen, worker-build, the wasm32 target
-//! worker   builds the Worker's Wasm, once for each state of the sources, and measures it
-//! state    a folder with one world's secrets, ports, databases and blobs
-//! plc      the reference PLC server over an append-only log
-//! workerd  a generated configuration, a process, and the moment it is ready
+//! tools      installs what is missing: npm packages, wasm-bindgen, worker-build, the wasm32 target
+//! worker     builds the Worker's Wasm, once for each state of the sources, and measures it
+//! state      a folder with one world's secrets, ports, databases and blobs
+//! plc        the reference PLC server over an append-only log
+//! workerd    a generated configuration, a process, and the moment it is ready
+//! reference  the reference PDS, for comparisons
 //! ```
 //!
 //! Everything that is started here ends with the process that started it, even when that one is killed: see [`child`].
@@ -20,6 +21,7 @@ pub mod layers;
 pub mod lexicons;
 pub mod plc;
 pub mod ports;
+pub mod reference;
 pub mod state;
 pub mod tools;
 pub mod verbs;

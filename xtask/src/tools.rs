@@ -70,7 +70,7 @@ impl Tools {
     }
 
     /// Keeps two processes from installing at once.
-    fn lock(&self) -> Result<File> {
+    pub(crate) fn lock(&self) -> Result<File> {
         let folder = self.root.join(".tools");
         fs::create_dir_all(&folder).map_err(Error::at(&folder))?;
         let path = folder.join("lock");
