@@ -10,7 +10,7 @@ use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_platform::Clock;
 use murmuration_syntax::{Did, Nsid};
 use murmuration_xrpc::agent::{Args, check_verb};
-use murmuration_xrpc::host::{Directory, Host};
+use murmuration_xrpc::host::{Directory, Host, PageRequest};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::method::{Method, Place, Route};
 use murmuration_xrpc::{Config, XrpcError, auth, table};
@@ -112,13 +112,11 @@ async fn route(request: Request, env: Env, context: &Context) -> Result<Response
 
 /// What is served beside XRPC.
 async fn page(path: &str, request: &Request, env: &Env) -> Result<plain::Response, XrpcError> {
-    match path {
-        "/.well-known/atproto-did" => {
-            let name = request.headers().get("host").ok().flatten();
-            with_host(env, async |host: &Host<'_>| host.well_known_did(name.as_deref()).await).await
-        }
-        _ => Err(XrpcError::new(404, "NotFound", "there is nothing at this address")),
-    }
+    let name = request.headers().get("host").ok().flatten();
+    let query = http::query(request);
+    let verb = http::verb(&request.method());
+    let asked = PageRequest { verb, path, host: name.as_deref(), query: &query };
+    with_host(env, async |host: &Host<'_>| host.page(&asked).await).await
 }
 
 /// The account that a request is for.

@@ -5,6 +5,8 @@ use murmuration_keys::seal::Kek;
 use murmuration_keys::{Curve, SigningKey};
 use thiserror::Error;
 
+use crate::words::RefusedWords;
+
 /// Bytes of a blob where the operator says nothing; the reference server's default (`PDS_BLOB_UPLOAD_LIMIT`).
 const DEFAULT_BLOB_LIMIT_BYTES: usize = 5 * 1024 * 1024;
 /// Seconds that the firehose keeps an event where the operator says nothing; the reference server's default
@@ -27,6 +29,8 @@ pub struct Config {
     pub plc_url: String,
     /// Domains under which this host gives handles, each with its leading dot.
     pub user_domains: Vec<String>,
+    /// Words that are refused in handles and in record keys.
+    pub refused_words: RefusedWords,
     /// Relays that are asked to crawl: origins, no slash at the end.
     pub relays: Vec<String>,
     /// Bytes of the largest blob.
@@ -95,7 +99,7 @@ impl Config {
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let optional = |name: &'static str| variable(name).filter(|value| !value.is_empty());
         let required = |name: &'static str| optional(name).ok_or(ConfigError { name, problem: "is missing" });
-        let list = |name: &'static str| {
+        let list = |name: &'static str| -> Vec<String> {
             optional(name)
                 .map(|text| {
                     text.split(',').map(|item| item.trim().to_owned()).filter(|i| !i.is_empty()).collect()
@@ -136,6 +140,7 @@ impl Config {
             public_url: required("PUBLIC_URL")?.trim_end_matches('/').to_owned(),
             plc_url: required("PLC_URL")?.trim_end_matches('/').to_owned(),
             user_domains: list("USER_DOMAINS"),
+            refused_words: RefusedWords::new(&list("REFUSED_WORDS")),
             relays: list("RELAYS"),
             blob_limit_bytes: usize::try_from(number("BLOB_LIMIT_BYTES", default_blob_limit)?)
                 .map_err(|_| ConfigError { name: "BLOB_LIMIT_BYTES", problem: "is too large" })?,

@@ -20,6 +20,7 @@ pub mod mail;
 pub mod method;
 pub mod table;
 pub mod token;
+pub mod words;
 
 pub use config::Config;
 pub use error::XrpcError;

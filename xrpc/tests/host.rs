@@ -7,7 +7,7 @@ use murmuration_platform::{Param, Store};
 use murmuration_syntax::Handle;
 use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::host::directory::{Entry, Reservation, Status};
-use serde_json::{Value, json};
+use serde_json::json;
 use world::{Fault, PLC, World, block_on, did, plain};
 
 const RESOLVE: &str = "com.atproto.identity.resolveHandle";
@@ -119,20 +119,6 @@ fn other_handles_resolve_outward() {
     assert_eq!(resolve().1["error"], "HandleNotFound");
     page(file, 200, BOB);
     assert_eq!(resolve(), (200, json!({ "did": BOB })));
-}
-
-#[test]
-fn the_well_known_file_is_that_of_the_host_header() {
-    let (world, did) = alice();
-    let ask = |host: Option<&str>| plain(block_on(world.host().well_known_did(host)));
-    for host in ["alice.test", "ALICE.test", "alice.test:2583"] {
-        assert_eq!(ask(Some(host)), (200, Value::String(did.clone())), "{host}");
-    }
-    for host in
-        [None, Some("nobody.test"), Some("localhost:2583"), Some("127.0.0.1"), Some("[::1]:80"), Some("")]
-    {
-        assert_eq!(ask(host), (404, "User not found".into()), "{host:?}");
-    }
 }
 
 #[test]

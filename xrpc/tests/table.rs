@@ -34,7 +34,9 @@ fn only_these_methods_are_open() {
     assert_eq!(
         open,
         [
+            "com.atproto.identity.resolveDid",
             "com.atproto.identity.resolveHandle",
+            "com.atproto.identity.resolveIdentity",
             "com.atproto.repo.describeRepo",
             "com.atproto.repo.getRecord",
             "com.atproto.repo.listRecords",

@@ -20,7 +20,7 @@ pub fn create_record(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrp
     let did = own_repo(context, &call)?;
     let collection: Nsid = call.input.parsed("collection")?;
     let rkey = match call.input.optional("rkey")? {
-        Some(rkey) => rkey,
+        Some(rkey) => decent(context, rkey)?,
         None => fresh_rkey(context)?,
     };
     let validate = call.input.flag("validate");
@@ -34,6 +34,7 @@ pub fn create_record(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrp
 pub fn put_record(context: &Context<'_>, mut call: Call) -> Result<Reply, XrpcError> {
     let did = own_repo(context, &call)?;
     let (collection, rkey) = (call.input.parsed("collection")?, call.input.parsed("rkey")?);
+    let rkey = decent(context, rkey)?;
     let swap = match call.input.has("swapRecord") {
         true => Some(call.input.optional::<Cid>("swapRecord")?),
         false => None,
@@ -169,7 +170,7 @@ fn batch_write(
         return Ok((Write::Delete { path, swap: None, must_exist: true }, View::Deleted));
     }
     let rkey = match item.optional("rkey")? {
-        Some(rkey) => rkey,
+        Some(rkey) => decent(context, rkey)?,
         None => fresh_rkey(context)?,
     };
     let record = item.take("value").unwrap_or(Ipld::Null);
@@ -212,6 +213,11 @@ fn own_repo(context: &Context<'_>, call: &Call) -> Result<Did, XrpcError> {
         AtIdentifier::Handle(handle) => handle.as_str().eq_ignore_ascii_case(profile.handle.as_str()),
     };
     if own { Ok(profile.did.clone()) } else { Err(XrpcError::auth_required("Authentication Required")) }
+}
+
+/// A key that a client has chosen, if it may.
+fn decent(context: &Context<'_>, rkey: RecordKey) -> Result<RecordKey, XrpcError> {
+    context.config.refused_words.check_key(rkey.as_str()).map(|()| rkey)
 }
 
 fn fresh_rkey(context: &Context<'_>) -> Result<RecordKey, XrpcError> {

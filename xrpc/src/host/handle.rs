@@ -45,12 +45,14 @@ impl Host<'_> {
             Ok(()) | Err(Refusal::UnsupportedDomain) => {}
             Err(refusal) => return Err(handle_refused(refusal)),
         }
+        self.config.refused_words.check_handle(handle.as_str())?;
         self.change_handle(&did, &handle).await?;
         Ok(Response::empty())
     }
 
     /// Gives an account another handle, everywhere or nowhere; the same handle again makes its document right and tells
-    /// the world once more. Reserved words are the caller's to judge.
+    /// the world once more. Reserved and refused
+    /// words are the caller's to judge.
     ///
     /// # Errors
     /// `InvalidHandle`, `HandleNotAvailable`, `RepoNotFound` and `InvalidRequest` when nothing was done, `UpstreamFailure`
@@ -237,8 +239,7 @@ impl Host<'_> {
     /// Sees that a document which this host cannot change claims the handle: one of a did:web. A document that is what
     /// this host says of the account is served here, and follows by itself.
     async fn web_claims(&self, account: &Description, handle: &Handle) -> Result<(), XrpcError> {
-        let host = account.did.as_str().strip_prefix("did:web:").unwrap_or_default();
-        if Handle::parse(host).is_ok_and(|host| self.user_domains().govern(&host)) {
+        if self.states_document_of(&account.did) {
             return Ok(());
         }
         match self.resolver().document(&account.did, Purpose::Refresh).await {

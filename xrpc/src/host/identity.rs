@@ -1,55 +1,108 @@
-//! Names: `com.atproto.identity.resolveHandle` and `/.well-known/atproto-did`.
+//! Names and documents: `com.atproto.identity.resolveHandle`, `resolveDid`, `resolveIdentity` and `refreshIdentity`.
+//!
+//! What this host decides itself (its own accounts, the handles under its domains) it answers from its directory, so that
+//! none of it depends on anybody else; the rest it asks of DNS, HTTPS and the PLC directory.
 
-use murmuration_bridge::BridgeError;
 use murmuration_bridge::resolver::Purpose;
-use murmuration_syntax::{Did, Handle};
+use murmuration_bridge::{BridgeError, Document};
+use murmuration_syntax::{AtIdentifier, Did, Handle};
 use serde_json::json;
 
 use super::directory::Status;
-use super::{Host, text};
+use super::{Host, agents};
 use crate::XrpcError;
 use crate::agent::Args;
 use crate::http::Response;
 
 impl Host<'_> {
-    /// `com.atproto.identity.resolveHandle`: this host's own accounts first, then DNS and HTTPS.
+    /// `com.atproto.identity.resolveHandle`
     pub(crate) async fn resolve_handle(&self, params: &Args) -> Result<Response, XrpcError> {
         let handle = Handle::parse(params.text("handle").unwrap_or_default())
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
-        let did = match self.own_did(&handle).await? {
-            Some(did) => did,
-            None if self.user_domains().govern(&handle) => return Err(unresolved()),
-            None => match self.resolver().handle(&handle, Purpose::Display).await {
-                Ok(did) => did,
-                Err(BridgeError::HandleNotFound) => return Err(unresolved()),
-                // The name may exist: no answer, or a contradictory one, is not the lexicon's HandleNotFound.
-                Err(_) => return Err(XrpcError::invalid("Unable to resolve handle")),
-            },
-        };
-        Response::json(&json!({ "did": did }))
+        Response::json(&json!({ "did": self.did_of(&handle, Purpose::Display).await? }))
     }
 
-    /// `/.well-known/atproto-did`, by the `Host` header: the DID of the account that goes by that name.
-    ///
-    /// # Errors
-    /// A fault of the directory.
-    pub async fn well_known_did(&self, host: Option<&str>) -> Result<Response, XrpcError> {
-        let name = host.unwrap_or_default();
-        let name = name.rsplit_once(':').map_or(name, |(name, _port)| name);
-        let did = match Handle::parse(name) {
-            Ok(handle) => self.own_did(&handle).await?,
-            Err(_) => None,
+    /// `com.atproto.identity.resolveDid`
+    pub(crate) async fn resolve_did(&self, params: &Args) -> Result<Response, XrpcError> {
+        let document = self.document_of(&params.parsed("did")?, Purpose::Display).await?;
+        Response::json(&json!({ "didDoc": document.json() }))
+    }
+
+    /// `com.atproto.identity.resolveIdentity` and `refreshIdentity`, by what the answer is for.
+    pub(crate) async fn identity(&self, args: &Args, purpose: Purpose) -> Result<Response, XrpcError> {
+        let asked: AtIdentifier = args.parsed("identifier")?;
+        let did = match &asked {
+            AtIdentifier::Did(did) => did.clone(),
+            AtIdentifier::Handle(handle) => self.did_of(handle, purpose).await?,
         };
-        Ok(match did {
-            Some(did) => text(200, "text/plain; charset=utf-8", did.as_str()),
-            // Both media types are the reference server's.
-            None => text(404, "text/html; charset=utf-8", "User not found"),
-        })
+        let document = self.document_of(&did, purpose).await?;
+        let handle = match (document.handle(), &asked) {
+            (Some(claimed), AtIdentifier::Handle(asked)) if claimed == *asked => claimed,
+            // A handle counts when it leads back to the document that claims it.
+            (Some(claimed), _) if self.did_of(&claimed, purpose).await.is_ok_and(|found| found == did) => {
+                claimed
+            }
+            _ => Handle::invalid(),
+        };
+        Response::json(&json!({ "did": did, "handle": handle, "didDoc": document.json() }))
+    }
+
+    /// The DID that a handle leads to.
+    async fn did_of(&self, handle: &Handle, purpose: Purpose) -> Result<Did, XrpcError> {
+        let own = self.own_did(handle).await?;
+        let governed = self.user_domains().govern(handle);
+        let own = match (own, governed, purpose) {
+            (Some(did), true, _) | (Some(did), _, Purpose::Display) => return Ok(did),
+            (None, true, _) => return Err(unresolved()),
+            // Somebody's own domain, which may point elsewhere by now.
+            (own, false, _) => own,
+        };
+        match (self.resolver().handle(handle, purpose).await, own) {
+            (Ok(did), _) => Ok(did),
+            (Err(error), Some(did)) if error.is_transient() => Ok(did),
+            (Err(BridgeError::HandleNotFound), _) => Err(unresolved()),
+            // The name may exist: no answer, or a contradictory one, is not the lexicon's HandleNotFound.
+            (Err(_), _) => Err(XrpcError::invalid("Unable to resolve handle")),
+        }
+    }
+
+    /// The document of a DID: of an account of this host also when its directory is away.
+    async fn document_of(&self, did: &Did, purpose: Purpose) -> Result<Document, XrpcError> {
+        let resolved = match self.directory.by_did(did).await? {
+            Some(_) => match agents::describe(self.agents, did, false).await? {
+                Some(account) => self.document_of_own(&account, purpose).await,
+                None => self.foreign_document(did, purpose).await,
+            },
+            None => self.foreign_document(did, purpose).await,
+        };
+        match resolved {
+            Ok(document) => Ok(document),
+            Err(BridgeError::DidNotFound(_)) if self.has_ended(did).await => {
+                Err(XrpcError::named("DidDeactivated", format!("The DID has been deactivated: {did}")))
+            }
+            Err(BridgeError::DidNotFound(_)) => {
+                Err(XrpcError::named("DidNotFound", format!("There is no such DID: {did}")))
+            }
+            Err(error) if error.is_transient() => {
+                Err(XrpcError::upstream(format!("Could not resolve DID: {error}")))
+            }
+            Err(error) => Err(XrpcError::invalid(format!("Could not resolve DID: {error}"))),
+        }
+    }
+
+    async fn foreign_document(&self, did: &Did, purpose: Purpose) -> Result<Document, BridgeError> {
+        Ok(Document::clone(&*self.resolver().document(did, purpose).await?))
+    }
+
+    /// Whether the PLC directory knows a DID whose document it does not give: the last operation is a tombstone.
+    async fn has_ended(&self, did: &Did) -> bool {
+        did.method() == "plc"
+            && self.resolver().plc().last_operation(did).await.is_ok_and(|last| last.state().is_none())
     }
 
     /// The DID of the account of this host that goes by a handle and may be found. One that is being made may: whoever
     /// learns of it from the firehose asks for its handle before the directory has heard that it is done.
-    async fn own_did(&self, handle: &Handle) -> Result<Option<Did>, XrpcError> {
+    pub(super) async fn own_did(&self, handle: &Handle) -> Result<Option<Did>, XrpcError> {
         let mut entry = self.directory.by_handle(handle).await?;
         if let Some(found) = &entry
             && found.change.as_ref().is_some_and(|change| change.is_dead(self.now_millis()))

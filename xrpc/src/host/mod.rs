@@ -11,6 +11,7 @@ pub mod directory;
 mod handle;
 mod identity;
 mod mail;
+mod pages;
 mod repos;
 mod server;
 mod signup;
@@ -25,12 +26,13 @@ use murmuration_syntax::{AtIdentifier, Did};
 
 use crate::agent::{self, Args};
 use crate::auth::{self, Caller};
-use crate::http::{Body, Request, Response};
+use crate::http::{Request, Response};
 use crate::method::{HostHandler, Method, Standing};
 use crate::{Config, XrpcError};
 
 pub use agents::{AgentAnswer, Agents};
 pub use directory::{Database, Directory, Task};
+pub use pages::PageRequest;
 
 /// A request of a host's method that passed everything that all methods share.
 pub struct HostCall {
@@ -160,9 +162,4 @@ fn private(answer: Result<Response, XrpcError>) -> Result<Response, XrpcError> {
         Err(error) => Response::from(error),
     };
     Ok(answer.with("cache-control", "private").with("vary", "Authorization"))
-}
-
-/// An answer of plain text.
-fn text(status: u16, media_type: &'static str, text: &str) -> Response {
-    Response { status, headers: Vec::new(), body: Body::Bytes(media_type, text.as_bytes().to_vec()) }
 }

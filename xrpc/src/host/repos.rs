@@ -1,8 +1,8 @@
 //! Repositories seen from the host: `com.atproto.sync.listRepos` and `com.atproto.repo.describeRepo`.
 
-use murmuration_bridge::Document;
 use murmuration_bridge::resolver::Purpose;
-use murmuration_syntax::Did;
+use murmuration_bridge::{BridgeError, Document};
+use murmuration_syntax::{Did, Handle};
 use serde_json::{Map, Value as Json, json};
 
 use super::{Host, Task, agents};
@@ -69,11 +69,30 @@ impl Host<'_> {
     /// # Errors
     /// `InvalidRequest` when the DID has ended or its document breaks a rule.
     pub async fn own_document(&self, account: &Description) -> Result<Document, XrpcError> {
-        match self.resolver().document(&account.did, Purpose::Display).await {
+        let document = self.document_of_own(account, Purpose::Display).await;
+        document.map_err(|error| XrpcError::invalid(format!("Could not resolve DID: {error}")))
+    }
+
+    /// The same, for a purpose.
+    pub(super) async fn document_of_own(
+        &self,
+        account: &Description,
+        purpose: Purpose,
+    ) -> Result<Document, BridgeError> {
+        if self.states_document_of(&account.did) {
+            return Ok(self.stated_document(account));
+        }
+        match self.resolver().document(&account.did, purpose).await {
             Ok(document) => Ok(Document::clone(&document)),
             Err(error) if error.is_transient() => Ok(self.stated_document(account)),
-            Err(error) => Err(XrpcError::invalid(format!("Could not resolve DID: {error}"))),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Whether a DID is one whose document this host gives out: a did:web under its domains.
+    pub(super) fn states_document_of(&self, did: &Did) -> bool {
+        let host = did.as_str().strip_prefix("did:web:").unwrap_or_default();
+        Handle::parse(host).is_ok_and(|host| self.user_domains().govern(&host))
     }
 
     /// The document that this host has an account of its own say.

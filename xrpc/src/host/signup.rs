@@ -69,6 +69,7 @@ fn check_handle(config: &Config, handle: &Handle) -> Result<(), XrpcError> {
     if handle.as_str() == config.hostname {
         return Err(handle_refused(Refusal::Reserved));
     }
+    config.refused_words.check_handle(handle.as_str())?;
     UserDomains::new(&config.user_domains).check(handle).map_err(handle_refused)
 }
 

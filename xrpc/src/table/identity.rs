@@ -1,10 +1,22 @@
 //! `com.atproto.identity`
 
+use murmuration_bridge::resolver::Purpose;
+
 use crate::method::{Auth, Kind, Method, Standing};
 
 pub(super) const METHODS: &[Method] = &[
+    Method::host("com.atproto.identity.refreshIdentity", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.identity(&call.input, Purpose::Refresh).await })
+    })
+    .auth(Auth::Access),
+    Method::host("com.atproto.identity.resolveDid", Kind::Query, |host, call| {
+        Box::pin(async move { host.resolve_did(&call.params).await })
+    }),
     Method::host("com.atproto.identity.resolveHandle", Kind::Query, |host, call| {
         Box::pin(async move { host.resolve_handle(&call.params).await })
+    }),
+    Method::host("com.atproto.identity.resolveIdentity", Kind::Query, |host, call| {
+        Box::pin(async move { host.identity(&call.params, Purpose::Display).await })
     }),
     Method::host("com.atproto.identity.updateHandle", Kind::Procedure, |host, call| {
         Box::pin(async move { host.update_handle(&call).await })

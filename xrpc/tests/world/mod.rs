@@ -20,14 +20,14 @@ use murmuration_platform::{
     Clock, Entropy, Letter, MailError, MailFuture, Mailer, Outbound, OutboundError, OutboundFuture,
     OutboundRequest, OutboundResponse, Param, Row, Store, StoreError, Verb as OutboundVerb,
 };
-use murmuration_syntax::Did;
-use murmuration_xrpc::agent::Context;
-use murmuration_xrpc::agent::internal::{self, InternalCall};
-use murmuration_xrpc::host::directory::MIGRATIONS;
-use murmuration_xrpc::host::{AgentAnswer, Agents, Database, Directory, Host, Task};
+use murmuration_syntax::{Did, Handle};
+use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
+use murmuration_xrpc::agent::{self, AgentHandler, Context, Reply};
+use murmuration_xrpc::host::directory::{Entry, MIGRATIONS, Reservation, Status};
+use murmuration_xrpc::host::{AgentAnswer, Agents, Database, Directory, Host, PageRequest, Task};
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
-use murmuration_xrpc::method::Place;
-use murmuration_xrpc::{Config, XrpcError, table};
+use murmuration_xrpc::method::{Method, Place, Route};
+use murmuration_xrpc::{Config, XrpcError, auth, table, token};
 use serde_json::{Value, json};
 
 pub const PLC: &str = "https://plc.example";
@@ -202,6 +202,16 @@ impl Objects {
         self.accounts.borrow().get(did).is_some_and(|account| account.profile().is_ok())
     }
 
+    fn context<'a>(&'a self, account: &'a Account) -> Context<'a> {
+        Context {
+            account,
+            config: &self.config,
+            catalog: Catalog::builtin(),
+            clock: &*self.clock,
+            entropy: &*self.clock,
+        }
+    }
+
     fn answer(&self, did: &Did, call: InternalCall) -> AgentAnswer {
         let name = match call {
             InternalCall::CreateAccount(_) => "create",
@@ -221,7 +231,7 @@ impl Objects {
         {
             return fault();
         }
-        if name == "create" {
+        if name == "create" && did.method() == "plc" {
             assert!(
                 self.network.state(did).is_some(),
                 "an account is announced before its DID is registered"
@@ -235,14 +245,7 @@ impl Objects {
         let account = accounts.entry(did.clone()).or_insert_with(|| {
             Account::new(Rc::new(SqliteStore::open().unwrap()), self.config.kek.clone(), true)
         });
-        let context = Context {
-            account,
-            config: &self.config,
-            catalog: Catalog::builtin(),
-            clock: &*self.clock,
-            entropy: &*self.clock,
-        };
-        let response = internal::answer(&context, call).unwrap_or_else(Response::from);
+        let response = internal::answer(&self.context(account), call).unwrap_or_else(Response::from);
         if name == "create" && self.stubborn.get() {
             return fault();
         }
@@ -376,8 +379,30 @@ impl World {
 
     pub fn send(&self, request: &Request) -> Result<Response, XrpcError> {
         let method = table::find(&request.nsid).unwrap();
-        let Place::Host(run) = method.place else { panic!("{} is not the host's", request.nsid) };
-        block_on(self.host().answer(method, run, request))
+        match method.place {
+            Place::Host(run) => block_on(self.host().answer(method, run, request)),
+            Place::Agent { route: Route::Subject, run } => self.send_to_object(method, run, request),
+            _ => panic!("{} goes another way", request.nsid),
+        }
+    }
+
+    /// Sends a request to the object of whom its token names.
+    fn send_to_object(
+        &self,
+        method: &Method,
+        run: AgentHandler,
+        request: &Request,
+    ) -> Result<Response, XrpcError> {
+        let token = auth::bearer(request.authorization.as_deref())?;
+        let did = token::unverified_subject(token).unwrap();
+        let accounts = self.objects.accounts.borrow();
+        let context = self.objects.context(&accounts[&did]);
+        match agent::answer(&context, method, run, request)? {
+            Reply::Now(response) => Ok(response),
+            Reply::AfterWrite(writes, finish) => {
+                finish(accounts[&did].write(&[writes], self.clock.now_micros()).remove(0)?)
+            }
+        }
     }
 
     /// Status and body of a procedure.
@@ -426,6 +451,48 @@ impl World {
             };
         }
         self.post("com.atproto.server.createAccount", &input)
+    }
+
+    /// Hosts an account whose DID is the did:web of a host name.
+    pub fn create_web(&self, host: &str, handle: &str) -> (Did, String) {
+        let did = Did::parse(&format!("did:web:{host}")).unwrap();
+        let handle: Handle = handle.parse().unwrap();
+        let directory = Directory::new(&self.shelf.store);
+        let entry = Entry {
+            did: did.clone(),
+            handle: handle.clone(),
+            email: None,
+            status: Status::Reserved,
+            created_at_millis: 0,
+            change: None,
+        };
+        assert_eq!(block_on(directory.reserve(&entry)).unwrap(), Reservation::Made);
+        let signing_key = "02".repeat(32);
+        let seed = AccountSeed { did: did.clone(), handle, email: None, password: "x".into(), signing_key };
+        let answer = block_on(self.objects.call(&did, InternalCall::CreateAccount(seed))).unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(block_on(directory.activate(&did)).unwrap());
+        let session: Value = serde_json::from_slice(&answer.body).unwrap();
+        (did, session["accessJwt"].as_str().unwrap().to_owned())
+    }
+
+    /// What is at a path, under a name: status, media type or target, and body.
+    pub fn page(&self, host: Option<&str>, path: &str) -> (u16, String, String) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let query: Vec<(String, String)> = query
+            .split_once('=')
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect();
+        let asked = PageRequest { verb: Verb::Get, path, host, query: &query };
+        let response = block_on(self.host().page(&asked)).unwrap_or_else(Response::from);
+        let target = response.headers.iter().find(|(name, _)| *name == "location").map(|(_, to)| to.clone());
+        let (kind, body) = match response.body {
+            Body::Json(text) => ("application/json", text),
+            Body::Bytes(kind, bytes) => (kind, String::from_utf8(bytes).unwrap()),
+            _ => ("", String::new()),
+        };
+        (response.status, target.unwrap_or_else(|| kind.to_owned()), body)
     }
 
     pub fn login(&self, identifier: &str, password: &str) -> (u16, Value) {
@@ -481,6 +548,7 @@ fn config() -> Config {
             "PUBLIC_URL" => "https://pds.example",
             "PLC_URL" => PLC,
             "USER_DOMAINS" => ".test",
+            "REFUSED_WORDS" => "weasel",
             "JWT_SECRET" => "a secret of sixteen bytes or more",
             "ADMIN_PASSWORD" => "admin",
             "KEK" | "PLC_ROTATION_KEY" => "0101010101010101010101010101010101010101010101010101010101010101",
