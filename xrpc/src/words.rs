@@ -71,9 +71,8 @@ impl RefusedWords {
 /// Whether `seen`, in lower case, is the word: perhaps drawn out, in the plural, or with a number behind it.
 fn is_it(word: &str, seen: &str) -> bool {
     let mut rest = seen.chars().peekable();
-    let mut wanted = word.chars().peekable();
     let mut last = None;
-    while let Some(letter) = wanted.next() {
+    for letter in word.chars() {
         // Letters that are drawn out beyond what the word has of them.
         while rest.peek().is_some_and(|c| last == Some(*c) && !stands_for(*c, letter)) {
             rest.next();
