@@ -97,6 +97,12 @@ impl DurableObject for AgentObject {
 
     async fn fetch(&self, request: Request) -> Result<Response> {
         #[cfg(feature = "test-routes")]
+        if test_routes::wants_alarm(&self.agent.env, &request) {
+            alarm::fire(&self.agent).await;
+            alarm::fire(&self.agent).await;
+            return Response::empty();
+        }
+        #[cfg(feature = "test-routes")]
         if let Some(answer) =
             test_routes::fetch(&self.agent.state, &self.agent.store, &self.agent.env, &request).await
         {

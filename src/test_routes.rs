@@ -16,6 +16,7 @@
 //! | `sleep` | answers after `ms` milliseconds |
 //! | `rows` | answers the object's row counters since it woke |
 //! | `alarm` | fires the object's alarm now |
+//! | `fire` | runs what the object's alarm runs, twice: the platform may fire an alarm more than once |
 //! | `alarm-panic` | fires the object's alarm now; it panics once |
 //! | `socket` | a WebSocket that echoes, and panics at the message `panic` |
 //! | `bench` | answers the microseconds of a statement: `insert` and `select` of one row, `scan` of a row among many |
@@ -76,6 +77,11 @@ pub(crate) async fn fetch(state: &State, store: &SqlStore, env: &Env, request: &
     let url = request.url().ok().filter(|url| enabled(env) && url.path().starts_with("/test/"))?;
     let verb = url.path().strip_prefix("/test/")?;
     Some(in_object(state, store, verb, &url).await.unwrap_or_else(|error| http::fault(&error)))
+}
+
+/// Whether a request asks the object to do what its alarm does.
+pub(crate) fn wants_alarm(env: &Env, request: &Request) -> bool {
+    enabled(env) && request.url().is_ok_and(|url| url.path() == "/test/fire")
 }
 
 /// To be called by an object's alarm: panics once when `alarm-panic` asked for it.

@@ -18,11 +18,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
+mod scale;
 mod subscriber;
 mod watcher;
 mod world;
 
 pub use client::{Answer, Client};
+pub use scale::{Dice, scaled};
 pub use subscriber::{Frame, Subscriber};
 pub use watcher::{Watched, Watcher};
 pub use world::{Account, Setup, World};

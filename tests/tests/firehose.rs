@@ -2,11 +2,18 @@
 //!
 //! Frames, cursors and verification are held by the clients (`tests/clients`) and by `kill.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::thread;
+use std::time::Instant;
 
 use murmuration_firehose::Frame;
 use murmuration_tests::{Account, Client, Setup, Subscriber, Watcher, World};
@@ -16,6 +23,8 @@ use serde_json::{Value, json};
 const LARGE: usize = 900_000;
 /// So many fill it for certain: the kernel holds some megabytes on each side.
 const LARGE_RECORDS: usize = 24;
+/// Readers that do read, beside the one that does not.
+const FAST_READERS: usize = 49;
 /// Events that a reader which was live may lag behind (`murmuration_relay::limits::MAX_LAG_EVENTS`), and some more.
 const LAG: usize = 2_100;
 
@@ -29,6 +38,13 @@ fn note(client: &Client, account: &Account, text: &str) {
 fn read_until(watcher: &mut Watcher, subscriber: &mut Subscriber, account: &Account, count: usize) {
     while watcher.cursor() == 0 || watcher.repo(&account.did).records.len() < count {
         watcher.take(&subscriber.frame().unwrap().bytes);
+    }
+}
+
+/// Reads every event behind `from` up to `last`: no gap, no repeat, no end before that.
+fn follow(mut reader: Subscriber, from: i128, last: i128) {
+    for expected in from + 1..=last {
+        assert_eq!(reader.frame().unwrap().seq(), Some(expected));
     }
 }
 
@@ -48,7 +64,7 @@ fn sockets_outlive_the_relays_sleep() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_is_cut_and_misses_nothing_when_it_comes_back() {
+fn one_reader_of_fifty_that_does_not_read_is_cut_and_the_others_miss_nothing() {
     let world = World::start();
     let alice = world.account("alice");
     let others: Vec<_> = ["ben", "cleo"].iter().map(|name| world.account(name)).collect();
@@ -59,6 +75,11 @@ fn a_reader_that_does_not_read_is_cut_and_misses_nothing_when_it_comes_back() {
     let mut slow = world.subscribe(Some(watcher.cursor()));
     note(&world.client(), &alice, "it is live");
     read_until(&mut watcher, &mut slow, &alice, 1);
+    let from = watcher.cursor();
+    let fast: Vec<Subscriber> = (0..FAST_READERS).map(|_| world.subscribe(Some(from))).collect();
+    let total = i128::try_from(LARGE_RECORDS + 2 * (LAG / 2)).unwrap();
+    let readers: Vec<_> =
+        fast.into_iter().map(|reader| thread::spawn(move || follow(reader, from, from + total))).collect();
     let text = "x".repeat(LARGE);
     for _ in 0..LARGE_RECORDS {
         note(&world.client(), &alice, &text);
@@ -69,6 +90,15 @@ fn a_reader_that_does_not_read_is_cut_and_misses_nothing_when_it_comes_back() {
             scope.spawn(move || (0..LAG / 2).for_each(|_| note(&client, account, "small")));
         }
     });
+    // Whoever reads has had everything while the slow one stood still.
+    let written = Instant::now();
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    println!(
+        "{FAST_READERS} readers had the last event {:.1?} after its write was answered",
+        written.elapsed()
+    );
 
     // What had been sent still arrives, in order; then the reason; then the end.
     let reason = loop {

@@ -1,39 +1,33 @@
-//! `kill -9` of workerd while four clients write, twenty times over.
+//! `kill -9` of workerd while four clients write, twenty times over (`cargo xtask soak`: five hundred).
 //!
 //! What was acknowledged is there. What was not is there whole or not at all. The stream's numbers have no gap and no
 //! repeat, a replay is the log byte for byte, and every repository verifies.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use murmuration_data::{Ipld, cbor};
 use murmuration_repo::Imported;
 use murmuration_syntax::Rev;
-use murmuration_tests::{Account, Client, Setup, Watcher, World};
+use murmuration_tests::{Account, Client, Dice, Setup, Watcher, World, scaled};
 use serde_json::{Value, json};
 
+/// Kills.
 const ROUNDS: u64 = 20;
+/// Requests that are answered in all the rounds together, on average.
+const WRITES: u64 = 700;
 const CLIENTS: usize = 4;
-/// Acknowledged writes before a kill: at least, and up to so many more.
-const WRITES: (u64, u64) = (5, 60);
 const COLLECTION: &str = "com.example.note";
-
-/// Numbers that are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `sides`.
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 /// What a record says; none when it is not there.
 type Text = Option<String>;
@@ -50,11 +44,13 @@ struct Writer {
     pending: Vec<(String, Text)>,
     /// The revs it was answered.
     revs: Vec<Rev>,
+    /// Requests that were answered.
+    answered: usize,
 }
 
 impl Writer {
     fn new(name: usize, account: Account) -> Self {
-        let dice = Dice(0x9E37_79B9_7F4A_7C15 ^ u64::try_from(name + 1).unwrap());
+        let dice = Dice::new(u64::try_from(name + 1).unwrap());
         Self {
             name,
             account,
@@ -63,6 +59,7 @@ impl Writer {
             records: BTreeMap::new(),
             pending: Vec::new(),
             revs: Vec::new(),
+            answered: 0,
         }
     }
 
@@ -82,6 +79,7 @@ impl Writer {
                     None => self.records.remove(&key),
                 };
             }
+            self.answered += 1;
             let _ = success.send(());
         }
     }
@@ -186,11 +184,13 @@ fn texts(repo: &Imported) -> BTreeMap<String, String> {
 }
 
 /// Lets the clients write, and kills the host after so many successes.
-fn write_and_kill(world: &mut World, writers: &mut [Writer], successes: u64) {
+///
+/// Answers how many clients had a request on its way then.
+fn write_and_kill(world: &mut World, writers: &mut [Writer], successes: u64) -> usize {
     let client = world.client();
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        for writer in writers {
+        for writer in &mut *writers {
             let (client, sender) = (client.clone(), sender.clone());
             scope.spawn(move || writer.write_until_the_end(&client, &sender));
         }
@@ -200,6 +200,7 @@ fn write_and_kill(world: &mut World, writers: &mut [Writer], successes: u64) {
         }
         world.kill_9();
     });
+    writers.iter().filter(|writer| !writer.pending.is_empty()).count()
 }
 
 #[test]
@@ -211,13 +212,18 @@ fn nothing_acknowledged_is_lost_and_nothing_is_half_done() {
     let mut writers: Vec<_> =
         (0..CLIENTS).map(|name| Writer::new(name, accounts[name % accounts.len()].clone())).collect();
     let mut watcher = Watcher::new(&world);
-    let mut dice = Dice(2_718_281_828);
-    for round in 0..ROUNDS {
-        write_and_kill(&mut world, &mut writers, WRITES.0 + dice.roll(WRITES.1));
+    let mut dice = Dice::new(2_718_281_828);
+    let (rounds, writes) = (scaled("SOAK_ROUNDS", ROUNDS), scaled("SOAK_WRITES", WRITES));
+    let each = (writes / rounds).max(1);
+    let (started, mut killed_in, mut slowest) = (Instant::now(), 0, Duration::ZERO);
+    for round in 1..=rounds {
+        // Anything from a kill at once to twice the average, so that it falls everywhere.
+        killed_in += write_and_kill(&mut world, &mut writers, 1 + dice.roll(2 * each));
         world.restart();
         let start = Instant::now();
         watcher.catch_up(&world, &dids);
         let waited = start.elapsed();
+        slowest = slowest.max(waited);
         for did in &dids {
             let repo = texts(&watcher.compare(&world, did));
             for writer in writers.iter_mut().filter(|writer| writer.account.did == *did) {
@@ -226,6 +232,14 @@ fn nothing_acknowledged_is_lost_and_nothing_is_half_done() {
         }
         eprintln!("round {round}: {} events, the last after {waited:.1?}", watcher.frames().len());
     }
+    let answered: usize = writers.iter().map(|writer| writer.answered).sum();
+    assert!(killed_in > 0, "no request was on its way when the host was killed");
+    println!(
+        "{rounds} kills with {killed_in} requests on their way, in {answered} answered requests and {} events: \
+         nothing lost, nothing half done; caught up after {slowest:.1?} at the most; {:.0?} in all",
+        watcher.frames().len(),
+        started.elapsed()
+    );
 
     // Every answer named a commit that the stream carries, once.
     for did in &dids {

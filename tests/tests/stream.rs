@@ -1,15 +1,26 @@
 //! The stream's order, its replays, its window: what readers see of the sequencer, over restarts and panics.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use murmuration_firehose::{Event, Frame, Head, verify_commit, verify_sync};
 use murmuration_keys::VerifyingKey;
-use murmuration_tests::{Account, Client, Setup, Subscriber, World};
+use murmuration_tests::{Account, Client, Setup, Subscriber, World, scaled};
 use serde_json::{Value, json};
 
+/// Commits before a replay begins (`cargo xtask soak`: a hundred thousand), from so many accounts.
+const EVENTS: u64 = 2_000;
+const WRITERS: usize = 16;
+/// Readers that replay at once.
+const REPLAYS: usize = 3;
 /// Events that a new account makes: identity, account, commit, sync.
 const BIRTH: i128 = 4;
 
@@ -111,6 +122,46 @@ fn every_cursor_gets_what_it_asks_for() {
         assert!(matches!(decoded(&frame), Frame::Error { error, .. } if error == expected), "{query}");
         assert!(refused.frame().is_err(), "the stream is closed after an error");
     }
+}
+
+/// A replay from the beginning runs into what is written meanwhile, and on, with no gap and no repeat.
+#[test]
+fn a_long_replay_has_no_gap_and_no_repeat_while_writes_go_on() {
+    let world = World::start();
+    let events = scaled("SOAK_EVENTS", EVENTS);
+    let started = Instant::now();
+    let authors: Vec<_> = (0..WRITERS).map(|n| author(&world, &format!("author{n}"))).collect();
+    let write = |part: &str, each: u64| {
+        thread::scope(|scope| {
+            for (account, client) in &authors {
+                scope.spawn(move || {
+                    (0..each).for_each(|n| create(client, &account.did, &format!("{part} {n}")))
+                });
+            }
+        });
+    };
+    let writers = u64::try_from(WRITERS).unwrap();
+    write("before", events / writers);
+    let written = started.elapsed();
+    let before = BIRTH * i128::from(writers) + i128::from(events / writers * writers);
+    let meanwhile = (events / writers / 10).max(20);
+    let last = before + i128::from(meanwhile * writers);
+    let mut readers: Vec<_> = (0..REPLAYS).map(|_| world.subscribe(Some(0))).collect();
+    let started = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| write("meanwhile", meanwhile));
+        for reader in &mut readers {
+            scope.spawn(move || {
+                for expected in 1..=last {
+                    assert_eq!(reader.frame().unwrap().seq(), Some(expected));
+                }
+            });
+        }
+    });
+    println!(
+        "{before} events written in {written:.1?}; {REPLAYS} replays of {last} events in {:.1?}",
+        started.elapsed()
+    );
 }
 
 #[test]

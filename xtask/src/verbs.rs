@@ -4,6 +4,7 @@ mod build;
 mod dev;
 mod plc;
 mod signals;
+mod soak;
 mod test;
 
 use crate::{Error, Result};
@@ -24,7 +25,10 @@ cargo xtask lexicons [--check]
 cargo xtask plc [--port N] [--state DIR]
     Runs a PLC server alone (2582), for `npx wrangler dev`.
 cargo xtask test [--quick]
-    Checks and tests everything; --quick keeps to what runs natively.";
+    Checks and tests everything; --quick keeps to what runs natively.
+cargo xtask soak [--only NAME] [--rounds N] [--writes N] [--schedules N] [--events N]
+    The programmes of faults at length: `kill` (500 kills in 100,000 writes), `schedules` (250, each lived through four
+    times with evictions in every gap), `replay` (100,000 events while writes go on).";
 
 /// Runs the verb that the arguments name.
 ///
@@ -38,6 +42,7 @@ pub fn run(arguments: Vec<String>) -> Result<()> {
         Some("build") => arguments.end().and_then(|()| build::run()),
         Some("test") => test::run(arguments),
         Some("plc") => plc::run(arguments),
+        Some("soak") => soak::run(arguments),
         Some("lexicons") => crate::lexicons::run(&arguments.rest()),
         Some("help" | "--help" | "-h") => {
             eprintln!("{USAGE}");

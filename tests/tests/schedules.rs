@@ -1,0 +1,233 @@
+//! Seeded schedules in which objects are put out of memory between any two events, and alarms fire twice.
+//!
+//! What an account holds must not depend on whether it stayed awake. Each schedule is an account's life; after every event
+//! of it the agent's object, the relay's, both or none are evicted, and by the fourth repetition of a schedule every gap has
+//! seen all four. A model says what must be there, and a verifying reader of the stream says the same at the end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use murmuration_data::{Ipld, cbor};
+use murmuration_tests::{Account, Client, Dice, Watcher, World, scaled};
+use serde_json::{Value, json};
+
+/// Schedules, each lived through once for each of the four ways to evict.
+const SCHEDULES: u64 = 4;
+/// Events of a schedule.
+const EVENTS: u64 = 16;
+/// Ways to evict between two events: nobody, the agent, the relay, both.
+const WAYS: u64 = 4;
+const COLLECTION: &str = "com.example.note";
+
+/// One account, and what it must hold.
+struct Life<'a> {
+    world: &'a World,
+    account: Account,
+    client: Client,
+    /// What each record says.
+    records: BTreeMap<String, String>,
+    /// The bytes of the blobs that records refer to, by CID.
+    blobs: BTreeMap<String, Vec<u8>>,
+    named: u64,
+    evictions: u64,
+}
+
+impl<'a> Life<'a> {
+    fn begin(world: &'a World, name: &str) -> Self {
+        let account = world.account(name);
+        let client = world.client().with_token(&account.access);
+        Self {
+            world,
+            account,
+            client,
+            records: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            named: 0,
+            evictions: 0,
+        }
+    }
+
+    fn event(&mut self, dice: &mut Dice) {
+        let old = self.old(dice);
+        match (dice.roll(10), old) {
+            (0 | 1, _) | (2..=4, None) => self.create(),
+            (2, Some(rkey)) => self.put(&rkey),
+            (3, Some(rkey)) => self.delete(&rkey),
+            (4, Some(rkey)) => self.batch(&rkey),
+            (5, _) => self.upload(dice),
+            (6, _) => self.refresh(),
+            (7, _) => self.alarms(),
+            _ => self.look(),
+        }
+    }
+
+    /// Puts objects out of memory.
+    fn evict(&mut self, way: u64) {
+        if way & 1 != 0 {
+            self.world.evict("agent", &self.account.did);
+            self.evictions += 1;
+        }
+        if way & 2 != 0 {
+            self.world.evict("relay", "host");
+            self.evictions += 1;
+        }
+    }
+
+    fn create(&mut self) {
+        let (rkey, text) = self.fresh();
+        self.write("createRecord", json!({ "rkey": rkey, "record": record(&text) }));
+        self.records.insert(rkey, text);
+    }
+
+    fn put(&mut self, rkey: &str) {
+        let (_, text) = self.fresh();
+        self.write("putRecord", json!({ "rkey": rkey, "record": record(&text) }));
+        self.records.insert(rkey.to_owned(), text);
+    }
+
+    fn delete(&mut self, rkey: &str) {
+        self.write("deleteRecord", json!({ "rkey": rkey }));
+        self.records.remove(rkey);
+    }
+
+    fn batch(&mut self, old: &str) {
+        let ((first, one), (_, two)) = (self.fresh(), self.fresh());
+        let write = |kind: &str, rkey: &str, text: &str| {
+            json!({
+                "$type": format!("com.atproto.repo.applyWrites#{kind}"),
+                "collection": COLLECTION, "rkey": rkey, "value": record(text),
+            })
+        };
+        let writes = [write("create", &first, &one), write("update", old, &two)];
+        self.write("applyWrites", json!({ "writes": writes }));
+        self.records.insert(first, one);
+        self.records.insert(old.to_owned(), two);
+    }
+
+    fn upload(&mut self, dice: &mut Dice) {
+        let (rkey, text) = self.fresh();
+        let bytes =
+            format!("{} {text}", "blob ".repeat(usize::try_from(dice.roll(400)).unwrap())).into_bytes();
+        let answer = self.client.post_bytes("com.atproto.repo.uploadBlob", "text/plain", &bytes).ok().json();
+        let way = dice.roll(WAYS);
+        self.evict(way);
+        let mut value = record(&text);
+        value["blob"] = answer["blob"].clone();
+        self.write("createRecord", json!({ "rkey": rkey, "record": value }));
+        self.records.insert(rkey, text);
+        self.blobs.insert(answer["blob"]["ref"]["$link"].as_str().unwrap().to_owned(), bytes);
+    }
+
+    fn refresh(&mut self) {
+        let client = self.world.client().with_token(&self.account.refresh);
+        let answer = client.send("POST", "/xrpc/com.atproto.server.refreshSession", &[], Vec::new());
+        self.account = Account::of(&answer.unwrap().ok().json());
+        self.client = self.world.client().with_token(&self.account.access);
+    }
+
+    /// The platform may fire an alarm more than once.
+    fn alarms(&self) {
+        for (object, name) in [("agent", self.account.did.as_str()), ("relay", "host")] {
+            let _ = self.client.path(&format!("/test/fire?object={object}&name={name}")).ok();
+        }
+    }
+
+    fn look(&self) {
+        let repo = ("repo", self.account.did.as_str());
+        let page = [repo, ("collection", COLLECTION), ("limit", "100")];
+        let page = self.client.get("com.atproto.repo.listRecords", &page).ok().json();
+        let found: BTreeMap<String, String> =
+            page["records"].as_array().unwrap().iter().map(|record| (rkey(record), text(record))).collect();
+        assert_eq!(found, self.records, "what is listed");
+        for (cid, bytes) in &self.blobs {
+            let at = [("did", self.account.did.as_str()), ("cid", cid)];
+            assert_eq!(&self.client.get("com.atproto.sync.getBlob", &at).ok().body, bytes);
+        }
+    }
+
+    fn write(&self, method: &str, mut body: Value) {
+        body["repo"] = self.account.did.clone().into();
+        if method != "applyWrites" {
+            body["collection"] = COLLECTION.into();
+        }
+        let _ = self.client.post(&format!("com.atproto.repo.{method}"), &body).ok();
+    }
+
+    fn fresh(&mut self) -> (String, String) {
+        self.named += 1;
+        (format!("r{}", self.named * 7919 % 1009), format!("text {}", self.named))
+    }
+
+    /// A record that is there and has no blob, if there is one.
+    fn old(&self, dice: &mut Dice) -> Option<String> {
+        let count = u64::try_from(self.records.len()).unwrap();
+        if count == 0 || !self.blobs.is_empty() {
+            return None;
+        }
+        self.records.keys().nth(usize::try_from(dice.roll(count)).unwrap()).cloned()
+    }
+}
+
+fn record(text: &str) -> Value {
+    json!({ "$type": COLLECTION, "text": text })
+}
+
+fn rkey(record: &Value) -> String {
+    record["uri"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+}
+
+fn text(record: &Value) -> String {
+    record["value"]["text"].as_str().unwrap().to_owned()
+}
+
+fn text_of(record: &Ipld) -> String {
+    match record.get("text") {
+        Ok(Some(Ipld::String(text))) => text.clone(),
+        other => panic!("no text: {other:?}"),
+    }
+}
+
+#[test]
+fn sim_nothing_depends_on_staying_awake() {
+    let world = World::start();
+    let (schedules, started) = (scaled("SOAK_SCHEDULES", SCHEDULES), Instant::now());
+    let mut watcher = Watcher::new(&world);
+    let mut evictions = 0;
+    for seed in 0..schedules {
+        for turn in 0..WAYS {
+            let mut life = Life::begin(&world, &format!("life{seed}x{turn}"));
+            let mut dice = Dice::new(seed + 1);
+            for event in 0..EVENTS {
+                life.event(&mut dice);
+                life.evict((event + turn) % WAYS);
+            }
+            life.look();
+            let did = life.account.did.clone();
+            watcher.catch_up(&world, &[&did]);
+            let repo = watcher.compare(&world, &did);
+            let said: BTreeMap<String, String> = repo
+                .records
+                .iter()
+                .map(|record| (record.key.rkey().to_owned(), text_of(&cbor::decode(&record.block).unwrap())))
+                .collect();
+            assert_eq!(
+                said, life.records,
+                "schedule {seed}, turn {turn}: what the stream and the export say"
+            );
+            evictions += life.evictions;
+        }
+    }
+    println!(
+        "{schedules} schedules of {EVENTS} events, {evictions} evictions, {} events in the stream, in {:.0?}",
+        watcher.frames().len(),
+        started.elapsed()
+    );
+}
