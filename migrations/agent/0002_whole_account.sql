@@ -1,7 +1,7 @@
 -- The rest of an account: its standing, app passwords, codes sent by mail, preferences, takedowns, what it may still write.
 
--- 1 once the owner has shown that mail to the address arrives.
-ALTER TABLE account ADD COLUMN email_confirmed INTEGER NOT NULL DEFAULT 0;
+-- When the owner showed that mail to the address arrives, or NULL.
+ALTER TABLE account ADD COLUMN email_confirmed_at INTEGER;
 
 -- The reference under which the operator has taken the account down, or NULL. `status` is the owner's side alone: 'active'
 -- or 'deactivated'.
@@ -9,6 +9,16 @@ ALTER TABLE account ADD COLUMN takedown TEXT;
 
 -- When the owner wants a deactivated account deleted, as they wrote it.
 ALTER TABLE account ADD COLUMN delete_after TEXT;
+
+-- Since when the account is deactivated, or NULL.
+ALTER TABLE account ADD COLUMN deactivated_at INTEGER;
+
+-- The reference under which the operator has taken a record down, or NULL. It goes with the record.
+ALTER TABLE record ADD COLUMN takedown TEXT;
+
+-- The same for a blob. It stays when no record refers to the blob any more: the row and the bytes are kept until it is
+-- lifted.
+ALTER TABLE blob ADD COLUMN takedown TEXT;
 
 -- The app password that a session was begun with; NULL for the account's own password.
 ALTER TABLE session ADD COLUMN app_password TEXT;
@@ -37,10 +47,4 @@ CREATE TABLE email_token (
 CREATE TABLE preference (
   namespace TEXT PRIMARY KEY,
   value TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-
--- Records and blobs that the operator has taken down: `collection/rkey`, or the text of a CID.
-CREATE TABLE takedown (
-  subject TEXT PRIMARY KEY,
-  reference TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -111,7 +111,9 @@ pub(crate) async fn download(request: &Request, method: &Method, env: &Env) -> R
     let params = Args::new(params);
     let did: Did = params.parsed("did")?;
     let cid = params.text("cid").unwrap_or_default().to_owned();
-    let blob = entry(&Stubs::new(env).call(&did, InternalCall::FindBlob { cid }).await?)?;
+    let authorization = request.headers().get("authorization").ok().flatten();
+    let call = InternalCall::FindBlob { authorization, cid };
+    let blob = entry(&Stubs::new(env).call(&did, call).await?)?;
 
     let asked = Asked::of(request);
     let headers = http::common_headers(asked);

@@ -92,8 +92,10 @@ pub fn authenticate(
 ) -> Result<Caller, XrpcError> {
     let (refresh, even_expired) = match wanted {
         Auth::Open => return Ok(Caller::Anyone),
-        Auth::Optional | Auth::OptionalService if header.is_none() => return Ok(Caller::Anyone),
-        Auth::Optional if is_basic(header) => return admin(config, header),
+        Auth::Optional | Auth::OptionalEvenTakendown | Auth::OptionalService if header.is_none() => {
+            return Ok(Caller::Anyone);
+        }
+        Auth::Optional | Auth::OptionalEvenTakendown if is_basic(header) => return admin(config, header),
         Auth::Admin | Auth::Moderator => return admin(config, header),
         Auth::Refresh => (true, false),
         Auth::RefreshEvenExpired => (true, true),
@@ -119,7 +121,10 @@ const fn scope_fits(wanted: Auth, scope: Scope) -> bool {
             !matches!(wanted, Auth::Full | Auth::FullEvenTakendown)
         }
         Scope::Takendown => {
-            matches!(wanted, Auth::AccessEvenTakendown | Auth::FullEvenTakendown | Auth::Optional)
+            matches!(
+                wanted,
+                Auth::AccessEvenTakendown | Auth::FullEvenTakendown | Auth::OptionalEvenTakendown
+            )
         }
         // Which type of token is wanted was judged with the signature.
         Scope::Refresh => matches!(wanted, Auth::Refresh | Auth::RefreshEvenExpired),
@@ -159,11 +164,13 @@ mod tests {
             Auth::FullEvenTakendown,
             Auth::AccessOrService,
             Auth::Refresh,
+            Auth::Optional,
+            Auth::OptionalEvenTakendown,
         ];
         let fits = |scope| every.map(|auth| scope_fits(auth, scope));
-        assert_eq!(fits(Scope::AppPassword), [true, true, false, false, true, true]);
-        assert_eq!(fits(Scope::Takendown), [false, true, false, true, false, false]);
-        assert_eq!(fits(Scope::Refresh), [false, false, false, false, false, true]);
+        assert_eq!(fits(Scope::AppPassword), [true, true, false, false, true, true, true, true]);
+        assert_eq!(fits(Scope::Takendown), [false, true, false, true, false, false, false, true]);
+        assert_eq!(fits(Scope::Refresh), [false, false, false, false, false, true, false, false]);
         assert!(fits(Scope::Access).iter().all(|fits| *fits));
     }
 }

@@ -46,6 +46,9 @@ pub enum Auth {
     Open,
     /// Anyone; but the account itself, or the operator, sees what is hidden from others.
     Optional,
+    /// As [`Auth::Optional`], and the account itself by the token that it has while it is taken down: it may leave with
+    /// what is its own.
+    OptionalEvenTakendown,
     /// The account itself, by an access token.
     Access,
     /// As [`Auth::Access`], and by the token of an account that is taken down: what it needs to leave, or to appeal.

@@ -43,13 +43,7 @@ fn only_these_methods_are_open() {
             "com.atproto.server.createAccount",
             "com.atproto.server.createSession",
             "com.atproto.server.describeServer",
-            "com.atproto.sync.getBlob",
-            "com.atproto.sync.getBlocks",
-            "com.atproto.sync.getLatestCommit",
-            "com.atproto.sync.getRecord",
-            "com.atproto.sync.getRepo",
             "com.atproto.sync.getRepoStatus",
-            "com.atproto.sync.listBlobs",
             "com.atproto.sync.listRepos",
             "com.atproto.sync.subscribeRepos",
         ]

@@ -13,6 +13,7 @@ use murmuration_syntax::{Did, Handle, Rev, Tid};
 
 use crate::export::Shadow;
 use crate::log::Log;
+use crate::profile::Since;
 use crate::tree::Tree;
 use crate::{AccountError, Profile, password, profile, replay, schema};
 
@@ -104,6 +105,7 @@ impl Account {
             delete_after: None,
             takedown: None,
             password,
+            since: Since { created: now, email_confirmed: None, deactivated: new.deactivated.then_some(now) },
         };
 
         let rev = Rev::next(now, clock_id(&profile.did), None);
@@ -119,7 +121,7 @@ impl Account {
         let mut log = Log::new(Rc::clone(&self.store), now);
         transaction(&*self.store, || -> Result<(), AccountError> {
             schema::create(&*self.store)?;
-            profile.insert(&*self.store, &sealed, now)?;
+            profile.insert(&*self.store, &sealed)?;
             tree.checkpoint(false, &mut |_, _| {})?;
             Ok(log.append(&head.block, &drafts, true, now)?)
         })?;

@@ -4,6 +4,10 @@
 //! refers to it is gone, or when no record ever did within [`UNREFERENCED_MICROS`], it is condemned: no record may
 //! refer to it any more, and an alarm deletes the bytes and then the row. If it is uploaded again meanwhile, the row
 //! names the new bytes, and the sweep, which goes by `key`, leaves them alone.
+//!
+//! A blob that the operator has taken down is in *quarantine*: nobody but the operator and the owner can read it, no new
+//! record may refer to it, and it cannot be uploaded again. Its row and its bytes stay until that is lifted, be there
+//! records or not.
 
 use murmuration_data::Cid;
 use murmuration_data::blob::BlobRef;
@@ -25,7 +29,13 @@ const UPSERT: &str = "INSERT INTO blob (cid, key, mime, size, state, since) VALU
      ON CONFLICT (cid) DO UPDATE SET since = excluded.since, key = iif(state = 2, excluded.key, key), \
      mime = iif(state = 1, mime, excluded.mime), state = iif(state = 2, 0, state)";
 /// Reads 1 row.
-const SELECT: &str = "SELECT key, mime, size, state FROM blob WHERE cid = ?1";
+const SELECT: &str = "SELECT key, mime, size, state, takedown FROM blob WHERE cid = ?1";
+/// Writes 1 row; 0 when there is no such blob.
+const TAKE_DOWN: &str = "UPDATE blob SET takedown = ?2 WHERE cid = ?1 RETURNING cid";
+/// Writes 1 row; 0 when there is no such blob. An upload that no record came for waits anew, and what was condemned is
+/// due: its bytes may be gone already.
+const LIFT: &str = "UPDATE blob SET since = iif(takedown IS NULL, since, ?2), takedown = NULL WHERE cid = ?1 \
+     RETURNING cid";
 /// Writes 1 row.
 const SET_STATE: &str = "UPDATE blob SET state = ?2, since = ?3 WHERE cid = ?1";
 /// Writes 1 row.
@@ -38,13 +48,13 @@ const IS_USED: &str = "SELECT 1 FROM blob_use WHERE cid = ?1 LIMIT 1";
 /// Reads the uses that it passes over; there is no index on `rev`, for nothing but this would pay for it.
 const LIST: &str = "SELECT DISTINCT cid FROM blob_use WHERE cid > ?1 AND rev > ?2 ORDER BY cid LIMIT ?3";
 /// Reads the whole table, and writes a row for each upload that no record came for; runs by alarm only.
-const CONDEMN: &str = "UPDATE blob SET state = 2 WHERE state = 0 AND since <= ?1";
+const CONDEMN: &str = "UPDATE blob SET state = 2 WHERE state = 0 AND since <= ?1 AND takedown IS NULL";
 /// Reads the whole table; runs by alarm only, in accounts that have blobs to collect.
-const DUE: &str = "SELECT cid, key FROM blob WHERE state = 2 LIMIT ?1";
+const DUE: &str = "SELECT cid, key FROM blob WHERE state = 2 AND takedown IS NULL LIMIT ?1";
 /// Reads the whole table; runs by alarm only.
-const NEXT_DUE: &str = "SELECT min(iif(state = 2, 0, since)) FROM blob WHERE state <> 1";
+const NEXT_DUE: &str = "SELECT min(iif(state = 2, 0, since)) FROM blob WHERE state <> 1 AND takedown IS NULL";
 /// Writes 1 row.
-const FORGET: &str = "DELETE FROM blob WHERE cid = ?1 AND key = ?2 AND state = 2";
+const FORGET: &str = "DELETE FROM blob WHERE cid = ?1 AND key = ?2 AND state = 2 AND takedown IS NULL";
 
 /// A blob whose bytes are stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,7 +71,10 @@ pub struct Blob {
 
 /// Notes an upload. The answer is the key of the bytes that count: another than the upload's if the blob was there
 /// already, and the caller deletes the bytes that do not count.
-pub(crate) fn register(store: &dyn Store, blob: &Blob, now: u64) -> Result<String, StoreError> {
+pub(crate) fn register(store: &dyn Store, blob: &Blob, now: u64) -> Result<String, AccountError> {
+    if find(store, &blob.cid)?.is_some_and(|row| row.takedown.is_some()) {
+        return Err(AccountError::BlobTakendown);
+    }
     let cid = blob.cid.to_bytes();
     let size =
         i64::try_from(blob.size).map_err(|_| StoreError::Corrupt("a blob's size is out of range".into()))?;
@@ -71,18 +84,42 @@ pub(crate) fn register(store: &dyn Store, blob: &Blob, now: u64) -> Result<Strin
         .query(SELECT, &[Param::Blob(&cid)])?
         .pop()
         .ok_or_else(|| StoreError::Corrupt("a blob's row is gone".into()))?;
-    row.text(0)
+    Ok(row.text(0)?)
 }
 
-/// A blob that anyone may read: one that a record refers to.
-pub(crate) fn locate(store: &dyn Store, cid: &Cid) -> Result<Option<Blob>, StoreError> {
-    Ok(find(store, cid)?.filter(|(_, state)| *state == REFERENCED).map(|(blob, _)| blob))
+/// A blob that a record refers to. One in quarantine only if `quarantined`, and then whether there is a record or not.
+pub(crate) fn locate(store: &dyn Store, cid: &Cid, quarantined: bool) -> Result<Option<Blob>, StoreError> {
+    let shown = |row: &Found| match row.takedown {
+        Some(_) => quarantined,
+        None => row.state == REFERENCED,
+    };
+    Ok(find(store, cid)?.filter(shown).map(|row| row.blob))
+}
+
+/// Under which reference a blob is taken down; the outer `None` when there is no such blob.
+pub(crate) fn takedown(store: &dyn Store, cid: &Cid) -> Result<Option<Option<String>>, StoreError> {
+    Ok(find(store, cid)?.map(|row| row.takedown))
+}
+
+/// Takes a blob down under a reference, or lifts that. `false` when there is no such blob.
+pub(crate) fn set_takedown(
+    store: &dyn Store,
+    cid: &Cid,
+    reference: Option<&str>,
+    now: u64,
+) -> Result<bool, StoreError> {
+    let cid = cid.to_bytes();
+    let rows = match reference {
+        Some(reference) => store.query(TAKE_DOWN, &[Param::Blob(&cid), Param::Text(reference)])?,
+        None => store.query(LIFT, &[Param::Blob(&cid), micros(now)])?,
+    };
+    Ok(!rows.is_empty())
 }
 
 /// Checks that a record may refer to a blob as it does.
 pub(crate) fn check(store: &dyn Store, reference: &BlobRef) -> Result<(), AccountError> {
-    let (blob, _) = find(store, &reference.cid)?
-        .filter(|(_, state)| *state != CONDEMNED)
+    let Found { blob, .. } = find(store, &reference.cid)?
+        .filter(|row| row.state != CONDEMNED && row.takedown.is_none())
         .ok_or(AccountError::NoSuchBlob(reference.cid))?;
     if blob.mime_type != reference.mime_type {
         return Err(AccountError::BlobType {
@@ -156,12 +193,20 @@ pub(crate) fn forget(store: &dyn Store, cid: &Cid, key: &str) -> Result<(), Stor
     store.query(FORGET, &[Param::Blob(&cid.to_bytes()), Param::Text(key)]).map(drop)
 }
 
-fn find(store: &dyn Store, cid: &Cid) -> Result<Option<(Blob, i64)>, StoreError> {
+/// A row.
+struct Found {
+    blob: Blob,
+    state: i64,
+    takedown: Option<String>,
+}
+
+fn find(store: &dyn Store, cid: &Cid) -> Result<Option<Found>, StoreError> {
     let Some(mut row) = store.query(SELECT, &[Param::Blob(&cid.to_bytes())])?.pop() else { return Ok(None) };
     let (key, mime_type) = (row.text(0)?, row.text(1)?);
     let size =
         u64::try_from(row.int(2)?).map_err(|_| StoreError::Corrupt("a blob's size is negative".into()))?;
-    Ok(Some((Blob { cid: *cid, key, mime_type, size }, row.int(3)?)))
+    let blob = Blob { cid: *cid, key, mime_type, size };
+    Ok(Some(Found { blob, state: row.int(3)?, takedown: row.opt_text(4)? }))
 }
 
 fn set_state(store: &dyn Store, cid: &[u8], state: i64, now: u64) -> Result<(), StoreError> {

@@ -39,6 +39,9 @@ pub enum AccountError {
     /// A record refers to a blob that was never uploaded, or has been collected since.
     #[error("Could not find blob: {0}")]
     NoSuchBlob(Cid),
+    /// An upload of a blob that the operator has taken down.
+    #[error("Blob has been takendown, cannot re-upload")]
+    BlobTakendown,
     /// A record describes a blob with another MIME type than its bytes have.
     #[error("Referenced Mimetype does not match stored blob. Expected: {stored}, Got: {referenced}")]
     BlobType {
@@ -110,6 +113,7 @@ impl AccountError {
                 | Self::RecordExists(_)
                 | Self::NoSuchRecord(_)
                 | Self::NoSuchBlob(_)
+                | Self::BlobTakendown
                 | Self::BlobType { .. }
                 | Self::BlobSize { .. }
                 | Self::CommitTooLarge

@@ -44,6 +44,7 @@ mod replay;
 mod schema;
 mod session;
 mod sync;
+mod takedown;
 mod tree;
 mod write;
 
@@ -53,7 +54,7 @@ pub use code::Purpose;
 pub use error::AccountError;
 pub use export::Export;
 pub use log::Push;
-pub use profile::{Notice, Profile};
+pub use profile::{Notice, Profile, Since};
 pub use record::{Listing, Record};
 pub use session::Session;
 pub use sync::{Blocks, MAX_BLOCKS};

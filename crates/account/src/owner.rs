@@ -7,13 +7,13 @@ use crate::account::{Account, clock_id};
 use crate::{AccountError, Blob, Listing, Push, Record, Session, blob, record, session};
 
 impl Account {
-    /// The record at `path`.
+    /// The record at `path`, unless it is taken down.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn record(&self, path: &RepoPath) -> Result<Option<Record>, AccountError> {
         self.profile()?;
-        let stored = record::one(&*self.store, &path.to_string())?;
+        let stored = record::shown(&*self.store, &path.to_string())?;
         Ok(stored.map(|stored| Record {
             path: path.clone(),
             cid: cid_of_cbor(&stored.value),
@@ -21,7 +21,7 @@ impl Account {
         }))
     }
 
-    /// A page of a collection, in one statement.
+    /// A page of a collection without what is taken down, in one statement.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
@@ -60,17 +60,18 @@ impl Account {
     pub fn add_blob(&self, blob: &Blob, now: u64) -> Result<String, AccountError> {
         self.change(|open| {
             open.blobs_touched = true;
-            Ok(blob::register(&*self.store, blob, now)?)
+            blob::register(&*self.store, blob, now)
         })
     }
 
-    /// A blob that anyone may read: one that a record refers to.
+    /// A blob that a record refers to. One that is taken down only if `quarantined`: nobody but the operator and the
+    /// owner may read it.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
-    pub fn blob(&self, cid: &Cid) -> Result<Option<Blob>, AccountError> {
+    pub fn blob(&self, cid: &Cid, quarantined: bool) -> Result<Option<Blob>, AccountError> {
         self.profile()?;
-        Ok(blob::locate(&*self.store, cid)?)
+        Ok(blob::locate(&*self.store, cid, quarantined)?)
     }
 
     /// Blobs that records refer to, by CID, behind `after`, from commits after `since`.

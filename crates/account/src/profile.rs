@@ -14,14 +14,15 @@ use crate::account::{Account, Open};
 use crate::{AccountError, schema};
 
 /// Reads 1 row. The first column is the version of the tables.
-pub(crate) const SELECT: &str = "SELECT schema, did, handle, email, password, status, signing_key, email_confirmed, \
-     takedown, delete_after FROM account WHERE id = 1";
+pub(crate) const SELECT: &str = "SELECT schema, did, handle, email, password, status, signing_key, \
+     email_confirmed_at, takedown, delete_after, deactivated_at, created_at FROM account WHERE id = 1";
 /// Writes 1 row.
 const INSERT: &str = "INSERT INTO account (id, schema, did, handle, email, password, status, signing_key, \
-     created_at, email_confirmed, takedown, delete_after) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+     created_at, email_confirmed_at, takedown, delete_after, deactivated_at) \
+     VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 /// Writes 1 row.
-const UPDATE: &str = "UPDATE account SET handle = ?1, email = ?2, password = ?3, status = ?4, email_confirmed = ?5, \
-     takedown = ?6, delete_after = ?7 WHERE id = 1";
+const UPDATE: &str = "UPDATE account SET handle = ?1, email = ?2, password = ?3, status = ?4, \
+     email_confirmed_at = ?5, takedown = ?6, delete_after = ?7, deactivated_at = ?8 WHERE id = 1";
 
 /// Who an account is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -42,6 +43,19 @@ pub struct Profile {
     pub takedown: Option<String>,
     /// The Argon2id hash of its password.
     pub(crate) password: String,
+    /// When what the fields above say began to be so.
+    pub(crate) since: Since,
+}
+
+/// When an account came to be as it is, in microseconds since the Unix epoch. [`Account::edit`] keeps the times.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Since {
+    /// It was made.
+    pub created: u64,
+    /// Its address was confirmed.
+    pub email_confirmed: Option<u64>,
+    /// Its owner put it to rest.
+    pub deactivated: Option<u64>,
 }
 
 impl Profile {
@@ -55,8 +69,24 @@ impl Profile {
         }
     }
 
+    /// Since when.
+    #[must_use]
+    pub const fn since(&self) -> &Since {
+        &self.since
+    }
+
+    /// Notes the time of what is not as it was `before`.
+    fn keep_time(&mut self, before: &Self, now: u64) {
+        if self.email_confirmed != before.email_confirmed {
+            self.since.email_confirmed = self.email_confirmed.then_some(now);
+        }
+        if self.deactivated != before.deactivated {
+            self.since.deactivated = self.deactivated.then_some(now);
+        }
+    }
+
     /// Stores the profile of a new account.
-    pub(crate) fn insert(&self, store: &dyn Store, sealed_key: &[u8], now: u64) -> Result<(), StoreError> {
+    pub(crate) fn insert(&self, store: &dyn Store, sealed_key: &[u8]) -> Result<(), StoreError> {
         let status = self.status();
         store
             .query(
@@ -69,11 +99,11 @@ impl Profile {
                     Param::Text(&self.password),
                     Param::Text(status),
                     Param::Blob(sealed_key),
-                    // INVARIANT: microseconds since 1970 stay below 2^53 until the year 2255.
-                    Param::Int(i64::try_from(now).unwrap_or(i64::MAX)),
-                    Param::Int(i64::from(self.email_confirmed)),
+                    micros(Some(self.since.created)),
+                    micros(self.since.email_confirmed),
                     optional(self.takedown.as_deref()),
                     optional(self.delete_after.as_deref()),
+                    micros(self.since.deactivated),
                 ],
             )
             .map(drop)
@@ -85,9 +115,10 @@ impl Profile {
             optional(self.email.as_deref()),
             Param::Text(&self.password),
             Param::Text(self.status()),
-            Param::Int(i64::from(self.email_confirmed)),
+            micros(self.since.email_confirmed),
             optional(self.takedown.as_deref()),
             optional(self.delete_after.as_deref()),
+            micros(self.since.deactivated),
         ];
         store.query(UPDATE, &params).map(drop)
     }
@@ -100,6 +131,12 @@ impl Profile {
     pub(crate) fn read(row: &mut Row) -> Result<(Self, Vec<u8>), AccountError> {
         let corrupt =
             |what: &dyn std::fmt::Display| StoreError::Corrupt(format!("the account's row: {what}"));
+        let time = |micros: Option<i64>| micros.and_then(|micros| u64::try_from(micros).ok());
+        let since = Since {
+            created: time(Some(row.int(11)?)).unwrap_or_default(),
+            email_confirmed: time(row.opt_int(7)?),
+            deactivated: time(row.opt_int(10)?),
+        };
         let profile = Self {
             did: Did::parse(&row.text(1)?).map_err(|error| corrupt(&error))?,
             handle: Handle::parse(&row.text(2)?).map_err(|error| corrupt(&error))?,
@@ -110,9 +147,10 @@ impl Profile {
                 "deactivated" => true,
                 other => return Err(corrupt(&format!("the status is {other}")).into()),
             },
-            email_confirmed: row.int(7)? != 0,
+            email_confirmed: since.email_confirmed.is_some(),
             takedown: row.opt_text(8)?,
             delete_after: row.opt_text(9)?,
+            since,
         };
         Ok((profile, row.blob(6)?))
     }
@@ -151,6 +189,7 @@ impl Account {
         self.change(|open| {
             let mut profile = Profile::clone(&open.profile);
             edit(&mut profile);
+            profile.keep_time(&open.profile, now);
             if profile != *open.profile {
                 profile.update(&*self.store)?;
                 open.profile = Rc::new(profile);
@@ -178,6 +217,11 @@ impl Open {
             }
         })
     }
+}
+
+// INVARIANT: microseconds since 1970 stay below 2^53 until the year 2255.
+fn micros(time: Option<u64>) -> Param<'static> {
+    time.map_or(Param::Null, |time| Param::Int(i64::try_from(time).unwrap_or(i64::MAX)))
 }
 
 fn optional(text: Option<&str>) -> Param<'_> {

@@ -6,16 +6,23 @@ use murmuration_syntax::{Nsid, RecordKey, RepoPath, Rev};
 
 /// Reads 1 row.
 const SELECT: &str = "SELECT rev, value FROM record WHERE path = ?1";
-/// Writes 1 row.
+/// Reads 1 row.
+const SELECT_SHOWN: &str = "SELECT rev, value FROM record WHERE path = ?1 AND takedown IS NULL";
+/// Reads 1 row.
+const SELECT_TAKEDOWN: &str = "SELECT value, takedown FROM record WHERE path = ?1";
+/// Writes 1 row; 0 when there is no such record.
+const SET_TAKEDOWN: &str = "UPDATE record SET takedown = ?2 WHERE path = ?1 RETURNING path";
+/// Writes 1 row. A record that is taken down stays so when it is changed.
 const UPSERT: &str = "INSERT INTO record (path, rev, value) VALUES (?1, ?2, ?3) \
      ON CONFLICT (path) DO UPDATE SET rev = excluded.rev, value = excluded.value";
 /// Writes 1 row.
 const DELETE: &str = "DELETE FROM record WHERE path = ?1";
-/// Reads as many rows as it answers, and one more.
-const LIST_DOWN: &str =
-    "SELECT path, value FROM record WHERE path > ?1 AND path < ?2 ORDER BY path DESC LIMIT ?3";
-/// Reads as many rows as it answers, and one more.
-const LIST_UP: &str = "SELECT path, value FROM record WHERE path > ?1 AND path < ?2 ORDER BY path LIMIT ?3";
+/// Reads as many rows as it answers, one more, and those between them that are taken down.
+const LIST_DOWN: &str = "SELECT path, value FROM record WHERE path > ?1 AND path < ?2 AND takedown IS NULL \
+     ORDER BY path DESC LIMIT ?3";
+/// Reads as many rows as it answers, one more, and those between them that are taken down.
+const LIST_UP: &str = "SELECT path, value FROM record WHERE path > ?1 AND path < ?2 AND takedown IS NULL \
+     ORDER BY path LIMIT ?3";
 /// Reads 1 row: the first record behind a collection.
 const NEXT_COLLECTION: &str = "SELECT path FROM record WHERE path > ?1 ORDER BY path LIMIT 1";
 /// Reads as many rows as it answers.
@@ -57,6 +64,27 @@ pub struct Listing<'a> {
 
 pub(crate) fn one(store: &dyn Store, path: &str) -> Result<Option<Stored>, StoreError> {
     store.query(SELECT, &[Param::Text(path)])?.pop().map(|mut row| stored(&mut row, 0)).transpose()
+}
+
+/// The same, unless it is taken down.
+pub(crate) fn shown(store: &dyn Store, path: &str) -> Result<Option<Stored>, StoreError> {
+    store.query(SELECT_SHOWN, &[Param::Text(path)])?.pop().map(|mut row| stored(&mut row, 0)).transpose()
+}
+
+/// The CID of a record, and under which reference it is taken down.
+pub(crate) fn takedown(store: &dyn Store, path: &str) -> Result<Option<(Cid, Option<String>)>, StoreError> {
+    let row = store.query(SELECT_TAKEDOWN, &[Param::Text(path)])?.pop();
+    row.map(|mut row| Ok((cid_of_cbor(&row.blob(0)?), row.opt_text(1)?))).transpose()
+}
+
+/// Takes a record down under a reference, or lifts that. `false` when there is no such record.
+pub(crate) fn set_takedown(
+    store: &dyn Store,
+    path: &str,
+    reference: Option<&str>,
+) -> Result<bool, StoreError> {
+    let reference = reference.map_or(Param::Null, Param::Text);
+    Ok(!store.query(SET_TAKEDOWN, &[Param::Text(path), reference])?.is_empty())
 }
 
 pub(crate) fn put(store: &dyn Store, path: &str, rev: Rev, value: &[u8]) -> Result<(), StoreError> {

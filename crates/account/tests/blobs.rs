@@ -35,15 +35,15 @@ fn image(at: &str, cid: Cid, mime: &str, size: i128) -> Write {
 fn a_blob_can_be_read_only_while_a_record_refers_to_it() {
     let mut world = World::new();
     let cid = upload(&world, b"bytes", "k1");
-    assert_eq!(world.account.blob(&cid).unwrap(), None);
+    assert_eq!(world.account.blob(&cid, false).unwrap(), None);
     world.write(vec![image("com.example.note/a", cid, "image/png", 5)]).unwrap();
     world.write(vec![image("com.example.note/b", cid, "image/png", 5)]).unwrap();
-    assert_eq!(world.account.blob(&cid).unwrap().unwrap().key, "k1");
+    assert_eq!(world.account.blob(&cid, false).unwrap().unwrap().key, "k1");
     assert_eq!(world.account.blobs(None, None, 10).unwrap(), [cid]);
     world.write(vec![delete("com.example.note/a")]).unwrap();
-    assert!(world.account.blob(&cid).unwrap().is_some());
+    assert!(world.account.blob(&cid, false).unwrap().is_some());
     world.write(vec![delete("com.example.note/b")]).unwrap();
-    assert_eq!(world.account.blob(&cid).unwrap(), None);
+    assert_eq!(world.account.blob(&cid, false).unwrap(), None);
     assert_eq!(world.account.condemned_blobs(world.now, DAY).unwrap(), [(cid, "k1".into())]);
     world.account.forget_blob(&cid, "k1").unwrap();
     assert!(world.account.condemned_blobs(world.now, DAY).unwrap().is_empty());
@@ -86,7 +86,7 @@ fn an_upload_while_the_old_bytes_are_being_deleted_is_saved() {
     upload(&world, b"bytes", "k2");
     world.write(vec![image("com.example.note/b", cid, "image/png", 5)]).unwrap();
     world.account.forget_blob(&condemned[0].0, &condemned[0].1).unwrap();
-    assert_eq!(world.account.blob(&cid).unwrap().unwrap().key, "k2");
+    assert_eq!(world.account.blob(&cid, false).unwrap().unwrap().key, "k2");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_second_upload_of_a_referenced_blob_keeps_the_first_bytes() {
     let size = 5;
     let blob = Blob { cid, key: "k2".into(), mime_type: "image/png".into(), size };
     assert_eq!(world.account.add_blob(&blob, world.now).unwrap(), "k1");
-    assert_eq!(world.account.blob(&cid).unwrap().unwrap().key, "k1");
+    assert_eq!(world.account.blob(&cid, false).unwrap().unwrap().key, "k1");
 }
 
 #[test]

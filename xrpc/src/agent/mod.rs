@@ -93,7 +93,7 @@ pub fn answer(
         // Where a token is optional, it may be another account's, asking about this one.
         if claims.sub == profile.did {
             check_standing(method.standing, &profile)?;
-        } else if method.auth != Auth::Optional {
+        } else if !matches!(method.auth, Auth::Optional | Auth::OptionalEvenTakendown) {
             return Err(XrpcError::invalid_token("Token could not be verified"));
         }
     }
@@ -190,7 +190,7 @@ impl From<AccountError> for XrpcError {
             AccountError::RecordExists(_) | AccountError::NoSuchRecord(_) | AccountError::InvalidWrite(_) => {
                 Self::invalid(text)
             }
-            AccountError::CommitTooLarge => Self::invalid(text),
+            AccountError::CommitTooLarge | AccountError::BlobTakendown => Self::invalid(text),
             AccountError::NoSuchBlob(_) => Self::named("BlobNotFound", text),
             AccountError::BlobType { .. } => Self::named("InvalidMimeType", text),
             AccountError::BlobSize { .. } => Self::named("InvalidSize", text),

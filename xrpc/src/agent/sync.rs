@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json as object};
 
 use super::{Call, Context, Reply};
 use crate::XrpcError;
+use crate::auth::Caller;
 use crate::http::{Body, Response};
 
 /// The content type of a CAR.
@@ -16,7 +17,7 @@ pub const CAR: &str = "application/vnd.ipld.car";
 /// Blobs of a page where the caller says nothing; the lexicon's default.
 const DEFAULT_PAGE: u32 = 500;
 
-/// `com.atproto.sync.getRepo`
+/// `com.atproto.sync.getRepo`, and the deprecated `com.atproto.sync.getCheckout`, which has no `since`.
 pub fn repo(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
     readable(context, &call)?;
     let mut export = context.account.export(call.params.optional::<Rev>("since")?)?;
@@ -57,6 +58,13 @@ pub fn blocks(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
         ));
     }
     Ok(Reply::Now(Response::ok(Body::Bytes(CAR, found.car))))
+}
+
+/// The deprecated `com.atproto.sync.getHead`.
+pub fn head(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
+    readable(context, &call)?;
+    let head = context.account.head()?;
+    Ok(Reply::Now(Response::json(&object!({ "root": head.cid.to_string() }))?))
 }
 
 /// `com.atproto.sync.getLatestCommit`
@@ -110,15 +118,17 @@ fn hosted(context: &Context<'_>, call: &Call) -> Result<Rc<Profile>, XrpcError> 
     }
 }
 
-/// The account, if it is the one that the caller asks for and its repository may be read.
-fn readable(context: &Context<'_>, call: &Call) -> Result<Rc<Profile>, XrpcError> {
-    let profile = hosted(context, call)?;
-    may_read(&profile)?;
-    Ok(profile)
+/// Refuses an account that is not the one that the caller asks for, or whose repository the caller may not read.
+fn readable(context: &Context<'_>, call: &Call) -> Result<(), XrpcError> {
+    may_read(&call.caller, &*hosted(context, call)?)
 }
 
-/// Refuses an account whose repository may not be read, by the name that the lexicon has for it.
-pub(super) fn may_read(profile: &Profile) -> Result<(), XrpcError> {
+/// Refuses an account whose repository the caller may not read, by the name that the lexicon has for it. Owner and
+/// operator may always.
+pub(super) fn may_read(caller: &Caller, profile: &Profile) -> Result<(), XrpcError> {
+    if caller.is_owner_or_operator(&profile.did) {
+        return Ok(());
+    }
     match profile.inactive().as_ref().map(|status| status.name().unwrap_or_default()) {
         None => Ok(()),
         Some("takendown") => {

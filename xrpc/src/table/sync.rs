@@ -1,18 +1,26 @@
 //! `com.atproto.sync`
 
-use crate::agent::sync;
-use crate::method::{Kind, Method, Place, Route};
+use crate::agent::{AgentHandler, sync};
+use crate::method::{Auth, Kind, Method, Place, Route};
 
 pub(super) const METHODS: &[Method] = &[
-    Method::new("com.atproto.sync.getBlob", Kind::Query, Place::BlobDownload),
-    Method::read("com.atproto.sync.getBlocks", Route::Did("did"), sync::blocks),
-    Method::read("com.atproto.sync.getLatestCommit", Route::Did("did"), sync::latest_commit),
-    Method::read("com.atproto.sync.getRecord", Route::Did("did"), sync::record),
-    Method::read("com.atproto.sync.getRepo", Route::Did("did"), sync::repo),
+    Method::new("com.atproto.sync.getBlob", Kind::Query, Place::BlobDownload)
+        .auth(Auth::OptionalEvenTakendown),
+    read("com.atproto.sync.getBlocks", sync::blocks),
+    read("com.atproto.sync.getCheckout", sync::repo),
+    read("com.atproto.sync.getHead", sync::head),
+    read("com.atproto.sync.getLatestCommit", sync::latest_commit),
+    read("com.atproto.sync.getRecord", sync::record),
+    read("com.atproto.sync.getRepo", sync::repo).auth(Auth::OptionalEvenTakendown),
     Method::read("com.atproto.sync.getRepoStatus", Route::Did("did"), sync::repo_status),
-    Method::read("com.atproto.sync.listBlobs", Route::Did("did"), sync::list_blobs),
+    read("com.atproto.sync.listBlobs", sync::list_blobs).auth(Auth::OptionalEvenTakendown),
     Method::host("com.atproto.sync.listRepos", Kind::Query, |host, call| {
         Box::pin(async move { host.list_repos(&call.params).await })
     }),
     Method::new("com.atproto.sync.subscribeRepos", Kind::Subscription, Place::Relay),
 ];
+
+/// What anyone may read of an active account, and its owner and the operator of any.
+const fn read(nsid: &'static str, run: AgentHandler) -> Method {
+    Method::read(nsid, Route::Did("did"), run).auth(Auth::Optional)
+}
