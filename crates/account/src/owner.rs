@@ -158,6 +158,14 @@ impl Account {
         self.change(|_| Ok(session::end(&*self.store, id)?))
     }
 
+    /// Ends every session: the account is taken down.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn end_all_sessions(&self) -> Result<(), AccountError> {
+        self.change(|_| Ok(session::end_all(&*self.store)?))
+    }
+
     /// Whether the relay has yet to take an event.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ const SELECT: &str = "SELECT scope, expires_at, next FROM session WHERE id = ?1"
 const ROTATE: &str = "UPDATE session SET next = ?2, expires_at = ?3 WHERE id = ?1";
 /// Writes 1 row.
 const DELETE: &str = "DELETE FROM session WHERE id = ?1";
+/// Writes a row for each session.
+const DELETE_ALL: &str = "DELETE FROM session";
 /// Writes a row for each session that has ended. Reads all: there are few.
 const PRUNE: &str = "DELETE FROM session WHERE expires_at <= ?1 OR id IN \
      (SELECT id FROM session ORDER BY expires_at DESC LIMIT -1 OFFSET ?2)";
@@ -71,6 +73,11 @@ pub(crate) fn rotate(
 /// Ends a session, if there is one.
 pub(crate) fn end(store: &dyn Store, id: &str) -> Result<(), StoreError> {
     store.query(DELETE, &[Param::Text(id)]).map(drop)
+}
+
+/// Ends every session.
+pub(crate) fn end_all(store: &dyn Store) -> Result<(), StoreError> {
+    store.query(DELETE_ALL, &[]).map(drop)
 }
 
 fn micros(time: u64) -> Param<'static> {

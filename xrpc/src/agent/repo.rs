@@ -1,6 +1,8 @@
 //! `com.atproto.repo`: the records of the account.
 
-use murmuration_account::{AccountError, CommitRef, Listing, Receipt, Record, Write, WriteRequest};
+use std::rc::Rc;
+
+use murmuration_account::{AccountError, CommitRef, Listing, Profile, Receipt, Record, Write, WriteRequest};
 use murmuration_data::{Cid, Ipld, cbor, json};
 use murmuration_syntax::{AtIdentifier, Did, Nsid, RecordKey, RepoPath};
 use serde_json::{Map, Value as Json, json as object};
@@ -92,10 +94,7 @@ pub fn apply_writes(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrpc
 
 /// `com.atproto.repo.getRecord`
 pub fn get_record(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
-    let profile = context.account.profile().map_err(|error| match error {
-        AccountError::Vacant => XrpcError::invalid("Could not locate record"),
-        other => other.into(),
-    })?;
+    let profile = shown(context, || XrpcError::invalid("Could not locate record"))?;
     let did = &profile.did;
     let path = RepoPath::new(call.params.parsed("collection")?, call.params.parsed("rkey")?);
     let wanted: Option<Cid> = call.params.optional("cid")?;
@@ -111,12 +110,9 @@ pub fn get_record(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError>
 
 /// `com.atproto.repo.listRecords`
 pub fn list_records(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
-    let profile = context.account.profile().map_err(|error| match error {
-        AccountError::Vacant => XrpcError::invalid(format!(
-            "Could not find repo: {}",
-            call.params.text("repo").unwrap_or_default()
-        )),
-        other => other.into(),
+    let profile = shown(context, || {
+        let repo = call.params.text("repo").unwrap_or_default();
+        XrpcError::invalid(format!("Could not find repo: {repo}"))
     })?;
     let did = &profile.did;
     let collection: Nsid = call.params.parsed("collection")?;
@@ -134,6 +130,15 @@ pub fn list_records(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErro
     let views: Result<Vec<Json>, XrpcError> = records.iter().map(|record| record_view(did, record)).collect();
     answer.insert("records".into(), Json::Array(views?));
     Ok(Reply::Now(Response::json(&answer)?))
+}
+
+/// The account, if it is active: the records of any other look as those of nobody.
+fn shown(context: &Context<'_>, nobody: impl FnOnce() -> XrpcError) -> Result<Rc<Profile>, XrpcError> {
+    match context.account.profile() {
+        Ok(profile) if profile.inactive().is_none() => Ok(profile),
+        Ok(_) | Err(AccountError::Vacant) => Err(nobody()),
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// One item of a batch, as its result will speak of it.

@@ -10,6 +10,8 @@
 //!
 //! Rows written are what D1 bills: one for the row and one for each index entry that changes.
 
+mod search;
+
 use std::future::Future;
 use std::pin::Pin;
 

@@ -11,6 +11,8 @@ pub mod directory;
 mod handle;
 mod identity;
 mod mail;
+mod moderation;
+mod operator;
 mod pages;
 mod repos;
 mod server;

@@ -3,17 +3,26 @@
 //! What is not here does not exist: the router has no other source. A test walks the table and asserts what each
 //! method asks of its caller.
 
+mod admin;
 mod app_bsky;
 mod identity;
 mod repo;
 mod server;
 mod sync;
+mod temp;
 
 use crate::method::Method;
 
 /// The namespaces, in order.
-const NAMESPACES: &[&[Method]] =
-    &[app_bsky::METHODS, identity::METHODS, repo::METHODS, server::METHODS, sync::METHODS];
+const NAMESPACES: &[&[Method]] = &[
+    app_bsky::METHODS,
+    admin::METHODS,
+    identity::METHODS,
+    repo::METHODS,
+    server::METHODS,
+    sync::METHODS,
+    temp::METHODS,
+];
 
 /// Finds a method by its NSID.
 #[must_use]

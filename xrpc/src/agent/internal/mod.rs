@@ -5,6 +5,7 @@
 
 mod identity;
 pub mod mail;
+pub mod operator;
 
 pub use identity::IdentityCall;
 
@@ -58,6 +59,8 @@ pub enum InternalCall {
     Identity(IdentityCall),
     /// What hangs on mail: codes, the address, the password.
     Mail(mail::MailCall),
+    /// What the operator does.
+    Operator(operator::OperatorCall),
 }
 
 /// What an account is made from.
@@ -126,6 +129,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::Describe { collections } => describe(context, collections),
         InternalCall::Identity(call) => identity::answer(context, call),
         InternalCall::Mail(call) => mail::answer(context, call),
+        InternalCall::Operator(call) => operator::answer(context, call),
     }
 }
 

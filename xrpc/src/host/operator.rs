@@ -1,0 +1,82 @@
+//! Accounts as the operator sees them: `com.atproto.admin.getAccountInfo`, `getAccountInfos`, `searchAccounts`.
+
+use murmuration_firehose::Timestamp;
+use murmuration_syntax::Did;
+use serde_json::{Map, Value as Json, json};
+
+use super::directory::Entry;
+use super::{Host, Task, agents};
+use crate::XrpcError;
+use crate::agent::Args;
+use crate::agent::internal::operator::{AccountView, OperatorCall};
+use crate::http::Response;
+
+impl Host<'_> {
+    /// `com.atproto.admin.getAccountInfo`
+    pub(crate) async fn account_info(&self, params: &Args) -> Result<Response, XrpcError> {
+        let did: Did = params.parsed("did")?;
+        let no_account = || XrpcError::named("NotFound", "Account not found");
+        self.directory.by_did(&did).await?.ok_or_else(no_account)?;
+        match self.operate::<AccountView>(&did, OperatorCall::View).await {
+            Ok(view) => Response::json(&view),
+            Err(error) if error.error() == "NotFound" => Err(no_account()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `com.atproto.admin.getAccountInfos`: in the order that was asked for, without those that are not there.
+    pub(crate) async fn account_infos(&self, params: &Args) -> Result<Response, XrpcError> {
+        let texts = params.texts("dids");
+        if texts.len() > MAX_INFOS {
+            return Err(XrpcError::invalid(format!("Too many dids. Max: {MAX_INFOS}")));
+        }
+        let found = self.directory.entries(&texts).await?;
+        let wanted = texts.iter().filter_map(|text| found.iter().find(|entry| entry.did.as_str() == *text));
+        let infos = self.views(wanted.cloned().collect()).await;
+        Response::json(&json!({ "infos": infos }))
+    }
+
+    /// `com.atproto.admin.searchAccounts`: accounts whose e-mail address or handle begins with the text, or all.
+    pub(crate) async fn search_accounts(&self, params: &Args) -> Result<Response, XrpcError> {
+        let limit = params.number("limit").unwrap_or(DEFAULT_PAGE);
+        let text = params.text("email").unwrap_or_default().trim().to_lowercase();
+        let cursor = params.text("cursor").filter(|cursor| !cursor.is_empty());
+        let (found, next) = match text.as_str() {
+            "" => self.directory.all(cursor, limit).await?,
+            text => self.directory.beginning(text, cursor, limit).await?,
+        };
+        let mut answer = Map::new();
+        answer.extend(next.map(|next| ("cursor".to_owned(), Json::from(next))));
+        answer.insert("accounts".into(), json!(self.views(found).await));
+        Response::json(&answer)
+    }
+
+    /// Has every object show its account. One that is not there is left out; of one that does not answer, what the directory
+    /// knows is shown, so that one broken object hides nothing else.
+    async fn views(&self, entries: Vec<Entry>) -> Vec<AccountView> {
+        let ask = |entry: Entry| -> Task<'_, Option<AccountView>> {
+            Box::pin(async move {
+                match self.operate(&entry.did, OperatorCall::View).await {
+                    Ok(view) => Some(view),
+                    Err(error) if error.error() == "NotFound" => None,
+                    Err(_) => Some(AccountView {
+                        indexed_at: Timestamp::from_micros(entry.created_at_millis.saturating_mul(1000))
+                            .to_string(),
+                        did: entry.did,
+                        handle: entry.handle,
+                        email: entry.email,
+                        email_confirmed_at: None,
+                        deactivated_at: None,
+                    }),
+                }
+            })
+        };
+        agents::all(entries.into_iter().map(ask).collect()).await.into_iter().flatten().collect()
+    }
+}
+
+/// Accounts of one call of `getAccountInfos`, where the lexicon names no limit: each costs a call of an object, and a
+/// request may make 1,000 in all.
+const MAX_INFOS: usize = 100;
+/// Accounts of a page of `searchAccounts` where the caller says nothing; the lexicon's default.
+const DEFAULT_PAGE: u32 = 50;

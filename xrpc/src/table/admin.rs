@@ -1,0 +1,25 @@
+//! `com.atproto.admin`: what the operator does, and the moderation service that the operator trusts.
+
+use crate::method::{Auth, HostHandler, Kind, Method};
+
+pub(super) const METHODS: &[Method] = &[
+    moderate("com.atproto.admin.getAccountInfo", Kind::Query, |host, call| {
+        Box::pin(async move { host.account_info(&call.params).await })
+    }),
+    moderate("com.atproto.admin.getAccountInfos", Kind::Query, |host, call| {
+        Box::pin(async move { host.account_infos(&call.params).await })
+    }),
+    moderate("com.atproto.admin.getSubjectStatus", Kind::Query, |host, call| {
+        Box::pin(async move { host.subject_status(&call.params).await })
+    }),
+    moderate("com.atproto.admin.searchAccounts", Kind::Query, |host, call| {
+        Box::pin(async move { host.search_accounts(&call.params).await })
+    }),
+    moderate("com.atproto.admin.updateSubjectStatus", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.update_subject_status(call.input).await })
+    }),
+];
+
+const fn moderate(nsid: &'static str, kind: Kind, run: HostHandler) -> Method {
+    Method::host(nsid, kind, run).auth(Auth::Moderator)
+}

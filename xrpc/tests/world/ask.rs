@@ -1,0 +1,124 @@
+//! Any method by any caller, wherever it runs.
+
+use std::rc::Rc;
+
+use murmuration_account::Account;
+use murmuration_data::cid_of_raw;
+use murmuration_lexicons::Catalog;
+use murmuration_platform::Clock;
+use murmuration_platform::sqlite::SqliteStore;
+use murmuration_syntax::{AtIdentifier, Did};
+use murmuration_xrpc::agent::internal::{self, BlobEntry, InternalCall};
+use murmuration_xrpc::agent::{self, Context, Reply};
+use murmuration_xrpc::http::{Request, Response, Verb};
+use murmuration_xrpc::method::{Kind, Place, Route};
+use murmuration_xrpc::token::{self, Claims, Scope};
+use murmuration_xrpc::{XrpcError, auth, table};
+use serde_json::Value;
+
+use super::{World, block_on, plain};
+
+/// `Authorization` of the operator: the password is "admin".
+pub const OPERATOR: &str = "Basic YWRtaW46YWRtaW4=";
+
+impl World {
+    /// Status and body of any method, as the Worker routes it. `query` for a query, `input` for a procedure.
+    pub fn ask(
+        &self,
+        nsid: &str,
+        header: Option<&str>,
+        query: &[(&str, &str)],
+        input: &Value,
+    ) -> (u16, Value) {
+        let method = table::find(nsid).unwrap_or_else(|| panic!("no {nsid}"));
+        let procedure = method.kind == Kind::Procedure;
+        let body = if input.is_null() { Vec::new() } else { input.to_string().into_bytes() };
+        let request = Request {
+            verb: if procedure { Verb::Post } else { Verb::Get },
+            nsid: nsid.into(),
+            query: query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            authorization: header.map(str::to_owned),
+            content_type: procedure.then(|| "application/json".into()),
+            body,
+        };
+        plain(self.route(&request))
+    }
+
+    fn route(&self, request: &Request) -> Result<Response, XrpcError> {
+        let method = table::find(&request.nsid).unwrap();
+        let param = |name: &str| request.query.iter().find(|(key, _)| key == name).unwrap().1.clone();
+        let header = request.authorization.as_deref();
+        match method.place {
+            Place::Host(run) => block_on(self.host().answer(method, run, request)),
+            Place::Agent { route, run } => {
+                let did = match route {
+                    Route::Subject => {
+                        let now = self.clock.now_micros() / 1_000_000;
+                        auth::authenticate(&self.config, method.auth, header, now)?.claims()?.sub.clone()
+                    }
+                    Route::Did(name) => param(name).parse().unwrap(),
+                    Route::Repo(name) => match AtIdentifier::parse(&param(name)).unwrap() {
+                        AtIdentifier::Did(did) => did,
+                        AtIdentifier::Handle(_) => {
+                            block_on(self.host().locate(&param(name))).unwrap().unwrap()
+                        }
+                    },
+                };
+                self.inside(&did, |context| match agent::answer(context, method, run, request)? {
+                    Reply::Now(response) => Ok(response),
+                    Reply::AfterWrite(writes, finish) => {
+                        finish(context.account.write(&[writes], self.clock.now_micros()).remove(0)?)
+                    }
+                })
+            }
+            Place::BlobDownload => {
+                let call = InternalCall::FindBlob {
+                    authorization: request.authorization.clone(),
+                    cid: param("cid"),
+                };
+                self.inside(&param("did").parse().unwrap(), |context| internal::answer(context, call))
+            }
+            _ => panic!("{} is not for this", request.nsid),
+        }
+    }
+
+    /// Status and body of an upload of some bytes.
+    pub fn upload(&self, did: &str, header: Option<&str>, bytes: &[u8]) -> (u16, Value) {
+        let blob = BlobEntry {
+            cid: cid_of_raw(bytes).to_string(),
+            key: format!("k{}", self.clock.now_micros()),
+            mime_type: "image/png".into(),
+            size: bytes.len().try_into().unwrap(),
+        };
+        let call = InternalCall::AddBlob { authorization: header.map(str::to_owned), blob };
+        plain(self.inside(&did.parse().unwrap(), |context| internal::answer(context, call)))
+    }
+
+    fn inside<T>(&self, did: &Did, work: impl FnOnce(&Context<'_>) -> T) -> T {
+        let mut accounts = self.objects.accounts.borrow_mut();
+        let account = accounts.entry(did.clone()).or_insert_with(|| {
+            Account::new(Rc::new(SqliteStore::open().unwrap()), self.config.kek.clone(), true)
+        });
+        work(&Context {
+            account,
+            config: &self.config,
+            catalog: Catalog::builtin(),
+            clock: &*self.clock,
+            entropy: &*self.clock,
+        })
+    }
+
+    /// `Authorization` of an account, by a token of that scope that this host has signed.
+    pub fn bearer(&self, did: &str, scope: Scope) -> String {
+        let now = self.clock.now_micros() / 1_000_000;
+        let claims = Claims {
+            scope,
+            sub: did.parse().unwrap(),
+            aud: self.config.service_did(),
+            iat: now,
+            exp: now + 60,
+            jti: None,
+        };
+        format!("Bearer {}", token::sign(&self.config.jwt_secret, &claims).unwrap())
+    }
+}
