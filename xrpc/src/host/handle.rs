@@ -178,12 +178,17 @@ impl Host<'_> {
         Ok(verified.state.and_then(|state| state.handle()).as_ref() == Some(handle))
     }
 
-    /// Has the object go by the handle and say so. Repeating it does no harm, and a change lost to one lost packet would.
+    /// Has the object go by the handle and say so.
     async fn tell_handle(&self, did: &Did, handle: &Handle) -> Result<(), XrpcError> {
-        let call = || InternalCall::Identity(IdentityCall::SetHandle { handle: handle.clone() });
-        match agents::tell(self.agents, did, call()).await {
+        self.tell(did, || IdentityCall::SetHandle { handle: handle.clone() }).await
+    }
+
+    /// Tells an object of a change, and once more if there is no good answer: that does no harm, and a change lost to one
+    /// lost packet would.
+    pub(super) async fn tell(&self, did: &Did, call: impl Fn() -> IdentityCall) -> Result<(), XrpcError> {
+        match agents::tell(self.agents, did, InternalCall::Identity(call())).await {
             Ok(()) => Ok(()),
-            Err(_) => agents::tell(self.agents, did, call()).await,
+            Err(_) => agents::tell(self.agents, did, InternalCall::Identity(call())).await,
         }
     }
 

@@ -14,6 +14,7 @@ mod mail;
 mod moderation;
 mod operator;
 mod pages;
+mod plc;
 mod repos;
 mod server;
 mod signup;

@@ -2,13 +2,24 @@
 
 use murmuration_bridge::resolver::Purpose;
 
+use crate::agent::identity;
 use crate::method::{Auth, Kind, Method, Standing};
 
 pub(super) const METHODS: &[Method] = &[
+    Method::own(
+        "com.atproto.identity.getRecommendedDidCredentials",
+        Kind::Query,
+        Auth::Access,
+        identity::recommended_credentials,
+    ),
     Method::host("com.atproto.identity.refreshIdentity", Kind::Procedure, |host, call| {
         Box::pin(async move { host.identity(&call.input, Purpose::Refresh).await })
     })
     .auth(Auth::Access),
+    Method::host("com.atproto.identity.requestPlcOperationSignature", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.request_plc_operation_signature(&call).await })
+    })
+    .auth(Auth::FullEvenTakendown),
     Method::host("com.atproto.identity.resolveDid", Kind::Query, |host, call| {
         Box::pin(async move { host.resolve_did(&call.params).await })
     }),
@@ -18,6 +29,14 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("com.atproto.identity.resolveIdentity", Kind::Query, |host, call| {
         Box::pin(async move { host.identity(&call.params, Purpose::Display).await })
     }),
+    Method::host("com.atproto.identity.signPlcOperation", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.sign_plc_operation(call).await })
+    })
+    .auth(Auth::FullEvenTakendown),
+    Method::host("com.atproto.identity.submitPlcOperation", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.submit_plc_operation(call).await })
+    })
+    .auth(Auth::Access),
     Method::host("com.atproto.identity.updateHandle", Kind::Procedure, |host, call| {
         Box::pin(async move { host.update_handle(&call).await })
     })

@@ -425,13 +425,30 @@ impl World {
         }))
     }
 
+    /// Status and body of a procedure without an input, for the bearer of a token.
+    pub fn ask_as(&self, token: Option<&str>, nsid: &str) -> (u16, Value) {
+        plain(self.send(&Request {
+            verb: Verb::Post,
+            nsid: nsid.into(),
+            query: Vec::new(),
+            authorization: token.map(|token| format!("Bearer {token}")),
+            content_type: None,
+            body: Vec::new(),
+        }))
+    }
+
     /// Status and body of a query.
     pub fn get(&self, nsid: &str, query: &[(&str, &str)]) -> (u16, Value) {
+        self.get_as(None, nsid, query)
+    }
+
+    /// The same, for the bearer of a token.
+    pub fn get_as(&self, token: Option<&str>, nsid: &str, query: &[(&str, &str)]) -> (u16, Value) {
         plain(self.send(&Request {
             verb: Verb::Get,
             nsid: nsid.into(),
             query: query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            authorization: None,
+            authorization: token.map(|token| format!("Bearer {token}")),
             content_type: None,
             body: Vec::new(),
         }))

@@ -1,6 +1,6 @@
 //! What the Worker tells an account of its identity, after the outside has agreed.
 
-use murmuration_account::Notice;
+use murmuration_account::{Notice, Purpose};
 use murmuration_syntax::Handle;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,11 @@ pub enum IdentityCall {
     },
     /// Say that the DID document has changed.
     DocumentChanged,
+    /// Use up the code that was mailed to have an operation signed.
+    UsePlcCode {
+        /// The code.
+        code: String,
+    },
 }
 
 /// Answers a call.
@@ -33,6 +38,9 @@ pub(super) fn answer(context: &Context<'_>, call: IdentityCall) -> Result<Respon
         }
         IdentityCall::DocumentChanged => {
             context.account.edit(&[Notice::Document], now, |_| {})?;
+        }
+        IdentityCall::UsePlcCode { code } => {
+            context.account.check_code(Purpose::PlcOperation, &code, now)?;
         }
     }
     Ok(Response::empty())
