@@ -304,6 +304,29 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_another_kind_than_its_type_says_is_none() {
+        let own = did().to_string();
+        let p256 = murmuration_keys::SigningKey::from_bytes(Curve::P256, &[5; 32]).unwrap().verifying_key();
+        // The bare point, as the older types have it, in base58.
+        let bare =
+            "zQYEBzXeuTM9UR3rfvNag6L3RNAs5pQZyYPsomTsgQhsxLdEgCrPTLgFna8yqCnxPpNT7DBk6Ym3dgPKNu86vt9GR";
+        for (kind, key) in [
+            ("Multikey", bare),
+            ("EcdsaSecp256k1VerificationKey2019", KEY),
+            ("EcdsaSecp256k1VerificationKey2019", &p256.multibase()),
+            ("EcdsaSecp256r1VerificationKey2019", KEY),
+            ("EcdsaSecp256r1VerificationKey2019", bare),
+            ("Ed25519VerificationKey2020", KEY),
+            ("multikey", KEY),
+        ] {
+            let keys = json!([method("#atproto", kind, &own, key)]);
+            assert!(with("verificationMethod", keys).signing_key().is_err(), "{kind} {key}");
+        }
+        let keys = json!([method("#atproto", "EcdsaSecp256k1VerificationKey2019", &own, bare)]);
+        assert!(with("verificationMethod", keys).signing_key().is_ok());
+    }
+
+    #[test]
     fn takes_the_first_service_of_its_type() {
         let pds = |id: &str, kind: &str, url: &str| json!({ "id": id, "type": kind, "serviceEndpoint": url });
         let kind = "AtprotoPersonalDataServer";

@@ -4,7 +4,7 @@
 mod fake;
 
 use fake::{Network, block_on};
-use murmuration_bridge::plc::{AuditEntry, Client, Operation, State, verify, verify_audit};
+use murmuration_bridge::plc::{AuditEntry, Client, Operation, State, verify, verify_audit, verify_next};
 use murmuration_bridge::{BridgeError, Document};
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::{Did, Handle};
@@ -158,6 +158,39 @@ fn interop_judges_every_audit_log_as_the_reference_does() {
         }
     }
     assert!(verify_audit(&did(&audits[0]["did"]), &[]).is_err());
+}
+
+#[test]
+fn interop_judges_the_next_operation_as_the_reference_judges_the_log_with_it() {
+    let (mut forks, mut refused) = (0, 0);
+    for case in vectors()["audits"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let did = did(&case["did"]);
+        let entries: Vec<AuditEntry> = serde_json::from_value(case["entries"].clone()).unwrap();
+        let mut log: Vec<AuditEntry> = Vec::new();
+        for (number, entry) in entries.iter().enumerate().skip(1) {
+            // The log as it was before this entry: what it undid was in force.
+            log.push(entries[number - 1].clone());
+            log.last_mut().unwrap().nullified = false;
+            let next = &entry.operation;
+            let parent = log.iter().position(|old| Some(old.cid.as_str()) == next.prev()).unwrap();
+            let is_fork = log[parent + 1..].iter().any(|old| !old.nullified);
+            let last = number + 1 == entries.len();
+            // At once, and at the end of days, when nothing is undone any more.
+            let at_once = verify_next(&did, &log, next, 0).is_ok();
+            let late = verify_next(&did, &log, next, u64::MAX).is_ok();
+            if case["valid"].as_bool().unwrap() || !last {
+                assert!(at_once, "{name}: {number}");
+                assert_eq!(late, !is_fork, "{name}: {number}");
+                forks += usize::from(is_fork);
+            } else {
+                assert!(!late && (!at_once || name.ends_with("too late")), "{name}");
+                refused += 1;
+            }
+            log[parent + 1..].iter_mut().for_each(|old| old.nullified = true);
+        }
+    }
+    assert!(forks > 3 && refused > 3, "{forks} {refused}");
 }
 
 #[test]

@@ -262,3 +262,32 @@ fn other_methods_are_not_resolved() {
     }
     assert_eq!(world.network.times_asked(), 0);
 }
+
+#[test]
+fn what_one_name_claims_poisons_no_other() {
+    let world = World::new();
+    let identity = |name: &str, purpose| {
+        block_on(world.resolver().identity(&AtIdentifier::parse(name).unwrap(), purpose)).unwrap()
+    };
+    assert_eq!(identity("alice.example.com", Purpose::Display).handle, Some(name("alice.example.com")));
+    // Bob's name leads to Alice, and Bob's own document claims hers.
+    world.network.get(&dns_url("bob.example.com"), 200, txt(&[&format!("did={ALICE}")]));
+    let document = Document::atproto(&did(BOB), &name("alice.example.com"), KEY, "https://evil.example");
+    world.network.get(&format!("{PLC}/{BOB}"), 200, document.json().to_string());
+    for purpose in [Purpose::Refresh, Purpose::Display, Purpose::Authentication] {
+        assert_eq!(identity("bob.example.com", purpose).handle, Some(name("alice.example.com")));
+        assert_eq!(identity("bob.example.com", purpose).document.did(), &did(ALICE));
+        assert_eq!(identity(BOB, purpose).handle, None);
+        assert_eq!(identity("alice.example.com", purpose).document.did(), &did(ALICE));
+    }
+}
+
+#[test]
+fn a_document_of_a_megabyte_is_not_read() {
+    let world = World::new();
+    let mut json =
+        Document::atproto(&did(ALICE), &name("alice.example.com"), KEY, "https://pds.example").json().clone();
+    json["service"][0]["note"] = "x".repeat(1_000_000).into();
+    world.network.get(&format!("{PLC}/{ALICE}"), 200, json.to_string());
+    assert!(matches!(world.document(Purpose::Display), Err(BridgeError::Outbound(_))));
+}
