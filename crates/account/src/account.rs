@@ -8,6 +8,7 @@ use murmuration_firehose::{AccountEvent, Event, IdentityEvent, SyncEvent, Timest
 use murmuration_keys::seal::{self, Kek};
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_platform::{Entropy, Store, StoreError, transaction};
+use murmuration_rate::Status;
 use murmuration_repo::{Change, Commit, Created, Node};
 use murmuration_syntax::{Did, Handle, Rev, Tid};
 
@@ -15,7 +16,7 @@ use crate::export::Shadow;
 use crate::log::Log;
 use crate::profile::Since;
 use crate::tree::Tree;
-use crate::{AccountError, Profile, password, profile, replay, schema};
+use crate::{AccountError, Profile, WriteRequest, password, profile, replay, schema};
 
 /// Bytes of the nonce that seals a secret (XChaCha20-Poly1305).
 const NONCE_BYTES: usize = 24;
@@ -57,6 +58,7 @@ pub struct Account {
     pub(crate) store: Rc<dyn Store>,
     kek: Kek,
     events_taken: bool,
+    limited: bool,
     open: RefCell<Option<Open>>,
 }
 
@@ -79,7 +81,14 @@ impl Account {
     /// event of it: false makes it send the last ones again.
     #[must_use]
     pub fn new(store: Rc<dyn Store>, kek: Kek, events_taken: bool) -> Self {
-        Self { store, kek, events_taken, open: RefCell::new(None) }
+        Self { store, kek, events_taken, limited: false, open: RefCell::new(None) }
+    }
+
+    /// The same account, which may write only so much an hour and a day.
+    #[must_use]
+    pub fn limited(mut self, limited: bool) -> Self {
+        self.limited = limited;
+        self
     }
 
     /// Makes the account: its first commit, of an empty repository, and the events that announce it, in one turn.
@@ -167,6 +176,27 @@ impl Account {
     /// [`AccountError::Vacant`] if there is no account.
     pub fn signing_key(&self) -> Result<String, AccountError> {
         self.read(|open| Ok(open.key.did_key()))
+    }
+
+    /// How what the account may write stands; `None` where there is no limit.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn write_budget(&self, now: u64) -> Result<Option<Status>, AccountError> {
+        if !self.limited {
+            return Ok(None);
+        }
+        self.read(|open| Ok(Some(open.log.budget.status(now))))
+    }
+
+    /// Refuses a request that costs more than is left of what the account may write.
+    pub(crate) fn charge(
+        &self,
+        open: &mut Open,
+        request: &WriteRequest,
+        now: u64,
+    ) -> Result<(), AccountError> {
+        if self.limited && !request.unlimited { open.log.budget.charge(request, now) } else { Ok(()) }
     }
 
     /// Whether this is the account's password. Costs what Argon2id costs, also if there is no account, so that the time

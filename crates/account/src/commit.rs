@@ -1,6 +1,6 @@
 //! How a call's writes become one commit.
 //!
-//! Everything that can refuse runs before the first statement that writes: the swaps, the blobs, the size of the event,
+//! Everything that can refuse runs before the first statement that writes: the write limits, the swaps, the blobs, the size of the event,
 //! and the last line of defence, in which the finished event is checked as a relay would check it, its inversion
 //! included. A refusal leaves the account untouched, and the other calls of the same turn go on.
 
@@ -38,7 +38,8 @@ impl Account {
             let mut answers = Vec::with_capacity(requests.len());
             let mut drafts = Vec::new();
             for request in requests {
-                match open.commit(&*self.store, request, now) {
+                let charged = self.charge(open, request, now);
+                match charged.and_then(|()| open.commit(&*self.store, request, now)) {
                     Ok((receipt, draft)) => {
                         let size =
                             |drafts: &[Vec<u8>]| drafts.iter().map(|draft| draft.len() + 4).sum::<usize>();

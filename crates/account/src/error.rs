@@ -4,6 +4,7 @@ use murmuration_data::{Cid, DataError};
 use murmuration_firehose::{FirehoseError, VerifyError};
 use murmuration_keys::KeyError;
 use murmuration_platform::StoreError;
+use murmuration_rate::Status;
 use murmuration_repo::RepoError;
 use murmuration_syntax::RepoPath;
 use thiserror::Error;
@@ -64,6 +65,9 @@ pub enum AccountError {
     /// A write names the same record twice in a way that has no order.
     #[error("{0}")]
     InvalidWrite(String),
+    /// The account has written as much as it may for now.
+    #[error("Rate Limit Exceeded")]
+    WriteLimit(Status),
     /// The session is unknown, or was ended.
     #[error("Token has been revoked")]
     SessionRevoked,
@@ -119,6 +123,7 @@ impl AccountError {
                 | Self::CommitTooLarge
                 | Self::Unpublishable(_)
                 | Self::InvalidWrite(_)
+                | Self::WriteLimit(_)
         )
     }
 }

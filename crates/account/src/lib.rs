@@ -22,6 +22,7 @@
 //! # Tricky bits
 //! - The tree in memory is ahead of the pages in storage; the log makes up the difference. [`replay`] is the only code
 //!   that joins them, and it checks the result against the signed head.
+//! - What an account may still write rides in the row of a turn; see [`budget`].
 //! - A record's path is one text column, `collection/rkey`, because the tree sorts `app.bsky.feed.x/` behind
 //!   `app.bsky.feed.x.y/` and two columns would not.
 //! - What a turn reads it must read in the turn: a call that arrived earlier in the same turn may have changed it.
@@ -29,6 +30,7 @@
 mod account;
 pub mod backlink;
 mod blob;
+mod budget;
 mod code;
 mod commit;
 mod error;

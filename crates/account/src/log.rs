@@ -17,6 +17,8 @@ use std::rc::Rc;
 
 use murmuration_platform::{Param, Store, StoreError};
 
+use crate::budget::Budget;
+
 /// Turns between two checkpoints at the most. Waking reads this many rows and one more.
 pub(crate) const MAX_TAIL: usize = 11;
 /// Slots of the ring: the tail, and the turn of the checkpoint itself.
@@ -29,11 +31,11 @@ const REFILL_TURNS: i64 = 8;
 pub(crate) const MAX_TURN_BYTES: usize = 1_960_000;
 
 /// Reads at most [`RING`] rows. Not sorted here: the engine's sorter would count each row twice.
-const SELECT_RING: &str = "SELECT ord, slot, at, head, checkpoint, drafts FROM log";
+const SELECT_RING: &str = "SELECT ord, slot, at, head, checkpoint, drafts, spent FROM log";
 /// Writes 1 row.
-const UPSERT_TURN: &str = "INSERT INTO log (slot, ord, at, head, checkpoint, drafts) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+const UPSERT_TURN: &str = "INSERT INTO log (slot, ord, at, head, checkpoint, drafts, spent) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
      ON CONFLICT (slot) DO UPDATE SET ord = excluded.ord, at = excluded.at, head = excluded.head, \
-     checkpoint = excluded.checkpoint, drafts = excluded.drafts";
+     checkpoint = excluded.checkpoint, drafts = excluded.drafts, spent = excluded.spent";
 /// Reads [`RING`] rows at the most; only after the memory of the waiting turns is lost.
 const SELECT_TAIL: &str = "SELECT ord, at, drafts FROM log WHERE ord >= ?1 ORDER BY ord LIMIT ?2";
 /// Writes 1 row; only while the relay is away.
@@ -87,6 +89,8 @@ pub(crate) struct Log {
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     spilled: bool,
+    /// What the account has spent of its write limits.
+    pub(crate) budget: Budget,
 }
 
 impl Log {
@@ -105,6 +109,7 @@ impl Log {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             spilled: false,
+            budget: Budget::default(),
         }
     }
 
@@ -123,6 +128,7 @@ impl Log {
             let at = u64::try_from(row.int(2)?).map_err(|_| corrupt("a time is negative"))?;
             let (head, checkpoint, packed) = (row.blob(3)?, row.int(4)? != 0, row.blob(5)?);
             let drafts = unpack(&packed)?;
+            log.budget = Budget::decode(row.opt_blob(6)?.as_deref())?;
             if !all_taken {
                 log.wait(Waiting { ord, at, packed: packed.into(), attempted: true });
             }
@@ -195,7 +201,9 @@ impl Log {
         }
         let (at, ord) = (integer(number(slot))?, integer(self.next_ord)?);
         let flag = Param::Int(i64::from(checkpoint));
-        let params = [at, ord, integer(now)?, Param::Blob(head), flag, Param::Blob(&packed)];
+        let spent = self.budget.encode();
+        let spent = spent.as_deref().map_or(Param::Null, Param::Blob);
+        let params = [at, ord, integer(now)?, Param::Blob(head), flag, Param::Blob(&packed), spent];
         self.store.query(UPSERT_TURN, &params)?;
         if let Some(place) = self.ords.get_mut(slot) {
             *place = Some(self.next_ord);

@@ -11,6 +11,8 @@ pub struct WriteRequest {
     pub swap_commit: Option<Cid>,
     /// The writes, in the caller's order.
     pub writes: Vec<Write>,
+    /// Whether the write limits do not hold for it: the operator says so.
+    pub unlimited: bool,
 }
 
 /// One write.

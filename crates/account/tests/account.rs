@@ -129,8 +129,11 @@ fn refuses_what_the_caller_did_not_expect() {
     let first = world.write(vec![create("com.example.note/a", "one")]).unwrap().commit.unwrap();
     world.write(vec![put("com.example.note/a", "two")]).unwrap();
     let head = world.account.head().unwrap();
-    let stale =
-        WriteRequest { swap_commit: Some(first.cid), writes: vec![put("com.example.note/a", "three")] };
+    let stale = WriteRequest {
+        swap_commit: Some(first.cid),
+        writes: vec![put("com.example.note/a", "three")],
+        ..WriteRequest::default()
+    };
     assert!(
         matches!(world.account.write(&[stale], world.now)[0], Err(AccountError::CommitSwap { current }) if current == head.cid)
     );
@@ -157,7 +160,7 @@ fn a_write_that_changes_nothing_makes_no_commit_and_no_row() {
 #[test]
 fn calls_of_one_turn_do_not_disturb_each_other() {
     let mut world = World::new();
-    let request = |write| WriteRequest { swap_commit: None, writes: vec![write] };
+    let request = |write| WriteRequest { swap_commit: None, writes: vec![write], ..WriteRequest::default() };
     let requests = [
         request(create("com.example.note/a", "1")),
         request(create("com.example.note/a", "2")),
@@ -260,7 +263,11 @@ fn an_object_without_an_account_says_so_and_stores_nothing() {
     let store = std::rc::Rc::new(murmuration_platform::sqlite::SqliteStore::open().unwrap());
     let account = murmuration_account::Account::new(store.clone(), common::kek(), true);
     assert!(matches!(account.head(), Err(AccountError::Vacant)));
-    let request = WriteRequest { swap_commit: None, writes: vec![create("com.example.note/a", "x")] };
+    let request = WriteRequest {
+        swap_commit: None,
+        writes: vec![create("com.example.note/a", "x")],
+        ..WriteRequest::default()
+    };
     assert!(matches!(account.write(&[request], common::NOW)[0], Err(AccountError::Vacant)));
     let tables = murmuration_platform::Store::query(&*store, "SELECT name FROM sqlite_master", &[]).unwrap();
     assert!(tables.is_empty());

@@ -76,7 +76,7 @@ pub fn apply_writes(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrpc
         writes.push(write);
         views.push(view);
     }
-    let request = WriteRequest { swap_commit: call.input.optional("swapCommit")?, writes };
+    let request = WriteRequest { swap_commit: call.input.optional("swapCommit")?, writes, unlimited: false };
     Ok(Reply::AfterWrite(
         request,
         Box::new(move |receipt| {
@@ -206,7 +206,8 @@ fn write_one(
     write: Write,
     finish: impl FnOnce(Receipt) -> Result<Response, XrpcError> + 'static,
 ) -> Result<Reply, XrpcError> {
-    let request = WriteRequest { swap_commit: input.optional("swapCommit")?, writes: vec![write] };
+    let request =
+        WriteRequest { swap_commit: input.optional("swapCommit")?, writes: vec![write], unlimited: false };
     Ok(Reply::AfterWrite(request, Box::new(finish)))
 }
 

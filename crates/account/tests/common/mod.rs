@@ -85,7 +85,10 @@ impl World {
                 (write.path().to_string(), cid)
             })
             .collect();
-        let answer = self.account.write(&[WriteRequest { swap_commit: None, writes }], self.now).remove(0);
+        let answer = self
+            .account
+            .write(&[WriteRequest { swap_commit: None, writes, ..WriteRequest::default() }], self.now)
+            .remove(0);
         if answer.is_ok() {
             for (path, cid) in staged {
                 match cid {
