@@ -65,7 +65,7 @@ impl Agent {
             let config = http::config(&self.env)?;
             let taken = !self.alarm.read(&self.state).await?.says_unsent();
             let store: Rc<dyn Store> = Rc::<SqlStore>::clone(&self.store);
-            let account = Account::new(store, config.kek.clone(), taken);
+            let account = Account::new(store, config.kek.clone(), taken).limited(config.rate_limits);
             // Another call may have been faster; the first account stays.
             let _ = self.awake.set(Awake { account, config });
         }

@@ -12,7 +12,7 @@
 // - A caller from outside gets 500 `InternalServerError`, within milliseconds.
 
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
-import Inner, { AgentObject as InnerAgent, RelayObject as InnerRelay } from "../build/index.js";
+import Inner, { AgentObject as InnerAgent, LimiterObject as InnerLimiter, RelayObject as InnerRelay } from "../build/index.js";
 
 /** What a call in flight fails with when its Wasm instance dies. `own`: it was this call's object that panicked. */
 class InstanceDied extends Error {
@@ -154,6 +154,13 @@ export class AgentObject extends GuardedObject {
 export class RelayObject extends GuardedObject {
   constructor(ctx, env) {
     super(ctx, env, InnerRelay);
+  }
+}
+
+/** The rate limits of one client or account. */
+export class LimiterObject extends GuardedObject {
+  constructor(ctx, env) {
+    super(ctx, env, InnerLimiter);
   }
 }
 

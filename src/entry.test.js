@@ -2,9 +2,9 @@
 // Needs workerd's compatibility flags "experimental" and "unsafe_module", and the cargo feature `test-routes`.
 
 import unsafe from "workerd:unsafe";
-import Entry, { AgentObject, RelayObject } from "./entry.js";
+import Entry, { AgentObject, LimiterObject, RelayObject } from "./entry.js";
 
-export { AgentObject, RelayObject };
+export { AgentObject, LimiterObject, RelayObject };
 
 export default class extends Entry {
   async fetch(request) {

@@ -5,7 +5,8 @@
 //! ```text
 //!  entry.js ──> lib.rs ──> route.rs ──┬──> host methods (xrpc::host)
 //!  (panic guard)                      ├──> AgentObject  (agent.rs), one per account
-//!                                     └──> RelayObject  (relay.rs), one per host
+//!        limits.rs                   └──> RelayObject  (relay.rs), one per host
+//!            └──> LimiterObject (limiter.rs), one per client
 //! ```
 //!
 //! Nothing here decides anything that a test would want to see: what a method does stands in the crates below.
@@ -20,6 +21,8 @@ mod clock;
 mod directory;
 mod entropy;
 mod http;
+mod limiter;
+mod limits;
 mod mail;
 mod outbound;
 mod relay;

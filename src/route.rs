@@ -8,12 +8,15 @@ use futures_channel::oneshot;
 use murmuration_bridge::resolver::Cache;
 use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_platform::Clock;
+use murmuration_rate::Tabs;
 use murmuration_syntax::{Did, Nsid};
 use murmuration_xrpc::agent::{Args, check_verb};
+use murmuration_xrpc::auth::{self, Caller};
 use murmuration_xrpc::host::{Directory, Host, PageRequest};
 use murmuration_xrpc::http as plain;
+use murmuration_xrpc::limits::{self, Counter};
 use murmuration_xrpc::method::{Method, Place, Route};
-use murmuration_xrpc::{Config, XrpcError, auth, table};
+use murmuration_xrpc::{Config, XrpcError, table};
 use web_sys::Response;
 use worker::{Context, Env, Request};
 
@@ -22,6 +25,7 @@ use crate::clock::WallClock;
 use crate::directory::D1;
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
+use crate::limits::Calls;
 use crate::mail;
 use crate::outbound::Fetcher;
 use crate::stubs::{Stubs, names_internal_host};
@@ -30,6 +34,7 @@ use crate::stubs::{Stubs, names_internal_host};
 struct Isolate {
     config: Config,
     cache: Cache,
+    tabs: Rc<RefCell<Tabs>>,
 }
 
 thread_local! {
@@ -41,7 +46,8 @@ fn isolate(env: &Env) -> Result<Rc<Isolate>, XrpcError> {
         if let Some(isolate) = slot {
             return Ok(Rc::clone(isolate));
         }
-        let isolate = Rc::new(Isolate { config: http::config(env)?, cache: Cache::default() });
+        let isolate =
+            Rc::new(Isolate { config: http::config(env)?, cache: Cache::default(), tabs: Rc::default() });
         Ok(Rc::clone(slot.insert(isolate)))
     })
 }
@@ -57,16 +63,27 @@ pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Re
     }
     let asked = Asked::of(&request);
     let sent = http::Sent::of(&request);
-    match route(request, env, context).await {
+    let calls =
+        isolate(&env).ok().and_then(|isolate| Calls::of(&request, &env, &isolate.config, &isolate.tabs));
+    let answer = match route(request, env, context, calls.clone()).await {
         Ok(answer) => answer,
         Err(error) => {
             sent.drain().await;
             http::give(http::refusal(&error), asked).into()
         }
+    };
+    match calls {
+        Some(calls) => calls.tell(answer),
+        None => answer,
     }
 }
 
-async fn route(request: Request, env: Env, context: &Context) -> Result<Response, XrpcError> {
+async fn route(
+    request: Request,
+    env: Env,
+    context: &Context,
+    calls: Option<Rc<Calls>>,
+) -> Result<Response, XrpcError> {
     // An object believes what comes from this host, so nobody outside may use the name.
     if names_internal_host(&request.inner().url()) {
         return Err(XrpcError::new(421, "InvalidRequest", "this host does not go by that name"));
@@ -80,7 +97,10 @@ async fn route(request: Request, env: Env, context: &Context) -> Result<Response
         let answer = with_host(&env, async |host: &Host<'_>| host.health(env!("CARGO_PKG_VERSION")).await);
         return Ok(http::give(answer.await?, asked).into());
     }
-    let Some(method) = table::find(nsid) else {
+    let counter = calls.as_deref().map(|calls| -> &dyn Counter { calls });
+    let method = table::find(nsid);
+    limits::charge_client(counter, method).await?;
+    let Some(method) = method else {
         Nsid::parse(nsid).map_err(|_| XrpcError::invalid("invalid xrpc path"))?;
         return Err(XrpcError::not_implemented());
     };
@@ -90,18 +110,20 @@ async fn route(request: Request, env: Env, context: &Context) -> Result<Response
             let answer = to_its_end(context, async move {
                 let mut request = request;
                 let plain = http::read(&mut request, method.max_json).await?;
-                with_host(&env, async |host: &Host<'_>| host.answer(method, run, &plain).await).await
+                let answer = async |host: &Host<'_>| host.answer(method, run, &plain).await;
+                with_counted_host(&env, calls.as_deref(), answer).await
             });
             Ok(http::give(answer.await?, asked).into())
         }
         Place::Agent { route, .. } => {
-            let did = account(route, method, &request, &env).await?;
+            let did = account(route, method, &request, &env, counter).await?;
             Stubs::new(&env).forward(&did, request.inner()).await
         }
         Place::BlobUpload => {
             let answer = to_its_end(context, async move {
                 let isolate = isolate(&env)?;
-                blobs::upload(&request, method, &isolate.config, &env).await
+                let counter = calls.as_deref().map(|calls| -> &dyn Counter { calls });
+                blobs::upload(&request, method, &isolate.config, &env, counter).await
             });
             Ok(http::give(answer.await?, asked).into())
         }
@@ -120,18 +142,26 @@ async fn page(path: &str, request: &Request, env: &Env) -> Result<plain::Respons
 }
 
 /// The account that a request is for.
-async fn account(route: Route, method: &Method, request: &Request, env: &Env) -> Result<Did, XrpcError> {
+async fn account(
+    route: Route,
+    method: &Method,
+    request: &Request,
+    env: &Env,
+    counter: Option<&dyn Counter>,
+) -> Result<Did, XrpcError> {
     let (name, handles) = match route {
         Route::Subject => {
             // Verified here already, so that nobody wakes an object with a token of their own making.
             let header = request.headers().get("authorization").ok().flatten();
             let now = WallClock.now_micros() / 1_000_000;
             let caller = auth::authenticate(&isolate(env)?.config, method.auth, header.as_deref(), now)?;
+            limits::charge_method(counter, method, &caller, &Args::default()).await?;
             return Ok(caller.claims()?.sub.clone());
         }
         Route::Did(name) => (name, false),
         Route::Repo(name) => (name, true),
     };
+    limits::charge_method(counter, method, &Caller::Anyone, &Args::default()).await?;
     let query = http::query(request);
     let value = query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     if let Some(did) = value.and_then(|text| Did::parse(text).ok()) {
@@ -153,6 +183,15 @@ async fn with_host<T>(
     env: &Env,
     work: impl AsyncFnOnce(&Host<'_>) -> Result<T, XrpcError>,
 ) -> Result<T, XrpcError> {
+    with_counted_host(env, None, work).await
+}
+
+/// As [`with_host`], and counts the calls of the request's client.
+async fn with_counted_host<T>(
+    env: &Env,
+    calls: Option<&Calls>,
+    work: impl AsyncFnOnce(&Host<'_>) -> Result<T, XrpcError>,
+) -> Result<T, XrpcError> {
     let isolate = isolate(env)?;
     let database = D1::open(env);
     let outbound = Fetcher::new(isolate.config.allow_private_network);
@@ -164,6 +203,7 @@ async fn with_host<T>(
         agents: &Stubs::new(env),
         outbound: &outbound,
         mailer: mailer.as_deref(),
+        counter: calls.map(|calls| -> &dyn Counter { calls }),
         cache: &isolate.cache,
         clock: &WallClock,
         entropy: &SystemEntropy,

@@ -70,6 +70,33 @@ impl<'a> Stubs<'a> {
         self.send("RELAY", RELAY_NAME, request.inner()).await.map(Into::into)
     }
 
+    /// Asks the object that counts what `key` may do.
+    ///
+    /// # Errors
+    /// A fault, when the object did not answer.
+    pub(crate) async fn limiter(self, key: &str, ask: &str) -> Result<String, XrpcError> {
+        let answer = self.post("LIMITER", key, ask.as_bytes()).await?;
+        match answer.status {
+            200 => String::from_utf8(answer.body).map_err(XrpcError::internal),
+            status => Err(XrpcError::internal(format!("the limiter answered {status}"))),
+        }
+    }
+
+    /// A call of the Worker itself: a POST to `https://internal/`.
+    async fn post(self, binding: &str, name: &str, body: &[u8]) -> Result<AgentAnswer, XrpcError> {
+        let init = RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&Uint8Array::from(body));
+        let request = Request::new_with_str_and_init(INTERNAL_URL, &init)
+            .map_err(|error| XrpcError::internal(message(&error)))?;
+        let answer = self.send(binding, name, &request).await?;
+        let stream = answer.body().map(JsCast::unchecked_into);
+        let body = body::read(stream.as_ref(), Encoding::Identity, MAX_ANSWER_BYTES, Sender::Server)
+            .await
+            .map_err(XrpcError::internal)?;
+        Ok(AgentAnswer { status: answer.status(), body })
+    }
+
     async fn send(self, binding: &str, name: &str, request: &Request) -> Result<Response, XrpcError> {
         let failed = |error: JsValue| XrpcError::internal(format!("{binding} {name}: {}", message(&error)));
         let namespace = Reflect::get(self.env, &binding.into()).map_err(failed)?;
@@ -82,17 +109,7 @@ impl Agents for Stubs<'_> {
     fn call<'a>(&'a self, did: &'a Did, call: InternalCall) -> Task<'a, Result<AgentAnswer, XrpcError>> {
         Box::pin(async move {
             let json = serde_json::to_vec(&call).map_err(XrpcError::internal)?;
-            let init = RequestInit::new();
-            init.set_method("POST");
-            init.set_body(&Uint8Array::from(json.as_slice()));
-            let request = Request::new_with_str_and_init(INTERNAL_URL, &init)
-                .map_err(|error| XrpcError::internal(message(&error)))?;
-            let answer = self.forward(did, &request).await?;
-            let stream = answer.body().map(JsCast::unchecked_into);
-            let body = body::read(stream.as_ref(), Encoding::Identity, MAX_ANSWER_BYTES, Sender::Server)
-                .await
-                .map_err(XrpcError::internal)?;
-            Ok(AgentAnswer { status: answer.status(), body })
+            self.post("AGENT", did.as_str(), &json).await
         })
     }
 }

@@ -6,6 +6,7 @@ use murmuration_lexicons::Catalog;
 use murmuration_xrpc::agent::internal::{self, InternalCall};
 use murmuration_xrpc::agent::{self, Context, Reply};
 use murmuration_xrpc::http as plain;
+use murmuration_xrpc::limits;
 use murmuration_xrpc::method::Place;
 use murmuration_xrpc::{XrpcError, table};
 use worker::{Request, Response};
@@ -13,6 +14,7 @@ use worker::{Request, Response};
 use super::{Agent, Awake, outbox, turn};
 use crate::entropy::SystemEntropy;
 use crate::http;
+use crate::limits::BYPASS_HEADER;
 use crate::stubs::INTERNAL_HOST;
 
 /// Answers what the Worker has sent.
@@ -27,16 +29,24 @@ pub(super) async fn answer(agent: &Rc<Agent>, mut request: Request) -> Response 
 async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Response, XrpcError> {
     let nsid = request.path().strip_prefix(http::XRPC).unwrap_or_default().to_owned();
     let method = table::find(&nsid).ok_or_else(XrpcError::not_implemented)?;
-    let request = http::read(request, method.max_json).await?;
+    let plain = http::read(request, method.max_json).await?;
     let Place::Agent { run, .. } = method.place else { return Err(XrpcError::not_implemented()) };
     let awake = agent.awake().await?;
     // What a crash has left unsent need not wait for the alarm.
     if awake.account.has_unsent().unwrap_or(false) {
         outbox::start(agent);
     }
-    match agent::answer(&context(agent, awake), method, run, &request)? {
+    match agent::answer(&context(agent, awake), method, run, &plain)? {
         Reply::Now(response) => Ok(response),
-        Reply::AfterWrite(writes, finish) => finish(turn::write(agent, writes).await?),
+        Reply::AfterWrite(mut writes, finish) => {
+            let shown = || request.headers().get(BYPASS_HEADER).ok().flatten();
+            writes.unlimited = !awake.config.rate_limits || awake.config.bypasses_limits(shown().as_deref());
+            let limited = !writes.unlimited;
+            let response = finish(turn::write(agent, writes).await?)?;
+            let status = if limited { awake.account.write_budget(agent.now())? } else { None };
+            let headers = status.as_ref().map(limits::headers).into_iter().flatten();
+            Ok(headers.fold(response, |response, (name, value)| response.with(name, value)))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use murmuration_xrpc::agent::internal::{BlobEntry, InternalCall};
 use murmuration_xrpc::agent::{Args, check_verb};
 use murmuration_xrpc::host::{AgentAnswer, Agents};
 use murmuration_xrpc::http as plain;
+use murmuration_xrpc::limits::{self, Counter};
 use murmuration_xrpc::method::Method;
 use murmuration_xrpc::{Config, XrpcError, auth};
 use serde::Deserialize;
@@ -39,6 +40,7 @@ pub(crate) async fn upload(
     method: &Method,
     config: &Config,
     env: &Env,
+    counter: Option<&dyn Counter>,
 ) -> Result<plain::Response, XrpcError> {
     check_verb(method, http::verb(&request.method()))?;
     let header = |name| request.headers().get(name).ok().flatten();
@@ -46,6 +48,7 @@ pub(crate) async fn upload(
     let now = WallClock.now_micros() / 1_000_000;
     let caller = auth::authenticate(config, method.auth, authorization.as_deref(), now)?;
     let did = &caller.claims()?.sub;
+    limits::charge_method(counter, method, &caller, &Args::default()).await?;
     let claimed = media_type(header("content-type").as_deref())?;
     let encoding = Encoding::parse(header("content-encoding").as_deref()).map_err(http::unreadable)?;
     // The length of a packed body says nothing of what is in it.

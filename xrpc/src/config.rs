@@ -3,6 +3,7 @@
 use murmuration_account::UNREFERENCED_MICROS;
 use murmuration_keys::seal::Kek;
 use murmuration_keys::{Curve, SigningKey};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::words::RefusedWords;
@@ -43,6 +44,12 @@ pub struct Config {
     pub allow_private_network: bool,
     /// How letters are sent.
     pub mail: MailConfig,
+    /// Whether clients and accounts have rate limits.
+    pub rate_limits: bool,
+    /// Who shows this in `x-ratelimit-bypass` has none.
+    pub rate_limit_bypass_key: Option<String>,
+    /// The header in which the operator's proxy says where a request comes from; no other is believed.
+    pub client_ip_header: Option<String>,
     /// Signs session tokens (HS256).
     pub jwt_secret: Vec<u8>,
     /// The password of `Basic admin:...`.
@@ -148,6 +155,13 @@ impl Config {
             blob_patience_seconds: number("BLOB_PATIENCE_SECONDS", UNREFERENCED_MICROS / MICROS)?,
             allow_private_network: optional("ALLOW_PRIVATE_NETWORK").as_deref() == Some("true"),
             mail,
+            rate_limits: match optional("RATE_LIMITS").as_deref() {
+                None | Some("on") => true,
+                Some("off") => false,
+                Some(_) => return Err(ConfigError { name: "RATE_LIMITS", problem: "is neither on nor off" }),
+            },
+            rate_limit_bypass_key: optional("RATE_LIMIT_BYPASS_KEY"),
+            client_ip_header: optional("CLIENT_IP_HEADER").map(|name| name.to_ascii_lowercase()),
             jwt_secret,
             admin_password: required("ADMIN_PASSWORD")?,
             kek: Kek { version: KEK_VERSION, key: secret("KEK")? },
@@ -155,6 +169,17 @@ impl Config {
                 |_| ConfigError { name: "PLC_ROTATION_KEY", problem: "is not a K-256 secret key" },
             )?,
         })
+    }
+
+    /// Whether the value of `x-ratelimit-bypass` frees of the rate limits.
+    #[must_use]
+    pub fn bypasses_limits(&self, shown: Option<&str>) -> bool {
+        // Hashes are compared, so that the time tells nothing of the key.
+        let hash = |text: &str| Sha256::digest(text.as_bytes());
+        match (&self.rate_limit_bypass_key, shown) {
+            (Some(key), Some(shown)) => hash(key) == hash(shown),
+            _ => false,
+        }
     }
 
     /// Microseconds that an uploaded blob waits for a record.

@@ -18,12 +18,14 @@ pub struct XrpcError {
     message: String,
     /// What the operator may read and the caller may not.
     cause: Option<String>,
+    /// Headers of the answer.
+    headers: Vec<(&'static str, String)>,
 }
 
 impl XrpcError {
     /// An error with its HTTP status, its name from the lexicon, and a sentence for the caller.
     pub fn new(status: u16, error: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { status, error: error.into(), message: message.into(), cause: None }
+        Self { status, error: error.into(), message: message.into(), cause: None, headers: Vec::new() }
     }
 
     /// 400 with a name from the method's lexicon.
@@ -77,6 +79,7 @@ impl XrpcError {
             error: Cow::Borrowed("InternalServerError"),
             message: "Internal Server Error".into(),
             cause: Some(cause.to_string()),
+            headers: Vec::new(),
         }
     }
 
@@ -113,6 +116,19 @@ impl XrpcError {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The same, with a header of its answer.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Headers of its answer.
+    #[must_use]
+    pub fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
     }
 
     /// What went wrong inside, for the log; `None` where the caller is told everything.

@@ -97,6 +97,6 @@ impl Response {
 impl From<XrpcError> for Response {
     fn from(error: XrpcError) -> Self {
         let body = serde_json::json!({ "error": error.error(), "message": error.message() });
-        Self { status: error.status(), headers: Vec::new(), body: Body::Json(body.to_string()) }
+        Self { status: error.status(), headers: error.headers().to_vec(), body: Body::Json(body.to_string()) }
     }
 }

@@ -16,6 +16,7 @@ pub mod config;
 pub mod error;
 pub mod host;
 pub mod http;
+pub mod limits;
 pub mod mail;
 pub mod method;
 pub mod table;

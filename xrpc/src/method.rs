@@ -4,6 +4,7 @@ use crate::XrpcError;
 use crate::agent::AgentHandler;
 use crate::host::{Host, HostCall, Task};
 use crate::http::Response;
+use crate::limits::Limit;
 
 /// A method that runs in the Worker.
 pub type HostHandler = for<'a> fn(&'a Host<'a>, HostCall) -> Task<'a, Result<Response, XrpcError>>;
@@ -21,8 +22,11 @@ pub struct Method {
     pub standing: Standing,
     /// Where it runs.
     pub place: Place,
-    /// Points that a call costs its caller (rate limits).
+    /// Points of what a client may ask of all methods together that a call costs: 1 for most, more for one that makes much
+    /// work, none for one that is counted by itself.
     pub cost: u32,
+    /// The method's own limits.
+    pub limits: &'static [Limit],
     /// Bytes of the largest JSON body.
     pub max_json: usize,
 }
@@ -114,7 +118,7 @@ pub enum Route {
 }
 
 impl Method {
-    /// A method that anyone may call, free of charge; the methods below say what is otherwise.
+    /// A method that anyone may call, as often as any other; the methods below say what is otherwise.
     pub(crate) const fn new(nsid: &'static str, kind: Kind, place: Place) -> Self {
         Self {
             nsid,
@@ -122,7 +126,8 @@ impl Method {
             auth: Auth::Open,
             standing: Standing::Any,
             place,
-            cost: 0,
+            cost: 1,
+            limits: &[],
             max_json: MAX_JSON_BYTES,
         }
     }
@@ -157,6 +162,12 @@ impl Method {
     /// The same, at a price.
     pub(crate) const fn cost(mut self, points: u32) -> Self {
         self.cost = points;
+        self
+    }
+
+    /// The same, with limits of its own.
+    pub(crate) const fn limits(mut self, limits: &'static [Limit]) -> Self {
+        self.limits = limits;
         self
     }
 

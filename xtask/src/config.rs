@@ -1,7 +1,8 @@
 //! The workerd configuration of one world.
 //!
 //! ```text
-//! socket http ──> main ──> AgentObject, RelayObject (storage/), DIRECTORY ──> d1 (storage/), BLOBS ──> blobs/, OUTBOX ──> outbox/
+//! socket http ──> main ──> AgentObject, RelayObject, LimiterObject (storage/), DIRECTORY ──> d1 (storage/),
+//!                          BLOBS ──> blobs/, OUTBOX ──> outbox/
 //! ```
 //!
 //! Secrets come from the process's environment, never from the file.
@@ -67,6 +68,7 @@ impl Settings {
             ("BLOB_BACKEND", "disk".to_owned()),
             ("MAIL", "outbox".to_owned()),
             ("ALLOW_PRIVATE_NETWORK", "true".to_owned()),
+            ("RATE_LIMITS", "off".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
@@ -178,11 +180,13 @@ const main :Workerd.Worker = (
   durableObjectNamespaces = [
     (className = "AgentObject", uniqueKey = "agent", enableSql = true),
     (className = "RelayObject", uniqueKey = "relay", enableSql = true),
+    (className = "LimiterObject", uniqueKey = "limiter", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "storage"),
   bindings = [
     (name = "AGENT", durableObjectNamespace = "AgentObject"),
     (name = "RELAY", durableObjectNamespace = "RelayObject"),
+    (name = "LIMITER", durableObjectNamespace = "LimiterObject"),
     (name = "DIRECTORY", wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [
       (name = "fetcher", service = (name = "d1", props = (json = "{\"database\":\"directory\"}"))),
     ])),

@@ -11,12 +11,14 @@ use crate::{Error, Result};
 
 /// What `cargo xtask` says about itself.
 pub const USAGE: &str = "\
-cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--fresh]
+cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--rate-limits on|off]
+                [--fresh]
     Runs a host on this machine. Prints one line of JSON when it is ready; Ctrl-C ends it.
     --port N       its port on the loopback address (2583; 0 takes any free one)
     --state DIR    where everything is kept (.state)
     --hostname H   the host's public name (localhost), reached over https by a proxy before it
     --plc-url URL  a PLC server, instead of one of its own
+    --rate-limits  `on` counts the calls of clients and accounts as a deployed host does (off)
     --fresh        forgets what the state folder holds
 cargo xtask build
     Builds the Worker into build/, prints its size, and makes .dev.vars for `npx wrangler dev`.

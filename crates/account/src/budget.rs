@@ -30,7 +30,9 @@ impl Budget {
         let points = request.writes.iter().map(points).fold(0, u32::saturating_add);
         let mut spent = *self;
         for (window, rule) in spent.0.iter_mut().zip(RULES) {
-            window.take(rule, points, now).map_err(AccountError::WriteLimit)?;
+            window
+                .take(rule, points, now)
+                .map_err(|status| AccountError::WriteLimit { status, seconds: status.seconds_left(now) })?;
         }
         *self = spent;
         Ok(())

@@ -313,7 +313,8 @@ mod tests {
         let bytes = cbor::encode(&Ipld::String(rkey.into())).unwrap();
         let path = RepoPath::parse(&format!("com.example.note/{rkey}")).unwrap();
         let value = Value::new(bytes, Vec::new(), None);
-        WriteRequest { swap_commit: None, writes: vec![Write::Create { path, value, replaces: false }] }
+        let writes = vec![Write::Create { path, value, replaces: false }];
+        WriteRequest { writes, ..WriteRequest::default() }
     }
 
     /// The last line of defence: memory has gone wrong, and everything else would let the commit pass.

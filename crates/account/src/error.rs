@@ -67,7 +67,12 @@ pub enum AccountError {
     InvalidWrite(String),
     /// The account has written as much as it may for now.
     #[error("Rate Limit Exceeded")]
-    WriteLimit(Status),
+    WriteLimit {
+        /// How the window stands.
+        status: Status,
+        /// Seconds until it ends.
+        seconds: u64,
+    },
     /// The session is unknown, or was ended.
     #[error("Token has been revoked")]
     SessionRevoked,
@@ -123,7 +128,7 @@ impl AccountError {
                 | Self::CommitTooLarge
                 | Self::Unpublishable(_)
                 | Self::InvalidWrite(_)
-                | Self::WriteLimit(_)
+                | Self::WriteLimit { .. }
         )
     }
 }

@@ -197,6 +197,7 @@ impl From<AccountError> for XrpcError {
             AccountError::BlobSize { .. } => Self::named("InvalidSize", text),
             AccountError::SessionRevoked | AccountError::CodeExpired => Self::named("ExpiredToken", text),
             AccountError::CodeInvalid => Self::named("InvalidToken", text),
+            AccountError::WriteLimit { status, seconds } => Self::rate_limited(&status, seconds),
             other => Self::internal(other),
         }
     }

@@ -30,6 +30,7 @@ use murmuration_syntax::{AtIdentifier, Did};
 use crate::agent::{self, Args};
 use crate::auth::{self, Caller};
 use crate::http::{Request, Response};
+use crate::limits::{self, Counter};
 use crate::method::{HostHandler, Method, Standing};
 use crate::{Config, XrpcError};
 
@@ -61,6 +62,8 @@ pub struct Host<'a> {
     pub outbound: &'a dyn Outbound,
     /// The way to send letters; `None` on a host whose operator does what letters would.
     pub mailer: Option<&'a dyn Mailer>,
+    /// Counts the client's calls; `None` where there are no rate limits.
+    pub counter: Option<&'a dyn Counter>,
     /// What was resolved before; as long-lived as the isolate.
     pub cache: &'a Cache,
     /// The time.
@@ -92,7 +95,9 @@ impl Host<'_> {
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
         let input = agent::input(self.catalog, method, request)?;
         self.check_standing(method, &caller).await?;
-        run(self, HostCall { caller, params: Args::new(params), input: Args::new(input) }).await
+        let call = HostCall { caller, params: Args::new(params), input: Args::new(input) };
+        limits::charge_method(self.counter, method, &call.caller, &call.input).await?;
+        run(self, call).await
     }
 
     /// Refuses an account that is gone, or not of the standing that the method wants.

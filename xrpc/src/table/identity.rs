@@ -3,6 +3,7 @@
 use murmuration_bridge::resolver::Purpose;
 
 use crate::agent::identity;
+use crate::limits::{DAY, FIVE_MINUTES, Limit};
 use crate::method::{Auth, Kind, Method, Standing};
 
 pub(super) const METHODS: &[Method] = &[
@@ -41,5 +42,6 @@ pub(super) const METHODS: &[Method] = &[
         Box::pin(async move { host.update_handle(&call).await })
     })
     .auth(Auth::Access)
-    .standing(Standing::NotTakendown),
+    .standing(Standing::NotTakendown)
+    .limits(&[Limit::account(10, FIVE_MINUTES), Limit::account(50, DAY)]),
 ];

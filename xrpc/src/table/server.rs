@@ -1,15 +1,18 @@
 //! `com.atproto.server`
 
 use crate::agent::server;
+use crate::limits::{DAY, FIVE_MINUTES, Limit};
 use crate::method::{Auth, Kind, Method};
 
 pub(super) const METHODS: &[Method] = &[
     Method::host("com.atproto.server.createAccount", Kind::Procedure, |host, call| {
         Box::pin(async move { host.create_account(&call.input).await })
-    }),
+    })
+    .limits(&[Limit::client(100, FIVE_MINUTES)]),
     Method::host("com.atproto.server.createSession", Kind::Procedure, |host, call| {
         Box::pin(async move { host.create_session(&call.input).await })
-    }),
+    })
+    .limits(&[Limit::login(30, FIVE_MINUTES), Limit::login(300, DAY)]),
     Method::own(
         "com.atproto.server.deleteSession",
         Kind::Procedure,

@@ -22,12 +22,14 @@ use murmuration_platform::{
     Clock, Entropy, Letter, MailError, MailFuture, Mailer, Outbound, OutboundError, OutboundFuture,
     OutboundRequest, OutboundResponse, Param, Row, Store, StoreError, Verb as OutboundVerb,
 };
+use murmuration_rate::{Rule, Window};
 use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
 use murmuration_xrpc::agent::{self, AgentHandler, Context, Reply};
 use murmuration_xrpc::host::directory::{Entry, MIGRATIONS, Reservation, Status};
 use murmuration_xrpc::host::{AgentAnswer, Agents, Database, Directory, Host, PageRequest, Task};
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
+use murmuration_xrpc::limits::Counter;
 use murmuration_xrpc::method::{Method, Place, Route};
 use murmuration_xrpc::{Config, XrpcError, auth, table, token};
 use serde_json::{Value, json};
@@ -291,7 +293,35 @@ impl Entropy for Hands {
     }
 }
 
+/// The windows of every key, without leases.
+pub struct Counts {
+    pub client: String,
+    clock: Rc<Hands>,
+    windows: RefCell<BTreeMap<(String, String), Window>>,
+}
+
+impl Counter for Counts {
+    fn client(&self) -> &str {
+        &self.client
+    }
+
+    fn take<'a>(
+        &'a self,
+        key: String,
+        bucket: String,
+        rule: Rule,
+        points: u32,
+    ) -> Task<'a, Result<(), XrpcError>> {
+        let now = self.clock.now_micros();
+        let mut windows = self.windows.borrow_mut();
+        let taken = windows.entry((key, bucket)).or_default().take(rule, points, now);
+        let answer = taken.map(drop);
+        Box::pin(ready(answer.map_err(|status| XrpcError::rate_limited(&status, status.seconds_left(now)))))
+    }
+}
+
 pub struct World {
+    pub counter: Option<Counts>,
     pub config: Rc<Config>,
     pub shelf: Shelf,
     pub network: Rc<Network>,
@@ -338,7 +368,18 @@ impl World {
         let shelf = Shelf { store, faults: faults.clone() };
         let postbox = Postbox { faults: faults.clone(), ..Postbox::default() };
         let no_mail = Cell::new(false);
-        Self { config, shelf, network, objects, postbox, no_mail, clock, faults, cache: Cache::default() }
+        Self {
+            counter: None,
+            config,
+            shelf,
+            network,
+            objects,
+            postbox,
+            no_mail,
+            clock,
+            faults,
+            cache: Cache::default(),
+        }
     }
 
     pub fn host(&self) -> Host<'_> {
@@ -349,6 +390,7 @@ impl World {
             agents: &self.objects,
             outbound: &*self.network,
             mailer: (!self.no_mail.get()).then_some(&self.postbox),
+            counter: self.counter.as_ref().map(|counter| -> &dyn Counter { counter }),
             cache: &self.cache,
             clock: &*self.clock,
             entropy: &*self.clock,
@@ -374,6 +416,12 @@ impl World {
 
     pub fn now_millis(&self) -> u64 {
         self.clock.micros.get() / 1_000
+    }
+
+    /// Turns on the rate limits, for requests from `client`.
+    pub fn come_from(&mut self, client: &str) {
+        let windows = self.counter.take().map(|counts| counts.windows).unwrap_or_default();
+        self.counter = Some(Counts { client: client.into(), clock: self.clock.clone(), windows });
     }
 
     pub fn pass_minutes(&self, minutes: u64) {

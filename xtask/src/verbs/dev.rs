@@ -22,6 +22,7 @@ pub(super) struct Options {
     state: PathBuf,
     hostname: String,
     plc_url: Option<String>,
+    rate_limits: bool,
     fresh: bool,
 }
 
@@ -32,6 +33,7 @@ impl Options {
             state: root().join(".state"),
             hostname: "localhost".to_owned(),
             plc_url: None,
+            rate_limits: false,
             fresh: false,
         };
         while let Some(option) = arguments.word() {
@@ -40,6 +42,7 @@ impl Options {
                 "--state" => options.state = arguments.value("--state")?.into(),
                 "--hostname" => options.hostname = hostname(&arguments.value("--hostname")?)?,
                 "--plc-url" => options.plc_url = Some(plc_url(&arguments.value("--plc-url")?)?),
+                "--rate-limits" => options.rate_limits = switch(&arguments.value("--rate-limits")?)?,
                 "--fresh" => options.fresh = true,
                 _ => return Err(Error::Usage(format!("`{option}` is not understood"))),
             }
@@ -71,7 +74,10 @@ pub(super) fn run(options: Options) -> Result<()> {
         None => Some(Plc::start(&root, &state, Echo::Show)?),
     };
     let plc_url = options.plc_url.unwrap_or_else(|| plc.as_ref().map(Plc::url).unwrap_or_default());
-    let settings = Settings::new(&options.hostname, port, &plc_url, Flavour::Plain);
+    let mut settings = Settings::new(&options.hostname, port, &plc_url, Flavour::Plain);
+    if options.rate_limits {
+        settings.variables.insert("RATE_LIMITS".to_owned(), "on".to_owned());
+    }
     let mut workerd = Workerd::start(&root, &state, &build, &settings, Echo::Show)?;
 
     // By hand, for the order of the members: people read it too.
@@ -124,6 +130,14 @@ fn plc_url(text: &str) -> Result<String> {
     }
 }
 
+fn switch(text: &str) -> Result<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Error::Usage(format!("`{text}` is neither on nor off"))),
+    }
+}
+
 /// The reference PDS's port in development.
 const DEFAULT_PORT: u16 = 2583;
 
@@ -149,6 +163,8 @@ mod tests {
             "PDS.example",
             "--plc-url",
             "http://p/",
+            "--rate-limits",
+            "on",
             "--fresh",
         ];
         let expected = Options {
@@ -156,6 +172,7 @@ mod tests {
             state: "/s".into(),
             hostname: "pds.example".to_owned(),
             plc_url: Some("http://p".to_owned()),
+            rate_limits: true,
             fresh: true,
         };
         assert_eq!(parse(&words).unwrap(), expected);
@@ -164,8 +181,14 @@ mod tests {
 
     #[test]
     fn says_what_it_does_not_understand() {
-        for words in [&["--port"][..], &["--port", "x"], &["--hostname", "a b"], &["--plc-url", "p"], &["-x"]]
-        {
+        for words in [
+            &["--port"][..],
+            &["--port", "x"],
+            &["--hostname", "a b"],
+            &["--plc-url", "p"],
+            &["--rate-limits", "x"],
+            &["-x"],
+        ] {
             assert!(matches!(parse(words), Err(Error::Usage(_))), "{words:?}");
         }
     }

@@ -1,0 +1,154 @@
+//! Rate limits as a client meets them, and what the table says of every method.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod world;
+
+use murmuration_data::Ipld;
+use murmuration_xrpc::Config;
+use murmuration_xrpc::agent::Args;
+use murmuration_xrpc::auth::Caller;
+use murmuration_xrpc::http::Response;
+use murmuration_xrpc::limits::{self, Per};
+use murmuration_xrpc::method::{Auth, Place, Route};
+use murmuration_xrpc::table::{find, methods};
+use world::{World, block_on};
+
+fn limited() -> World {
+    let mut world = World::new();
+    assert_eq!(world.create("alice").0, 200);
+    world.come_from("192.0.2.1");
+    world
+}
+
+#[test]
+fn guesses_at_a_password_are_counted_by_name_and_address() {
+    let mut world = limited();
+    for _ in 0..30 {
+        assert_eq!(world.login("alice.test", "a guess").0, 401);
+    }
+    let (status, body) = world.login("Alice.test ", "alice's password");
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (429, Some("RateLimitExceeded")),
+        "not even with the password"
+    );
+    assert_eq!(
+        world.login("alice@example.com", "alice's password").0,
+        200,
+        "another name has its own window"
+    );
+    world.come_from("192.0.2.2");
+    assert_eq!(world.login("alice.test", "alice's password").0, 200, "and so has another address");
+    world.come_from("192.0.2.1");
+    world.pass_minutes(5);
+    assert_eq!(world.login("alice.test", "alice's password").0, 200);
+}
+
+#[test]
+fn a_day_of_slow_guesses_ends_too() {
+    let world = limited();
+    let method = find("com.atproto.server.createSession").unwrap();
+    let counter = world.counter.as_ref().map(|counter| -> &dyn limits::Counter { counter });
+    let guess = Args::new(Ipld::Map([("identifier".to_owned(), Ipld::String("alice.test".into()))].into()));
+    let mut tried = 0;
+    while block_on(limits::charge_method(counter, method, &Caller::Anyone, &guess)).is_ok() {
+        tried += 1;
+        world.pass_minutes(1);
+    }
+    assert_eq!(tried, 300);
+}
+
+#[test]
+fn a_refusal_says_until_when() {
+    let world = limited();
+    let method = find("com.atproto.server.describeServer").unwrap();
+    let counter = world.counter.as_ref().map(|counter| -> &dyn limits::Counter { counter });
+    let ask = || block_on(limits::charge_client(counter, Some(method)));
+    for _ in 0..3000 {
+        ask().unwrap();
+    }
+    world.pass_minutes(1);
+    let refusal = Response::from(ask().unwrap_err());
+    let header = |name| refusal.headers.iter().find(|(known, _)| *known == name).unwrap().1.clone();
+    assert_eq!(refusal.status, 429);
+    assert_eq!(header("ratelimit-limit"), "3000");
+    assert_eq!(header("ratelimit-remaining"), "0");
+    assert_eq!(header("ratelimit-policy"), "3000;w=300");
+    assert_eq!(header("retry-after"), "240");
+    assert_eq!(header("ratelimit-reset"), "1795000300");
+}
+
+#[test]
+fn the_table_has_the_reference_servers_limits() {
+    let of = |nsid: &str| -> Option<Vec<(Per, u32, u32)>> {
+        let limits = find(nsid)?.limits.iter();
+        Some(limits.map(|limit| (limit.per, limit.rule.points, limit.rule.seconds)).collect())
+    };
+    let mail = vec![(Per::Account, 15, 86_400), (Per::Account, 5, 3600)];
+    let expected = [
+        ("com.atproto.identity.updateHandle", vec![(Per::Account, 10, 300), (Per::Account, 50, 86_400)]),
+        ("com.atproto.repo.uploadBlob", vec![(Per::Account, 1000, 86_400)]),
+        ("com.atproto.server.createAccount", vec![(Per::Client, 100, 300)]),
+        ("com.atproto.server.createSession", vec![(Per::Login, 30, 300), (Per::Login, 300, 86_400)]),
+        ("com.atproto.server.deleteAccount", vec![(Per::Client, 50, 300)]),
+        ("com.atproto.server.requestAccountDelete", mail.clone()),
+        ("com.atproto.server.requestEmailConfirmation", mail.clone()),
+        ("com.atproto.server.requestEmailUpdate", mail),
+        ("com.atproto.server.requestPasswordReset", vec![(Per::Client, 50, 86_400), (Per::Client, 15, 3600)]),
+        ("com.atproto.server.resetPassword", vec![(Per::Client, 50, 300)]),
+        ("com.atproto.sync.getRepo", vec![(Per::Client, 6000, 300)]),
+    ];
+    for (nsid, limits) in &expected {
+        if let Some(found) = of(nsid).filter(|found| !found.is_empty()) {
+            assert_eq!(&found, limits, "{nsid}");
+        }
+    }
+    let named: Vec<_> = expected.iter().map(|(nsid, _)| *nsid).collect();
+    for method in methods().filter(|method| !method.limits.is_empty()) {
+        assert!(named.contains(&method.nsid), "{} has a limit that is not spelled out here", method.nsid);
+    }
+}
+
+#[test]
+fn every_limit_can_be_counted_where_its_method_runs() {
+    for method in methods() {
+        let open = matches!(method.auth, Auth::Open | Auth::Optional | Auth::OptionalService);
+        for limit in method.limits {
+            match limit.per {
+                Per::Account => assert!(!open, "{}: whose?", method.nsid),
+                Per::Login => assert!(matches!(method.place, Place::Host(_)), "{}", method.nsid),
+                Per::Client => {}
+            }
+            if let Place::Agent { route, .. } = method.place {
+                assert!(limit.per == Per::Client || route == Route::Subject, "{}", method.nsid);
+            }
+        }
+        assert!(method.cost > 0 || !method.limits.is_empty(), "{} is not counted at all", method.nsid);
+    }
+}
+
+#[test]
+fn limits_are_on_unless_the_operator_says_off() {
+    let read = |limits: Option<&'static str>, key: Option<&'static str>| {
+        Config::read(|name| {
+            let value = match name {
+                "RATE_LIMITS" => limits?,
+                "RATE_LIMIT_BYPASS_KEY" => key?,
+                "KEK" | "PLC_ROTATION_KEY" => {
+                    "0101010101010101010101010101010101010101010101010101010101010101"
+                }
+                "PDS_HOSTNAME" | "PUBLIC_URL" | "PLC_URL" | "ADMIN_PASSWORD" => "x",
+                "JWT_SECRET" => "a secret of sixteen bytes or more",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        })
+    };
+    assert!(read(None, None).unwrap().rate_limits);
+    assert!(!read(Some("off"), None).unwrap().rate_limits);
+    assert!(read(Some("maybe"), None).is_err());
+    let keyed = read(None, Some("key")).unwrap();
+    assert!(keyed.bypasses_limits(Some("key")) && !keyed.bypasses_limits(Some("kez")));
+    assert!(!keyed.bypasses_limits(None) && !read(None, None).unwrap().bypasses_limits(Some("")));
+}
