@@ -17,6 +17,7 @@
 // This package is tests, all of it: a broken expectation ends them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod bench;
 mod client;
 mod scale;
 mod subscriber;

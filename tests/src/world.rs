@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use xtask::child::{Echo, Log};
 use xtask::config::Settings;
 use xtask::plc::Plc;
-use xtask::state::State;
+use xtask::state::{Secrets, State};
 use xtask::worker::{Build, Flavour};
 use xtask::workerd::Workerd;
 
@@ -22,6 +22,7 @@ use crate::subscriber::Subscriber;
 pub struct Setup {
     hostname: String,
     flavour: Flavour,
+    build: Option<Build>,
     variables: BTreeMap<String, String>,
 }
 
@@ -30,13 +31,26 @@ impl Setup {
     #[must_use]
     #[allow(clippy::new_without_default, reason = "a setup is always started")]
     pub fn new() -> Self {
-        Self { hostname: "localhost".to_owned(), flavour: Flavour::Test, variables: BTreeMap::new() }
+        Self {
+            hostname: "localhost".to_owned(),
+            flavour: Flavour::Test,
+            build: None,
+            variables: BTreeMap::new(),
+        }
     }
 
     /// The build that is deployed, without test routes.
     #[must_use]
     pub fn plain(mut self) -> Self {
         self.flavour = Flavour::Plain;
+        self
+    }
+
+    /// A build that was made before.
+    #[must_use]
+    pub fn build(mut self, build: Build) -> Self {
+        self.flavour = build.flavour;
+        self.build = Some(build);
         self
     }
 
@@ -57,7 +71,7 @@ impl Setup {
     /// Starts the world.
     #[must_use]
     pub fn start(self) -> World {
-        let build = build(self.flavour);
+        let build = self.build.unwrap_or_else(|| build(self.flavour).clone());
         let state = State::open(&folder()).unwrap();
         let port = state.port("http").unwrap();
         let plc = Plc::start(&xtask::root(), &state, Echo::Keep).unwrap();
@@ -75,7 +89,7 @@ pub struct World {
     workerd: Option<Workerd>,
     plc: Option<Plc>,
     settings: Settings,
-    build: &'static Build,
+    build: Build,
     state: State,
     logs: Vec<Log>,
 }
@@ -85,6 +99,21 @@ impl World {
     #[must_use]
     pub fn start() -> Self {
         Setup::new().start()
+    }
+
+    /// Its port on the loopback address.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.settings.port
+    }
+
+    /// The process id of its workerd.
+    ///
+    /// # Panics
+    /// While it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.workerd.as_ref().unwrap().pid()
     }
 
     /// Its address, such as `127.0.0.1:2583`.
@@ -109,6 +138,12 @@ impl World {
     #[must_use]
     pub fn admin_password(&self) -> &str {
         &self.state.secrets().admin_password
+    }
+
+    /// Its secrets.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        self.state.secrets()
     }
 
     /// A client without a token.
@@ -159,7 +194,7 @@ impl World {
         if self.plc.is_none() {
             self.plc = Some(Plc::start(&root, &self.state, Echo::Keep).unwrap());
         }
-        let workerd = Workerd::start(&root, &self.state, self.build, &self.settings, Echo::Keep).unwrap();
+        let workerd = Workerd::start(&root, &self.state, &self.build, &self.settings, Echo::Keep).unwrap();
         self.logs.push(workerd.log());
         self.workerd = Some(workerd);
     }

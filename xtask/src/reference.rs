@@ -83,6 +83,12 @@ impl Reference {
         self.port
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Its process. Each mail that it would send is an event of it: `{event: "mail", template, to, token}`.
     #[must_use]
     pub fn child(&mut self) -> &mut Child {

@@ -1,5 +1,6 @@
 //! The verbs of `cargo xtask`.
 
+mod bench;
 mod build;
 mod dev;
 mod plc;
@@ -20,6 +21,11 @@ cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--rate-
     --plc-url URL  a PLC server, instead of one of its own
     --rate-limits  `on` counts the calls of clients and accounts as a deployed host does (off)
     --fresh        forgets what the state folder holds
+cargo xtask bench [--quick] [--only NAME]... [--against DIR]
+    Measures this Worker and the reference PDS under the same load, and prints a table.
+    --quick        only whether everything runs
+    --only NAME    one measure; a wrong name lists all
+    --against DIR  another build of the Worker instead of the reference
 cargo xtask build
     Builds the Worker into build/, prints its size, and makes .dev.vars for `npx wrangler dev`.
 cargo xtask lexicons [--check]
@@ -41,6 +47,7 @@ pub fn run(arguments: Vec<String>) -> Result<()> {
     let verb = arguments.0.pop();
     match verb.as_deref() {
         Some("dev") => dev::run(dev::Options::parse(arguments)?),
+        Some("bench") => bench::run(&arguments.rest()),
         Some("build") => arguments.end().and_then(|()| build::run()),
         Some("test") => test::run(arguments),
         Some("plc") => plc::run(arguments),

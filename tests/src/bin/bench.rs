@@ -1,0 +1,40 @@
+//! What `cargo xtask bench` runs.
+
+#![allow(clippy::print_stdout, reason = "the table is what is asked for")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use murmuration_tests::bench::{Against, NAMES, Plan, run, table};
+
+fn main() -> ExitCode {
+    let mut plan = Plan::FULL;
+    let mut only = Vec::new();
+    let mut build: Option<PathBuf> = None;
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.by_ref()) {
+            ("--quick", _) => plan = Plan::QUICK,
+            ("--only", words) => match words.next().filter(|name| NAMES.contains(&name.as_str())) {
+                Some(name) => only.push(name),
+                None => return usage("--only takes the name of a measure"),
+            },
+            ("--against", words) => match words.next().map(PathBuf::from) {
+                Some(folder) if folder.join("index_bg.wasm").is_file() => build = Some(folder),
+                _ => return usage("--against takes the folder of a build"),
+            },
+            _ => return usage(&format!("`{word}` is not understood")),
+        }
+    }
+    let (against, name) = match &build {
+        Some(folder) => (Against::Build(folder), "the other build"),
+        None => (Against::Reference, "reference PDS"),
+    };
+    println!("{}", table(&run(&plan, &only, &against), name));
+    ExitCode::SUCCESS
+}
+
+fn usage(problem: &str) -> ExitCode {
+    eprintln!("bench: {problem}; measures: {}", NAMES.join(", "));
+    ExitCode::FAILURE
+}
