@@ -491,3 +491,62 @@ fn nobody_but_the_operator_gets_in() {
         }
     }
 }
+
+#[test]
+fn the_operator_gives_an_account_a_handle_that_its_owner_could_not_take() {
+    let (world, did) = alice();
+    world.create("bob");
+    let method = &format!("{NS}.updateAccountHandle");
+    let give = |did: &str, handle: &str| {
+        world.ask(method, Some(OPERATOR), &[], &json!({ "did": did, "handle": handle }))
+    };
+    assert_eq!(give(&did, "admin.test"), (200, Value::Null));
+    let handle = world.network.state(&did.parse().unwrap()).unwrap().handle().unwrap();
+    assert_eq!(handle.as_str(), "admin.test");
+    assert_eq!(said(&world, &did), ["#identity"]);
+    assert_eq!(world.login("admin.test", "alice's password").0, 200);
+    for (did, handle, error) in [
+        (did.as_str(), "bob.test", "HandleNotAvailable"),
+        (&did, "x.y.test", "InvalidHandle"),
+        (&did, "nobody", "InvalidRequest"),
+        ("alice", "carol.test", "InvalidRequest"),
+        (NOBODY, "carol.test", "NotFound"),
+    ] {
+        let (code, answer) = give(did, handle);
+        assert_eq!((code, &answer["error"]), (400, &json!(error)), "{did} {handle}");
+    }
+    assert_eq!(world.login("admin.test", "alice's password").0, 200);
+    assert!(events(&world, &did).is_empty());
+}
+
+#[test]
+fn the_operator_writes_to_an_account() {
+    let (world, did) = alice();
+    let method = &format!("{NS}.sendEmail");
+    let send = |changes: Value| {
+        let mut input =
+            json!({ "recipientDid": did, "senderDid": NOBODY, "content": "Stop that.", "comment": "x" });
+        input.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        world.ask(method, Some(OPERATOR), &[], &input)
+    };
+    let last = || {
+        let letters = world.postbox.letters.borrow();
+        letters.last().map(|letter| (letter.to.clone(), letter.subject.clone(), letter.text.clone()))
+    };
+    assert_eq!(send(json!({})), (200, json!({ "sent": true })));
+    let text = || "Stop that.".to_owned();
+    assert_eq!(last(), Some(("alice@example.com".into(), "Message via your PDS".into(), text())));
+    assert_eq!(send(json!({ "subject": "A word" })).0, 200);
+    assert_eq!(last(), Some(("alice@example.com".into(), "A word".into(), text())));
+    for (changes, error) in [
+        (json!({ "subject": "A word\r\nBcc: eve@example.com" }), "InvalidRequest"),
+        (json!({ "subject": "x".repeat(999) }), "InvalidRequest"),
+        (json!({ "recipientDid": "alice" }), "InvalidRequest"),
+        (json!({ "recipientDid": NOBODY }), "NotFound"),
+    ] {
+        assert_eq!(send(changes.clone()).1["error"], error, "{changes}");
+    }
+    world.no_mail.set(true);
+    assert_eq!(send(json!({})).1["error"], "InvalidRequest");
+    assert_eq!(world.postbox.letters.borrow().len(), 2);
+}

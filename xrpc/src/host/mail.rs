@@ -32,7 +32,7 @@ impl Host<'_> {
 }
 
 /// The answer where a letter would be sent and this host sends none.
-fn no_mail() -> XrpcError {
+pub(super) fn no_mail() -> XrpcError {
     XrpcError::invalid("This server sends no mail. Its operator can help.")
 }
 

@@ -1,10 +1,12 @@
-//! Accounts as the operator sees them: `com.atproto.admin.getAccountInfo`, `getAccountInfos`, `searchAccounts`.
+//! Accounts as the operator sees and changes them: `com.atproto.admin` beside takedowns.
 
 use murmuration_firehose::Timestamp;
+use murmuration_platform::Letter;
 use murmuration_syntax::Did;
 use serde_json::{Map, Value as Json, json};
 
 use super::directory::Entry;
+use super::mail::no_mail;
 use super::{Host, Task, agents};
 use crate::XrpcError;
 use crate::agent::Args;
@@ -15,13 +17,8 @@ impl Host<'_> {
     /// `com.atproto.admin.getAccountInfo`
     pub(crate) async fn account_info(&self, params: &Args) -> Result<Response, XrpcError> {
         let did: Did = params.parsed("did")?;
-        let no_account = || XrpcError::named("NotFound", "Account not found");
-        self.directory.by_did(&did).await?.ok_or_else(no_account)?;
-        match self.operate::<AccountView>(&did, OperatorCall::View).await {
-            Ok(view) => Response::json(&view),
-            Err(error) if error.error() == "NotFound" => Err(no_account()),
-            Err(error) => Err(error),
-        }
+        let view: AccountView = self.operate(&did, OperatorCall::View).await.map_err(no_account)?;
+        Response::json(&view)
     }
 
     /// `com.atproto.admin.getAccountInfos`: in the order that was asked for, without those that are not there.
@@ -51,6 +48,30 @@ impl Host<'_> {
         Response::json(&answer)
     }
 
+    /// `com.atproto.admin.updateAccountHandle`: any handle of the right form, reserved and refused words included.
+    pub(crate) async fn update_account_handle(&self, input: &Args) -> Result<Response, XrpcError> {
+        let (did, handle) = (input.parsed("did")?, input.parsed("handle")?);
+        self.change_handle(&did, &handle).await.map_err(no_account)?;
+        Ok(Response::empty())
+    }
+
+    /// `com.atproto.admin.sendEmail`
+    pub(crate) async fn send_email(&self, input: &Args) -> Result<Response, XrpcError> {
+        let did: Did = input.parsed("recipientDid")?;
+        let subject = input.text("subject").unwrap_or(DEFAULT_SUBJECT);
+        if subject.chars().any(char::is_control) || subject.len() > MAX_SUBJECT_BYTES {
+            return Err(XrpcError::invalid(format!("subject must be one line of {MAX_SUBJECT_BYTES} bytes")));
+        }
+        let account: AccountView = self.operate(&did, OperatorCall::View).await.map_err(no_account)?;
+        let to = account.email.ok_or_else(no_address)?;
+        let mailer = self.mailer.ok_or_else(no_mail)?;
+        let text = input.text("content").unwrap_or_default().to_owned();
+        let letter = Letter { to, subject: subject.to_owned(), text, purpose: "moderation" };
+        let sent = mailer.send(letter).await;
+        sent.map_err(|error| XrpcError::upstream("The letter could not be sent").because(error))?;
+        Response::json(&json!({ "sent": true }))
+    }
+
     /// Has every object show its account. One that is not there is left out; of one that does not answer, what the directory
     /// knows is shown, so that one broken object hides nothing else.
     async fn views(&self, entries: Vec<Entry>) -> Vec<AccountView> {
@@ -75,6 +96,23 @@ impl Host<'_> {
     }
 }
 
+/// An account that is not there, as these methods word it.
+fn no_account(error: XrpcError) -> XrpcError {
+    match error.error() {
+        "NotFound" | "RepoNotFound" => XrpcError::named("NotFound", "Account not found"),
+        _ => error,
+    }
+}
+
+/// The answer where a letter would go to somebody who has no address.
+fn no_address() -> XrpcError {
+    XrpcError::invalid("account does not have an email address")
+}
+
+/// The subject of a letter where the operator gives none (reference server).
+const DEFAULT_SUBJECT: &str = "Message via your PDS";
+/// Bytes of a subject: a line of RFC 5322, 2.1.1.
+const MAX_SUBJECT_BYTES: usize = 998;
 /// Accounts of one call of `getAccountInfos`, where the lexicon names no limit: each costs a call of an object, and a
 /// request may make 1,000 in all.
 const MAX_INFOS: usize = 100;

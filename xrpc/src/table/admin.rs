@@ -15,10 +15,20 @@ pub(super) const METHODS: &[Method] = &[
     moderate("com.atproto.admin.searchAccounts", Kind::Query, |host, call| {
         Box::pin(async move { host.search_accounts(&call.params).await })
     }),
+    moderate("com.atproto.admin.sendEmail", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.send_email(&call.input).await })
+    }),
+    operate("com.atproto.admin.updateAccountHandle", |host, call| {
+        Box::pin(async move { host.update_account_handle(&call.input).await })
+    }),
     moderate("com.atproto.admin.updateSubjectStatus", Kind::Procedure, |host, call| {
         Box::pin(async move { host.update_subject_status(call.input).await })
     }),
 ];
+
+const fn operate(nsid: &'static str, run: HostHandler) -> Method {
+    Method::host(nsid, Kind::Procedure, run).auth(Auth::Admin)
+}
 
 const fn moderate(nsid: &'static str, kind: Kind, run: HostHandler) -> Method {
     Method::host(nsid, kind, run).auth(Auth::Moderator)
