@@ -510,7 +510,7 @@ fn the_operator_gives_an_account_a_handle_that_its_owner_could_not_take() {
         (&did, "x.y.test", "InvalidHandle"),
         (&did, "nobody", "InvalidRequest"),
         ("alice", "carol.test", "InvalidRequest"),
-        (NOBODY, "carol.test", "NotFound"),
+        (NOBODY, "carol.test", "InvalidRequest"),
     ] {
         let (code, answer) = give(did, handle);
         assert_eq!((code, &answer["error"]), (400, &json!(error)), "{did} {handle}");
@@ -542,11 +542,62 @@ fn the_operator_writes_to_an_account() {
         (json!({ "subject": "A word\r\nBcc: eve@example.com" }), "InvalidRequest"),
         (json!({ "subject": "x".repeat(999) }), "InvalidRequest"),
         (json!({ "recipientDid": "alice" }), "InvalidRequest"),
-        (json!({ "recipientDid": NOBODY }), "NotFound"),
+        (json!({ "recipientDid": NOBODY }), "InvalidRequest"),
     ] {
         assert_eq!(send(changes.clone()).1["error"], error, "{changes}");
     }
     world.no_mail.set(true);
     assert_eq!(send(json!({})).1["error"], "InvalidRequest");
     assert_eq!(world.postbox.letters.borrow().len(), 2);
+}
+
+#[test]
+fn the_operator_changes_an_address_in_both_places_or_in_none() {
+    let (world, did) = alice();
+    world.create("bob");
+    let method = &format!("{NS}.updateAccountEmail");
+    let give = |account: &str, email: &str| {
+        world.ask(method, Some(OPERATOR), &[], &json!({ "account": account, "email": email }))
+    };
+    let address = || {
+        let (_, view) = read(&world, "getAccountInfo", &[("did", &did)]);
+        let email = view["email"].as_str().unwrap().to_owned();
+        assert_eq!(world.login(&email, "alice's password").0, 200, "both know it");
+        email
+    };
+    assert_eq!(give("alice.test", "New.Alice@example.com"), (200, Value::Null));
+    assert_eq!(address(), "new.alice@example.com");
+    assert_eq!(world.login("alice@example.com", "alice's password").0, 401);
+    assert_eq!(give(&did, "new.alice@example.com").0, 200);
+    for (account, email) in [
+        (did.as_str(), "bob@example.com"),
+        (&did, "no address"),
+        (NOBODY, "x@example.com"),
+        ("nobody.test", "x@example.com"),
+        ("nobody", "x@example.com"),
+    ] {
+        let (code, answer) = give(account, email);
+        assert_eq!((code, &answer["error"]), (400, &json!("InvalidRequest")), "{account} {email}");
+    }
+    // The calls: look-up of nothing for a DID, then the directory, then the object.
+    for (call, email) in [(0, "a@example.com"), (1, "b@example.com")] {
+        for fault in [Fault::Refused, Fault::Lost] {
+            let before = address();
+            world.faults.planned.set(Some(fault(world.faults.calls.get() + call)));
+            let (code, _) = give(&did, email);
+            world.faults.planned.set(None);
+            if code == 200 {
+                assert_eq!(address(), email);
+            } else {
+                assert_eq!(code, 500);
+                if (call, fault(0)) != (0, Fault::Lost(0)) {
+                    assert_eq!(address(), before);
+                }
+                assert_eq!(give(&did, email).0, 200, "repeating it repairs it");
+                assert_eq!(address(), email);
+            }
+            assert_eq!(give(&did, &before).0, 200);
+        }
+    }
+    assert!(events(&world, &did).is_empty());
 }

@@ -158,6 +158,17 @@ pub enum Reservation {
     DidTaken(Entry),
 }
 
+/// What came of [`Directory::set_email`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Address {
+    /// The address is the account's.
+    Set,
+    /// The row that has the address already.
+    Taken(Entry),
+    /// There is no such account.
+    NoAccount,
+}
+
 /// The directory, over a database.
 #[derive(Clone, Copy)]
 pub struct Directory<'a> {
@@ -269,6 +280,22 @@ impl<'a> Directory<'a> {
         Ok(!self.database.query(SET_STATUS, &params).await?.is_empty())
     }
 
+    /// Gives an account another e-mail address, in lower case, or none.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn set_email(&self, did: &Did, email: Option<&str>) -> Result<Address, StoreError> {
+        let params = [did.as_str().into(), email.map_or(Param::Null, Param::Text)];
+        if !self.database.query(SET_EMAIL, &params).await?.is_empty() {
+            return Ok(Address::Set);
+        }
+        let taken = match email {
+            Some(email) => self.by_email(email).await?,
+            None => None,
+        };
+        Ok(taken.filter(|taken| taken.did != *did).map_or(Address::NoAccount, Address::Taken))
+    }
+
     /// The row of a DID, reservations included.
     ///
     /// # Errors
@@ -355,6 +382,9 @@ const REMOVE: &str = "DELETE FROM account WHERE did = ?1";
 /// Writes 1 row; 0 when there is no such account.
 const SET_STATUS: &str =
     "UPDATE account SET status = ?2 WHERE did = ?1 AND status <> 'reserved' RETURNING did";
+/// Writes 2 or 3 rows: the row and its index entries; 0 when there is no such account, or the address is another's.
+const SET_EMAIL: &str = "UPDATE account SET email = ?2 WHERE did = ?1 AND status <> 'reserved' \
+     AND NOT EXISTS (SELECT 1 FROM account WHERE email = ?2 AND did <> ?1) RETURNING did";
 /// Reads 1 row.
 const BY_DID: &str = "SELECT did, handle, email, status, created_at, next_handle, next_since \
      FROM account WHERE did = ?1";

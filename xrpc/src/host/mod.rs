@@ -5,6 +5,7 @@
 //! the guarded client. A host writes two small implementations, [`Database`] and [`Agents`]; everything else is here
 //! and runs natively.
 
+mod address;
 mod agents;
 mod create_account;
 pub mod directory;

@@ -17,7 +17,11 @@ impl Host<'_> {
     /// `com.atproto.admin.getAccountInfo`
     pub(crate) async fn account_info(&self, params: &Args) -> Result<Response, XrpcError> {
         let did: Did = params.parsed("did")?;
-        let view: AccountView = self.operate(&did, OperatorCall::View).await.map_err(no_account)?;
+        let view: AccountView =
+            self.operate(&did, OperatorCall::View).await.map_err(|error| match is_missing(&error) {
+                true => XrpcError::named("NotFound", "Account not found"),
+                false => error,
+            })?;
         Response::json(&view)
     }
 
@@ -48,10 +52,20 @@ impl Host<'_> {
         Response::json(&answer)
     }
 
+    /// `com.atproto.admin.updateAccountEmail`
+    pub(crate) async fn update_account_email(&self, input: &Args) -> Result<Response, XrpcError> {
+        let name = input.text("account").unwrap_or_default();
+        let missing = || XrpcError::invalid(format!("Account does not exist: {name}"));
+        let did = self.locate(name).await?.ok_or_else(missing)?;
+        let changed = self.change_address(&did, input.text("email").unwrap_or_default()).await;
+        changed.map_err(|error| if is_missing(&error) { missing() } else { error })?;
+        Ok(Response::empty())
+    }
+
     /// `com.atproto.admin.updateAccountHandle`: any handle of the right form, reserved and refused words included.
     pub(crate) async fn update_account_handle(&self, input: &Args) -> Result<Response, XrpcError> {
         let (did, handle) = (input.parsed("did")?, input.parsed("handle")?);
-        self.change_handle(&did, &handle).await.map_err(no_account)?;
+        self.change_handle(&did, &handle).await.map_err(named_missing("Account not found"))?;
         Ok(Response::empty())
     }
 
@@ -62,7 +76,8 @@ impl Host<'_> {
         if subject.chars().any(char::is_control) || subject.len() > MAX_SUBJECT_BYTES {
             return Err(XrpcError::invalid(format!("subject must be one line of {MAX_SUBJECT_BYTES} bytes")));
         }
-        let account: AccountView = self.operate(&did, OperatorCall::View).await.map_err(no_account)?;
+        let account = self.operate::<AccountView>(&did, OperatorCall::View).await;
+        let account = account.map_err(named_missing("Recipient not found"))?;
         let to = account.email.ok_or_else(no_address)?;
         let mailer = self.mailer.ok_or_else(no_mail)?;
         let text = input.text("content").unwrap_or_default().to_owned();
@@ -96,12 +111,13 @@ impl Host<'_> {
     }
 }
 
-/// An account that is not there, as these methods word it.
-fn no_account(error: XrpcError) -> XrpcError {
-    match error.error() {
-        "NotFound" | "RepoNotFound" => XrpcError::named("NotFound", "Account not found"),
-        _ => error,
-    }
+/// Words the answer for an account that is not there as the reference server does.
+fn named_missing(message: &'static str) -> impl Fn(XrpcError) -> XrpcError {
+    move |error| if is_missing(&error) { XrpcError::invalid(message) } else { error }
+}
+
+fn is_missing(error: &XrpcError) -> bool {
+    matches!(error.error(), "NotFound" | "RepoNotFound")
 }
 
 /// The answer where a letter would go to somebody who has no address.

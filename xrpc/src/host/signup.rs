@@ -85,7 +85,7 @@ pub(super) fn handle_refused(refusal: Refusal) -> XrpcError {
 
 /// Whether mail could go there: `local@domain`, the local part of RFC 5321 without quotes (other alphabets too), the
 /// domain a host name.
-fn is_email(text: &str) -> bool {
+pub(super) fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let local_fits = (1..=MAX_LOCAL_BYTES).contains(&local.len())
         && local.split('.').all(|atom| {

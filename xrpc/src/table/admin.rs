@@ -18,6 +18,9 @@ pub(super) const METHODS: &[Method] = &[
     moderate("com.atproto.admin.sendEmail", Kind::Procedure, |host, call| {
         Box::pin(async move { host.send_email(&call.input).await })
     }),
+    operate("com.atproto.admin.updateAccountEmail", |host, call| {
+        Box::pin(async move { host.update_account_email(&call.input).await })
+    }),
     operate("com.atproto.admin.updateAccountHandle", |host, call| {
         Box::pin(async move { host.update_account_handle(&call.input).await })
     }),

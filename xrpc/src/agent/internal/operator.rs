@@ -29,6 +29,11 @@ pub enum OperatorCall {
     Deactivate,
     /// Wake the account up again.
     Activate,
+    /// Give the account another address, in lower case.
+    SetEmail {
+        /// The address.
+        email: String,
+    },
     /// Say to the stream once more how the account stands.
     Announce,
 }
@@ -96,6 +101,15 @@ pub(super) fn answer(context: &Context<'_>, call: OperatorCall) -> Result<Respon
                 profile.deactivated = false;
                 profile.delete_after = None;
             })
+        }
+        OperatorCall::SetEmail { email } => {
+            // They went to the old address.
+            context.account.drop_codes()?;
+            let profile = context.account.edit(&[], context.clock.now_micros(), |profile| {
+                profile.email_confirmed = false;
+                profile.email = Some(email);
+            })?;
+            Response::json(&view(&profile))
         }
         OperatorCall::Announce => edit(context, &[Notice::Status], |_| {}),
     }
