@@ -9,6 +9,7 @@
 
 mod alarm;
 mod call;
+mod ending;
 mod outbox;
 mod turn;
 
@@ -49,6 +50,8 @@ struct Agent {
     queue: RefCell<VecDeque<Waiting>>,
     turning: Cell<bool>,
     pushing: Cell<bool>,
+    /// Whether the remains of the account are being cleared away.
+    ending: Cell<bool>,
     alarm: Alarm,
 }
 
@@ -72,6 +75,14 @@ impl Agent {
         self.awake.get().ok_or_else(|| XrpcError::internal("the object did not wake"))
     }
 
+    /// Empties the object, its alarm included.
+    async fn wipe(&self) -> std::result::Result<(), XrpcError> {
+        self.state.storage().delete_all().await.map_err(XrpcError::internal)?;
+        self.awake().await?.account.forget();
+        self.alarm.forget();
+        Ok(())
+    }
+
     fn now(&self) -> u64 {
         self.clock.now_micros()
     }
@@ -90,6 +101,7 @@ impl DurableObject for AgentObject {
                 queue: RefCell::default(),
                 turning: Cell::new(false),
                 pushing: Cell::new(false),
+                ending: Cell::new(false),
                 alarm: Alarm::default(),
             }),
         }

@@ -15,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use murmuration_platform::{Clock, Outbound};
-use murmuration_relay::wire::Push;
+use murmuration_relay::wire::{Purge, Push};
 use murmuration_relay::{CLOSE_POLICY, LogConfig, Pump, Relay, RelayError, crawl_request};
 use murmuration_xrpc::{Config, XrpcError};
 use worker::{
@@ -97,6 +97,7 @@ impl DurableObject for RelayObject {
         match (url.host_str(), url.path()) {
             (_, SUBSCRIBE_PATH) => host.subscribe(&request, &url).await,
             (Some(INTERNAL_HOST), "/append") => host.append(request).await,
+            (Some(INTERNAL_HOST), "/purge") => host.purge(request).await,
             _ => Ok(http::refuse(404, "NotFound", "Not Found")),
         }
     }
@@ -173,6 +174,18 @@ impl Host {
                 self.settle().await;
                 Response::from_bytes(ack.encode())
             }
+            Err(error) => Ok(http::fault(&error)),
+        }
+    }
+
+    /// `POST https://internal/purge`: an account was deleted.
+    async fn purge(&self, mut request: Request) -> Result<Response> {
+        let purge = match Purge::decode(&request.bytes().await?) {
+            Ok(purge) => purge,
+            Err(error) => return Ok(http::refuse(400, "InvalidRequest", &error.to_string())),
+        };
+        match self.turn(|relay, _| relay.purge(&self.store, purge.did.as_str(), purge.before)) {
+            Ok(()) => Response::empty(),
             Err(error) => Ok(http::fault(&error)),
         }
     }

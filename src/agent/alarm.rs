@@ -16,7 +16,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::State;
 
-use super::{Agent, outbox};
+use super::{Agent, ending, outbox};
 use crate::blobs::BlobStore;
 
 /// Microseconds from a commit to the alarm that sees its events off.
@@ -62,6 +62,11 @@ impl Alarm {
         Ok(self.0.get())
     }
 
+    /// Forgets it: it went with the storage.
+    pub(super) fn forget(&self) {
+        self.0.set(Pending::default());
+    }
+
     /// Sees that it fires at `at` (microseconds) or before. Runs in the turn that needs it: the request to the storage
     /// is made before anything is awaited.
     async fn set(&self, state: &State, at: u64, unsent: bool) -> Result<(), XrpcError> {
@@ -82,8 +87,12 @@ impl Agent {
     /// Sees to the alarm after something was written.
     pub(super) async fn mind(&self) -> Result<(), XrpcError> {
         let awake = self.awake().await?;
-        if awake.account.has_unsent()? {
+        let deleted = awake.account.is_deleted()?;
+        if deleted || awake.account.has_unsent()? {
             self.alarm.set(&self.state, self.now() + RETRY_MICROS, true).await?;
+        }
+        if deleted {
+            return Ok(());
         }
         if awake.account.blobs_touched()? {
             self.mind_blobs().await?;
@@ -109,6 +118,9 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
     let outcome = async {
         let awake = agent.awake().await?;
         agent.alarm.0.set(Pending::default());
+        if awake.account.is_deleted()? {
+            return ending::run(agent).await;
+        }
         outbox::push_all(agent).await;
         if awake.account.has_unsent()? {
             agent.alarm.set(&agent.state, agent.now() + BACKOFF_MICROS, true).await?;

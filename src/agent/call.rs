@@ -11,7 +11,7 @@ use murmuration_xrpc::method::Place;
 use murmuration_xrpc::{XrpcError, table};
 use worker::{Request, Response};
 
-use super::{Agent, Awake, outbox, turn};
+use super::{Agent, Awake, ending, outbox, turn};
 use crate::entropy::SystemEntropy;
 use crate::http;
 use crate::limits::BYPASS_HEADER;
@@ -54,13 +54,25 @@ async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Re
 async fn internally(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Response, XrpcError> {
     let call: InternalCall = request.json().await.map_err(XrpcError::internal)?;
     let awake = agent.awake().await?;
+    let is_deleted = || awake.account.is_deleted().unwrap_or(false);
     if matches!(call, InternalCall::Destroy) {
-        agent.state.storage().delete_all().await.map_err(XrpcError::internal)?;
-        awake.account.forget();
+        // What tells of a deletion must not go before it has been told.
+        if is_deleted() {
+            ending::run(agent).await?
+        } else {
+            agent.wipe().await?
+        }
         return Ok(plain::Response::empty());
     }
     let response = internal::answer(&context(agent, awake), call)?;
     agent.mind().await?;
+    if is_deleted() {
+        // It is deleted whatever becomes of this: the alarm goes on with what is left.
+        if let Err(error) = ending::run(agent).await {
+            worker::console_warn!("the remains of an account: {error}");
+        }
+        return Ok(response);
+    }
     outbox::start(agent);
     Ok(response)
 }

@@ -35,7 +35,7 @@ async fn drain(agent: &Agent) -> Result<(), XrpcError> {
     let account = &agent.awake().await?.account;
     while let Some(push) = account.next_push()? {
         let next = push.ord + u64::try_from(push.drafts.len()).map_err(XrpcError::internal)?;
-        send(agent, &account.profile()?.did, &push).await?;
+        send(agent, &account.did()?, &push).await?;
         account.events_taken(next)?;
     }
     Ok(())
@@ -46,14 +46,20 @@ async fn send(agent: &Agent, did: &Did, push: &Push) -> Result<(), XrpcError> {
     let items = (push.ord..).zip(&push.drafts).map(|(ord, draft)| Item { ord, made_at, draft }).collect();
     let push = wire::Push { did: did.clone(), fresh: push.fresh, items };
     let body = push.encode().map_err(XrpcError::internal)?;
+    let answer = post(agent, "https://internal/append", &body).await?;
+    wire::Ack::decode(&answer).map(drop).map_err(XrpcError::internal)
+}
+
+/// Sends something to the relay, and reads its answer.
+pub(super) async fn post(agent: &Agent, url: &str, body: &[u8]) -> Result<Vec<u8>, XrpcError> {
     let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(js_sys::Uint8Array::from(body.as_slice()).into()));
-    let request = Request::new_with_init("https://internal/append", &init).map_err(XrpcError::internal)?;
+    init.with_method(Method::Post).with_body(Some(js_sys::Uint8Array::from(body).into()));
+    let request = Request::new_with_init(url, &init).map_err(XrpcError::internal)?;
     let mut answer = Stubs::new(&agent.env).relay(request).await?;
     // Read to its end: an answer that nobody reads keeps both objects awake.
     let body = answer.bytes().await.map_err(XrpcError::internal)?;
     match answer.status_code() {
-        200..=299 => wire::Ack::decode(&body).map(drop).map_err(XrpcError::internal),
+        200..=299 => Ok(body),
         status => Err(XrpcError::internal(format!("the relay answered {status}"))),
     }
 }

@@ -42,6 +42,7 @@ fn only_these_methods_are_open() {
             "com.atproto.repo.listRecords",
             "com.atproto.server.createAccount",
             "com.atproto.server.createSession",
+            "com.atproto.server.deleteAccount",
             "com.atproto.server.describeServer",
             "com.atproto.sync.getRepoStatus",
             "com.atproto.sync.listRepos",

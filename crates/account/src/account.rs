@@ -96,7 +96,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Occupied`] if there is an account; otherwise as its parts.
     pub fn create(&self, new: NewAccount, entropy: &dyn Entropy, now: u64) -> Result<(), AccountError> {
-        match self.read(|_| Ok(())) {
+        match self.read_remains(|_| Ok(())) {
             Ok(()) => return Err(AccountError::Occupied),
             Err(AccountError::Vacant) => {}
             Err(error) => return Err(error),
@@ -113,6 +113,7 @@ impl Account {
             deactivated: new.deactivated,
             delete_after: None,
             takedown: None,
+            deleted: false,
             password,
             since: Since { created: now, email_confirmed: None, deactivated: new.deactivated.then_some(now) },
         };
@@ -214,8 +215,16 @@ impl Account {
         }
     }
 
-    /// Runs `look` on the account in memory. It writes nothing.
+    /// Runs `look` on the account in memory. It writes nothing. An account that was deleted is none.
     pub(crate) fn read<T>(
+        &self,
+        look: impl FnOnce(&mut Open) -> Result<T, AccountError>,
+    ) -> Result<T, AccountError> {
+        self.read_remains(|open| if open.profile.deleted { Err(AccountError::Vacant) } else { look(open) })
+    }
+
+    /// As [`Account::read`], and what is left of an account that was deleted, too.
+    pub(crate) fn read_remains<T>(
         &self,
         look: impl FnOnce(&mut Open) -> Result<T, AccountError>,
     ) -> Result<T, AccountError> {
@@ -232,7 +241,16 @@ impl Account {
         turn: impl FnOnce(&mut Open) -> Result<T, AccountError>,
     ) -> Result<T, AccountError> {
         self.read(|_| Ok(()))?;
-        let outcome = self.read(|open| transaction(&*self.store, || turn(open)));
+        self.change_remains(turn)
+    }
+
+    /// As [`Account::change`], and what is left of an account that was deleted, too.
+    pub(crate) fn change_remains<T>(
+        &self,
+        turn: impl FnOnce(&mut Open) -> Result<T, AccountError>,
+    ) -> Result<T, AccountError> {
+        self.read_remains(|_| Ok(()))?;
+        let outcome = self.read_remains(|open| transaction(&*self.store, || turn(open)));
         if outcome.is_err() {
             self.forget();
         }

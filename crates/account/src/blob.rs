@@ -53,6 +53,10 @@ const CONDEMN: &str = "UPDATE blob SET state = 2 WHERE state = 0 AND since <= ?1
 const DUE: &str = "SELECT cid, key FROM blob WHERE state = 2 AND takedown IS NULL LIMIT ?1";
 /// Reads the whole table; runs by alarm only.
 const NEXT_DUE: &str = "SELECT min(iif(state = 2, 0, since)) FROM blob WHERE state <> 1 AND takedown IS NULL";
+/// Reads as many rows as it answers.
+const ANY: &str = "SELECT cid, key FROM blob LIMIT ?1";
+/// Writes 1 row.
+const REMOVE: &str = "DELETE FROM blob WHERE cid = ?1";
 /// Writes 1 row.
 const FORGET: &str = "DELETE FROM blob WHERE cid = ?1 AND key = ?2 AND state = 2 AND takedown IS NULL";
 
@@ -191,6 +195,17 @@ pub(crate) fn next_sweep(store: &dyn Store, patience: u64) -> Result<Option<u64>
 /// Forgets a blob whose bytes under `key` are gone; not one that was uploaded again meanwhile, under another key.
 pub(crate) fn forget(store: &dyn Store, cid: &Cid, key: &str) -> Result<(), StoreError> {
     store.query(FORGET, &[Param::Blob(&cid.to_bytes()), Param::Text(key)]).map(drop)
+}
+
+/// Some of the blobs, whatever their state: for an account that was deleted.
+pub(crate) fn some(store: &dyn Store) -> Result<Vec<(Cid, String)>, StoreError> {
+    let rows = store.query(ANY, &[Param::Int(SWEEP_BATCH)])?;
+    rows.into_iter().map(|mut row| Ok((cid(&mut row, 0)?, row.text(1)?))).collect()
+}
+
+/// Forgets a blob whatever its state.
+pub(crate) fn remove(store: &dyn Store, cid: &Cid) -> Result<(), StoreError> {
+    store.query(REMOVE, &[Param::Blob(&cid.to_bytes())]).map(drop)
 }
 
 /// A row.

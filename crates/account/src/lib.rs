@@ -33,6 +33,7 @@ mod blob;
 mod budget;
 mod code;
 mod commit;
+mod deletion;
 mod error;
 mod export;
 mod log;

@@ -227,6 +227,11 @@ impl Log {
         self.taken < self.next_ord
     }
 
+    /// The number of the last event.
+    pub(crate) const fn last_ord(&self) -> u64 {
+        self.next_ord.saturating_sub(1)
+    }
+
     /// The next events for the relay, oldest first; `None` when it has all.
     pub(crate) fn push(&mut self) -> Result<Option<Push>, StoreError> {
         if !self.has_unsent() {

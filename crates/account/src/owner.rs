@@ -110,7 +110,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn blobs_touched(&self) -> Result<bool, AccountError> {
-        self.read(|open| Ok(std::mem::take(&mut open.blobs_touched)))
+        self.read_remains(|open| Ok(std::mem::take(&mut open.blobs_touched)))
     }
 
     /// When blobs must be looked at again: at once if some are condemned, when the oldest upload has waited `patience`
@@ -171,7 +171,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn has_unsent(&self) -> Result<bool, AccountError> {
-        self.read(|open| Ok(open.log.has_unsent()))
+        self.read_remains(|open| Ok(open.log.has_unsent()))
     }
 
     /// The next events for the relay, oldest first; `None` when it has all.
@@ -179,7 +179,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn next_push(&self) -> Result<Option<Push>, AccountError> {
-        self.read(|open| Ok(open.log.push()?))
+        self.read_remains(|open| Ok(open.log.push()?))
     }
 
     /// Notes that the relay has every event below the number `ord`.
@@ -187,6 +187,6 @@ impl Account {
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn events_taken(&self, ord: u64) -> Result<(), AccountError> {
-        self.change(|open| Ok(open.log.taken(ord)?))
+        self.change_remains(|open| Ok(open.log.taken(ord)?))
     }
 }

@@ -41,6 +41,8 @@ pub struct Profile {
     pub delete_after: Option<String>,
     /// Under which reference the operator has taken it down, if so.
     pub takedown: Option<String>,
+    /// Whether it was deleted, and only its remains are here.
+    pub(crate) deleted: bool,
     /// The Argon2id hash of its password.
     pub(crate) password: String,
     /// When what the fields above say began to be so.
@@ -62,10 +64,11 @@ impl Profile {
     /// Why the account is not served; `None` while it is active.
     #[must_use]
     pub const fn inactive(&self) -> Option<AccountStatus> {
-        match (&self.takedown, self.deactivated) {
-            (Some(_), _) => Some(AccountStatus::Takendown),
-            (None, true) => Some(AccountStatus::Deactivated),
-            (None, false) => None,
+        match (self.deleted, &self.takedown, self.deactivated) {
+            (true, _, _) => Some(AccountStatus::Deleted),
+            (false, Some(_), _) => Some(AccountStatus::Takendown),
+            (false, None, true) => Some(AccountStatus::Deactivated),
+            (false, None, false) => None,
         }
     }
 
@@ -109,7 +112,7 @@ impl Profile {
             .map(drop)
     }
 
-    fn update(&self, store: &dyn Store) -> Result<(), StoreError> {
+    pub(crate) fn update(&self, store: &dyn Store) -> Result<(), StoreError> {
         let params = [
             Param::Text(self.handle.as_str()),
             optional(self.email.as_deref()),
@@ -124,7 +127,11 @@ impl Profile {
     }
 
     const fn status(&self) -> &'static str {
-        if self.deactivated { "deactivated" } else { "active" }
+        match (self.deleted, self.deactivated) {
+            (true, _) => "deleted",
+            (false, true) => "deactivated",
+            (false, false) => "active",
+        }
     }
 
     /// Reads the row of [`SELECT`]: the profile, and the sealed signing key.
@@ -137,16 +144,19 @@ impl Profile {
             email_confirmed: time(row.opt_int(7)?),
             deactivated: time(row.opt_int(10)?),
         };
+        let (deactivated, deleted) = match row.text(5)?.as_str() {
+            "active" => (false, false),
+            "deactivated" => (true, false),
+            "deleted" => (false, true),
+            other => return Err(corrupt(&format!("the status is {other}")).into()),
+        };
         let profile = Self {
             did: Did::parse(&row.text(1)?).map_err(|error| corrupt(&error))?,
             handle: Handle::parse(&row.text(2)?).map_err(|error| corrupt(&error))?,
             email: row.opt_text(3)?,
             password: row.text(4)?,
-            deactivated: match row.text(5)?.as_str() {
-                "active" => false,
-                "deactivated" => true,
-                other => return Err(corrupt(&format!("the status is {other}")).into()),
-            },
+            deactivated,
+            deleted,
             email_confirmed: since.email_confirmed.is_some(),
             takedown: row.opt_text(8)?,
             delete_after: row.opt_text(9)?,
@@ -203,7 +213,7 @@ impl Account {
 }
 
 impl Open {
-    fn notice(&self, notice: Notice, now: u64) -> Result<Event, AccountError> {
+    pub(crate) fn notice(&self, notice: Notice, now: u64) -> Result<Event, AccountError> {
         let (did, time) = (self.profile.did.clone(), Timestamp::from_micros(now));
         let identity =
             |handle| Event::Identity(IdentityEvent { did: did.clone(), handle, time: time.clone() });

@@ -225,17 +225,17 @@ impl Log {
         Ok(newest.map(|at| at.saturating_add(self.config.retention_ms)))
     }
 
-    /// Deletes what an account said before `seq`, but never the log's last row. Writes a row a row.
+    /// Deletes what an account said before its event `ord`, but never the log's last row. Writes a row a row. May be
+    /// repeated.
     ///
     /// # Errors
     /// [`RelayError::Store`].
-    pub fn purge(&self, store: &dyn Store, did: &str, seq: Seq) -> Result<(), RelayError> {
+    pub fn purge(&self, store: &dyn Store, did: &str, ord: u64) -> Result<(), RelayError> {
         let Some(tail) = self.tail else { return Ok(()) };
-        let before = seq.get().min(tail.seq);
         transaction(store, || {
             self.partitions
                 .iter()
-                .try_for_each(|partition| partition.purge(store, did, before).map_err(Into::into))
+                .try_for_each(|partition| partition.purge(store, did, ord, tail.seq).map_err(Into::into))
         })
     }
 

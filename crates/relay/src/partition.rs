@@ -164,10 +164,10 @@ impl Partition {
         row.opt_int(0)?.map(unsigned).transpose()
     }
 
-    /// Deletes an account's rows that end before `seq`. Writes a row a row.
-    pub(crate) fn purge(&self, store: &dyn Store, did: &str, seq: u64) -> Result<(), StoreError> {
-        let sql = format!("DELETE FROM log_{} WHERE did = ?1 AND last < ?2", self.id);
-        store.query(&sql, &[Param::Text(did), Param::Int(int(seq)?)]).map(drop)
+    /// Deletes an account's rows that end before its event `ord` and before the row at `seq`. Writes a row a row.
+    pub(crate) fn purge(&self, store: &dyn Store, did: &str, ord: u64, seq: u64) -> Result<(), StoreError> {
+        let sql = format!("DELETE FROM log_{} WHERE did = ?1 AND ord < ?2 AND seq < ?3", self.id);
+        store.query(&sql, &[Param::Text(did), Param::Int(int(ord)?), Param::Int(int(seq)?)]).map(drop)
     }
 }
 

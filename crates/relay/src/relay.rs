@@ -1,6 +1,5 @@
 //! The relay of one host: the log, its subscribers and its watchdog, as one object.
 
-use murmuration_firehose::Seq;
 use murmuration_platform::{Store, StoreError};
 
 use crate::RelayError;
@@ -152,12 +151,12 @@ impl Relay {
         Ok(self.urgent_alarm(now_ms).into_iter().chain(self.log.expiry(store)?).min())
     }
 
-    /// Deletes what an account said before `seq`; for an account that was deleted.
+    /// Deletes what an account said before its event `ord`, the one that says it is gone.
     ///
     /// # Errors
     /// [`RelayError::Store`].
-    pub fn purge(&mut self, store: &dyn Store, did: &str, seq: Seq) -> Result<(), RelayError> {
-        self.log.purge(store, did, seq)
+    pub fn purge(&mut self, store: &dyn Store, did: &str, ord: u64) -> Result<(), RelayError> {
+        self.log.purge(store, did, ord)
     }
 
     /// The log.

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! push  1  flags:u8 (1: first attempt)  did:u16+bytes  count:u32  { ord:u64  made_at:u64  draft:u32+bytes }*
+//! purge 1  did:u16+bytes  before:u64
 //! ack   1  through:u64  first:u64 (0: none)  sequenced:u32  duplicates:u32
 //! ```
 
@@ -42,6 +43,15 @@ pub struct Item<'a> {
     pub draft: &'a [u8],
 }
 
+/// What an account said before its event `before` is to go: the event that tells of its deletion.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Purge {
+    /// Whose events.
+    pub did: Did,
+    /// The account's own number of the first event that stays.
+    pub before: u64,
+}
+
 /// How far an account's events are in the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Ack {
@@ -66,9 +76,7 @@ impl<'a> Push<'a> {
         let mut out = Vec::with_capacity(payload + self.did.as_str().len() + 8);
         out.push(VERSION);
         out.push(if self.fresh { FLAG_FRESH } else { 0 });
-        let did = self.did.as_str().as_bytes();
-        out.extend_from_slice(&u16::try_from(did.len()).map_err(|_| RelayError::Push("did"))?.to_be_bytes());
-        out.extend_from_slice(did);
+        put_did(&mut out, &self.did)?;
         out.extend_from_slice(&length(self.items.len())?);
         for item in &self.items {
             out.extend_from_slice(&item.ord.to_be_bytes());
@@ -93,10 +101,7 @@ impl<'a> Push<'a> {
             FLAG_FRESH => true,
             _ => return Err(RelayError::Push("flags")),
         };
-        let did_length = input.u16()?;
-        let did =
-            std::str::from_utf8(input.take(usize::from(did_length))?).map_err(|_| RelayError::Push("did"))?;
-        let did = Did::parse(did).map_err(|_| RelayError::Push("did"))?;
+        let did = input.did()?;
         let count = input.length()?;
         if count > MAX_PUSH_ITEMS {
             return Err(RelayError::Push("too many items"));
@@ -132,6 +137,36 @@ impl<'a> Push<'a> {
             return Err(RelayError::Push("size"));
         }
         Ok(())
+    }
+}
+
+impl Purge {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// [`RelayError::Push`] when the DID is too long.
+    pub fn encode(&self) -> Result<Vec<u8>, RelayError> {
+        let mut out = vec![VERSION];
+        put_did(&mut out, &self.did)?;
+        out.extend_from_slice(&self.before.to_be_bytes());
+        Ok(out)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`RelayError::Push`] when it is malformed.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RelayError> {
+        let mut input = Input(bytes);
+        if input.u8()? != VERSION {
+            return Err(RelayError::Push("version"));
+        }
+        let purge = Self { did: input.did()?, before: input.u64()? };
+        if input.0.is_empty() && purge.before <= MAX_INTEGER {
+            Ok(purge)
+        } else {
+            Err(RelayError::Push("purge"))
+        }
     }
 }
 
@@ -198,9 +233,23 @@ impl<'a> Input<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    fn did(&mut self) -> Result<Did, RelayError> {
+        let length = self.u16()?;
+        let text =
+            std::str::from_utf8(self.take(usize::from(length))?).map_err(|_| RelayError::Push("did"))?;
+        Did::parse(text).map_err(|_| RelayError::Push("did"))
+    }
+
     pub(crate) fn length(&mut self) -> Result<usize, RelayError> {
         usize::try_from(self.u32()?).map_err(|_| RelayError::Push("length"))
     }
+}
+
+fn put_did(out: &mut Vec<u8>, did: &Did) -> Result<(), RelayError> {
+    let did = did.as_str().as_bytes();
+    out.extend_from_slice(&u16::try_from(did.len()).map_err(|_| RelayError::Push("did"))?.to_be_bytes());
+    out.extend_from_slice(did);
+    Ok(())
 }
 
 pub(crate) fn length(count: usize) -> Result<[u8; 4], RelayError> {

@@ -7,6 +7,7 @@
 
 pub mod actor;
 mod args;
+pub mod ending;
 pub mod identity;
 pub mod internal;
 mod record;

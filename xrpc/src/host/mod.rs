@@ -8,6 +8,7 @@
 mod address;
 mod agents;
 mod create_account;
+mod deletion;
 pub mod directory;
 mod handle;
 mod identity;

@@ -97,6 +97,6 @@ fn wrong() -> XrpcError {
 }
 
 /// Characters of a password that is looked at (reference server).
-const MAX_PASSWORD_CHARS: usize = 512;
+pub(super) const MAX_PASSWORD_CHARS: usize = 512;
 /// Characters of a did:plc after its prefix.
 const DID_CHARS: usize = 24;

@@ -1,7 +1,7 @@
 //! `com.atproto.server`
 
 use crate::agent::server;
-use crate::limits::{DAY, FIVE_MINUTES, Limit};
+use crate::limits::{DAY, FIVE_MINUTES, HOUR, Limit};
 use crate::method::{Auth, Kind, Method};
 
 pub(super) const METHODS: &[Method] = &[
@@ -13,6 +13,10 @@ pub(super) const METHODS: &[Method] = &[
         Box::pin(async move { host.create_session(&call.input).await })
     })
     .limits(&[Limit::login(30, FIVE_MINUTES), Limit::login(300, DAY)]),
+    Method::host("com.atproto.server.deleteAccount", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.delete_own_account(&call.input).await })
+    })
+    .limits(&[Limit::client(50, FIVE_MINUTES)]),
     Method::own(
         "com.atproto.server.deleteSession",
         Kind::Procedure,
@@ -24,4 +28,12 @@ pub(super) const METHODS: &[Method] = &[
     }),
     Method::own("com.atproto.server.getSession", Kind::Query, Auth::AccessEvenTakendown, server::session),
     Method::own("com.atproto.server.refreshSession", Kind::Procedure, Auth::Refresh, server::refresh_session),
+    Method::host("com.atproto.server.requestAccountDelete", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.request_account_delete(&call).await })
+    })
+    .auth(Auth::Full)
+    .limits(LETTERS),
 ];
+
+/// Letters that an account may ask for; the reference server's.
+const LETTERS: &[Limit] = &[Limit::account(15, DAY), Limit::account(5, HOUR)];

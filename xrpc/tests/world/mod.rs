@@ -3,6 +3,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 pub mod ask;
+mod ending;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use murmuration_platform::{
 };
 use murmuration_rate::{Rule, Window};
 use murmuration_syntax::{Did, Handle};
+use murmuration_xrpc::agent::ending::finish;
 use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
 use murmuration_xrpc::agent::{self, AgentHandler, Context, Reply};
 use murmuration_xrpc::host::directory::{Entry, MIGRATIONS, Reservation, Status};
@@ -195,6 +197,9 @@ pub struct Objects {
     pub deaf: Cell<bool>,
     /// The events that a relay has taken.
     pub sent: RefCell<BTreeMap<Did, Vec<Event>>>,
+    pub outside: ending::Outside,
+    stores: RefCell<BTreeMap<Did, Rc<SqliteStore>>>,
+    shelf: Rc<Shelf>,
     config: Rc<Config>,
     clock: Rc<Hands>,
     network: Rc<Network>,
@@ -202,6 +207,27 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// Loses an object's memory. Its alarm says that events may be unsent.
+    pub fn crash(&self, did: &Did) {
+        if let Some(account) = self.accounts.borrow_mut().get_mut(did) {
+            *account = Account::new(self.stores.borrow()[did].clone(), self.config.kek.clone(), false);
+        }
+    }
+
+    /// What the object does when it finds that its account was deleted: after the call, and by its alarm.
+    pub fn end(&self, did: &Did) -> Result<(), XrpcError> {
+        let (outcome, wiped) = {
+            let accounts = self.accounts.borrow();
+            let Some(account) = accounts.get(did) else { return Ok(()) };
+            let left = ending::Left { outside: &self.outside, account, wiped: Cell::new(false) };
+            (block_on(finish(account, Directory::new(&*self.shelf), &left)), left.wiped.get())
+        };
+        if wiped {
+            self.accounts.borrow_mut().remove(did);
+        }
+        outcome
+    }
+
     pub fn has(&self, did: &Did) -> bool {
         self.accounts.borrow().get(did).is_some_and(|account| account.profile().is_ok())
     }
@@ -248,7 +274,9 @@ impl Objects {
         }
         let mut accounts = self.accounts.borrow_mut();
         let account = accounts.entry(did.clone()).or_insert_with(|| {
-            Account::new(Rc::new(SqliteStore::open().unwrap()), self.config.kek.clone(), true)
+            let store = Rc::new(SqliteStore::open().unwrap());
+            self.stores.borrow_mut().insert(did.clone(), store.clone());
+            Account::new(store, self.config.kek.clone(), true)
         });
         let response = internal::answer(&self.context(account), call).unwrap_or_else(Response::from);
         if name == "create" && self.stubborn.get() {
@@ -268,6 +296,8 @@ impl Agents for Objects {
         // Through JSON, as through a stub.
         let call = serde_json::from_str(&serde_json::to_string(&call).unwrap()).unwrap();
         let answer = self.faults.call(|| self.answer(did, call));
+        // Behind the call, whether its answer arrives or not. If it fails, the alarm does it.
+        let _ = self.end(did);
         Box::pin(ready(answer.ok_or_else(|| XrpcError::internal("the object is gone"))))
     }
 }
@@ -323,7 +353,7 @@ impl Counter for Counts {
 pub struct World {
     pub counter: Option<Counts>,
     pub config: Rc<Config>,
-    pub shelf: Shelf,
+    pub shelf: Rc<Shelf>,
     pub network: Rc<Network>,
     pub objects: Objects,
     pub postbox: Postbox,
@@ -353,7 +383,11 @@ impl World {
             plc_refuses: Cell::new(false),
             faults: faults.clone(),
         });
+        let shelf = Rc::new(Shelf { store, faults: faults.clone() });
         let objects = Objects {
+            stores: RefCell::default(),
+            outside: ending::Outside::new(faults.clone()),
+            shelf: shelf.clone(),
             accounts: RefCell::default(),
             called: RefCell::default(),
             broken: RefCell::default(),
@@ -365,7 +399,6 @@ impl World {
             network: network.clone(),
             faults: faults.clone(),
         };
-        let shelf = Shelf { store, faults: faults.clone() };
         let postbox = Postbox { faults: faults.clone(), ..Postbox::default() };
         let no_mail = Cell::new(false);
         Self {
@@ -386,7 +419,7 @@ impl World {
         Host {
             config: &self.config,
             catalog: Catalog::builtin(),
-            directory: Directory::new(&self.shelf),
+            directory: Directory::new(&*self.shelf),
             agents: &self.objects,
             outbound: &*self.network,
             mailer: (!self.no_mail.get()).then_some(&self.postbox),
@@ -461,15 +494,15 @@ impl World {
         self.post_as(None, nsid, input)
     }
 
-    /// The same, for the bearer of a token.
+    /// The same, for the bearer of a token. Null is no body.
     pub fn post_as(&self, token: Option<&str>, nsid: &str, input: &Value) -> (u16, Value) {
         plain(self.send(&Request {
             verb: Verb::Post,
             nsid: nsid.into(),
             query: Vec::new(),
             authorization: token.map(|token| format!("Bearer {token}")),
-            content_type: Some("application/json".into()),
-            body: input.to_string().into_bytes(),
+            content_type: (!input.is_null()).then(|| "application/json".into()),
+            body: if input.is_null() { Vec::new() } else { input.to_string().into_bytes() },
         }))
     }
 

@@ -1,6 +1,8 @@
 //! What the Worker asks of an object for the methods that hang on mail.
 
-use murmuration_account::Purpose;
+use std::fmt;
+
+use murmuration_account::{AccountError, Purpose};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -20,6 +22,26 @@ pub enum MailCall {
         /// Whether an account that is taken down may have one, too.
         even_takendown: bool,
     },
+    /// Delete the account. What is left of it goes afterwards; see [`crate::agent::ending`].
+    Delete {
+        /// What its owner shows; the operator needs nothing.
+        proof: Option<DeletionProof>,
+    },
+}
+
+/// What shows that an account's owner wants it deleted.
+#[derive(Deserialize, Serialize)]
+pub struct DeletionProof {
+    /// The password.
+    pub password: String,
+    /// The code that was sent for it.
+    pub code: String,
+}
+
+impl fmt::Debug for DeletionProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeletionProof")
+    }
 }
 
 /// A code, and where it goes.
@@ -36,6 +58,7 @@ pub struct IssuedCode {
 pub(super) fn answer(context: &Context<'_>, call: MailCall) -> Result<Response, XrpcError> {
     match call {
         MailCall::IssueCode { purpose, even_takendown } => issue_code(context, purpose, even_takendown),
+        MailCall::Delete { proof } => delete(context, proof.as_ref()),
     }
 }
 
@@ -48,4 +71,20 @@ fn issue_code(context: &Context<'_>, purpose: Purpose, even_takendown: bool) -> 
         .ok_or_else(|| XrpcError::invalid("account does not have an email address"))?;
     let code = context.account.issue_code(purpose, context.entropy, context.clock.now_micros())?;
     Response::json(&json!({ "code": code, "handle": profile.handle, "email": email }))
+}
+
+fn delete(context: &Context<'_>, proof: Option<&DeletionProof>) -> Result<Response, XrpcError> {
+    let now = context.clock.now_micros();
+    if let Some(DeletionProof { password, code }) = proof {
+        let right = match context.account.password_is(password) {
+            Err(AccountError::Vacant) => false,
+            other => other?,
+        };
+        if !right {
+            return Err(XrpcError::auth_required("Invalid did or password"));
+        }
+        context.account.check_code(Purpose::DeleteAccount, code, now)?;
+    }
+    context.account.delete(now)?;
+    Response::json(&json!({}))
 }

@@ -1,0 +1,175 @@
+//! The deletion of an account: nothing is left of it, whatever fails.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod world;
+
+use murmuration_account::Blob;
+use murmuration_data::cid_of_raw;
+use murmuration_firehose::{AccountStatus, Event};
+use murmuration_syntax::Did;
+use murmuration_xrpc::host::Directory;
+use serde_json::{Value, json};
+use world::{Fault, World, block_on, did};
+
+const DELETE: &str = "com.atproto.server.deleteAccount";
+const REQUEST: &str = "com.atproto.server.requestAccountDelete";
+
+/// A world with alice, who has two blobs and whose events the relay has, and bob.
+fn world() -> (World, Did, Value) {
+    let world = World::new();
+    let (_, bob) = world.create("bob");
+    let (status, alice) = world.create("alice");
+    assert_eq!(status, 200);
+    let did = did(&alice["did"]);
+    let accounts = world.objects.accounts.borrow();
+    for account in [&accounts[&did], &accounts[&world::did(&bob["did"])]] {
+        while world.objects.outside.push(account).unwrap() {}
+    }
+    for key in ["one", "two"] {
+        let blob = Blob {
+            cid: cid_of_raw(key.as_bytes()),
+            key: key.into(),
+            mime_type: "text/plain".into(),
+            size: 3,
+        };
+        accounts[&did].add_blob(&blob, 1).unwrap();
+        world.objects.outside.blobs.borrow_mut().insert(key.into());
+    }
+    drop(accounts);
+    (world, did, alice)
+}
+
+fn request(world: &World, alice: &Value) -> String {
+    let (status, body) = world.post_as(alice["accessJwt"].as_str(), REQUEST, &Value::Null);
+    assert_eq!(status, 200, "{body}");
+    world.postbox.code("delete_account")
+}
+
+fn delete(world: &World, did: &Did, code: &str) -> (u16, Value) {
+    world.post(DELETE, &json!({ "did": did, "password": "alice's password", "token": code }))
+}
+
+fn has_row(world: &World, did: &Did) -> bool {
+    block_on(Directory::new(&world.shelf.store).by_did(did)).unwrap().is_some()
+}
+
+#[track_caller]
+fn assert_gone(world: &World, did: &Did) {
+    assert!(!world.objects.accounts.borrow().contains_key(did), "the object holds something");
+    assert!(!has_row(world, did), "the directory has a row");
+    assert!(world.objects.outside.blobs.borrow().is_empty(), "blobs are left");
+    let told = world.objects.outside.told(did);
+    let [Event::Account(event)] = told.as_slice() else { panic!("the stream says {told:?}") };
+    assert_eq!(event.inactive, Some(AccountStatus::Deleted));
+}
+
+#[test]
+fn nothing_is_left_of_an_account_but_that_it_is_gone() {
+    let (world, did, alice) = world();
+    let code = request(&world, &alice);
+    assert_eq!(world.postbox.letters.borrow()[0].to, "alice@example.com");
+    assert_eq!(delete(&world, &did, &code).0, 200);
+    assert_gone(&world, &did);
+    assert_eq!(world.login("alice.test", "alice's password").0, 401);
+    assert_eq!(world.create("alice").0, 200, "the names are free");
+    assert_eq!(world.login("bob.test", "bob's password").0, 200);
+}
+
+#[test]
+fn a_deletion_wants_password_and_code() {
+    let (world, did, alice) = world();
+    let code = request(&world, &alice);
+    let wrong = json!({ "did": did, "password": "bob's password", "token": code });
+    assert_eq!(world.post(DELETE, &wrong).0, 401);
+    let (status, body) = delete(&world, &did, "AAAAA-AAAAA");
+    assert_eq!((status, &body["error"]), (400, &json!("InvalidToken")));
+    let long = json!({ "did": did, "password": "x".repeat(513), "token": code });
+    assert_eq!(world.post(DELETE, &long).0, 401);
+    let nobody = json!({ "did": "did:plc:ewvi7nxzyoun6zhxrhs64oiz", "password": "x", "token": code });
+    let (status, body) = world.post(DELETE, &nobody);
+    assert_eq!((status, &body["error"]), (401, &json!("AuthenticationRequired")));
+    assert!(world.objects.has(&did) && has_row(&world, &did));
+
+    world.pass_minutes(15);
+    let (status, body) = delete(&world, &did, &code);
+    assert_eq!((status, &body["error"]), (400, &json!("ExpiredToken")));
+    assert!(world.objects.has(&did));
+    let code = request(&world, &alice);
+    assert_eq!(delete(&world, &did, &code).0, 200);
+    assert_gone(&world, &did);
+}
+
+#[test]
+fn from_the_first_moment_on_the_account_answers_nobody() {
+    let (world, did, alice) = world();
+    let code = request(&world, &alice);
+    // The code is checked and the account marked; everything behind that is out of reach.
+    world.faults.calls.set(0);
+    world.faults.planned.set(Some(Fault::Dead(1)));
+    assert_eq!(delete(&world, &did, &code).0, 200);
+    assert!(world.objects.accounts.borrow().contains_key(&did), "its remains are there");
+    world.faults.planned.set(None);
+    assert!(!world.objects.has(&did));
+    let accounts = world.objects.accounts.borrow();
+    let account = &accounts[&did];
+    assert!(account.head().is_err() && account.collections().is_err() && account.fresh_tid(1).is_err());
+    assert!(account.has_unsent().unwrap());
+}
+
+/// Every step of a deletion fails in every way; then the object's alarm comes, and the memory of it may be lost.
+#[test]
+fn sim_a_deletion_is_finished_whatever_fails() {
+    let mut steps = 0;
+    for kind in [Fault::Refused, Fault::Lost, Fault::Dead] {
+        for step in 0.. {
+            let (world, did, alice) = world();
+            let code = request(&world, &alice);
+            world.faults.calls.set(0);
+            world.faults.planned.set(Some(kind(step)));
+            let (status, _) = delete(&world, &did, &code);
+            let struck = world.faults.calls.get() > step;
+            world.faults.planned.set(None);
+
+            let deleted = !world.objects.has(&did);
+            assert_eq!(deleted, step > 0 || matches!(kind(0), Fault::Lost(_)), "{:?}", kind(step));
+            assert_eq!(status == 200, step > 0, "{:?}", kind(step));
+            if deleted {
+                world.objects.crash(&did);
+                world.objects.end(&did).unwrap();
+            } else {
+                assert!(has_row(&world, &did));
+                assert_eq!(world.objects.outside.told(&did).len(), 4, "it is as it was");
+                assert_eq!(delete(&world, &did, &code).0, 200, "the same code works");
+            }
+            assert_gone(&world, &did);
+            if !struck {
+                steps = step;
+                break;
+            }
+        }
+    }
+    assert_eq!(steps, 7, "call, row, event, purge, two blobs, storage");
+}
+
+#[test]
+fn the_operator_deletes_without_a_code_and_hears_when_there_is_nothing() {
+    let (world, did, _) = world();
+    block_on(world.host().delete_account(&did)).unwrap();
+    assert_gone(&world, &did);
+    let again = block_on(world.host().delete_account(&did)).unwrap_err();
+    assert_eq!(again.error(), "RepoNotFound");
+}
+
+#[test]
+fn without_mail_there_is_no_code() {
+    let (world, _, alice) = world();
+    world.no_mail.set(true);
+    let (status, body) = world.post_as(alice["accessJwt"].as_str(), REQUEST, &Value::Null);
+    assert_eq!((status, &body["error"]), (400, &json!("InvalidRequest")));
+    world.no_mail.set(false);
+    world.postbox.is_away.set(true);
+    let (status, body) = world.post_as(alice["accessJwt"].as_str(), REQUEST, &Value::Null);
+    assert_eq!((status, &body["error"]), (502, &json!("UpstreamFailure")));
+    assert!(world.postbox.letters.borrow().is_empty());
+}
