@@ -121,9 +121,12 @@ async fn route(
         }
         Place::BlobUpload => {
             let answer = to_its_end(context, async move {
-                let isolate = isolate(&env)?;
-                let counter = calls.as_deref().map(|calls| -> &dyn Counter { calls });
-                blobs::upload(&request, method, &isolate.config, &env, counter).await
+                let header = request.headers().get("authorization").ok().flatten();
+                let answer = async |host: &Host<'_>| {
+                    let uploader = host.uploader(method, header.as_deref()).await?;
+                    blobs::upload(&request, uploader, host.config, &env).await
+                };
+                with_counted_host(&env, calls.as_deref(), answer).await
             });
             Ok(http::give(answer.await?, asked).into())
         }

@@ -26,7 +26,7 @@ ALTER TABLE session ADD COLUMN app_password TEXT;
 -- What the account has spent of its write limits, as of this turn: it rides in the row that a turn writes anyway.
 ALTER TABLE log ADD COLUMN spent BLOB;
 
--- App passwords, by the name that their owner gave them. `hash` is Argon2id.
+-- App passwords, by the name that their owner gave them. `hash` is a SHA-256: they are random, and nobody guesses them.
 CREATE TABLE app_password (
   name TEXT PRIMARY KEY,
   hash TEXT NOT NULL,

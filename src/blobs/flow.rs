@@ -2,22 +2,19 @@
 
 use murmuration_data::{RAW, cid_of_digest};
 use murmuration_lexicons::{self as lexicons, Catalog};
-use murmuration_platform::Clock;
 use murmuration_syntax::Did;
 use murmuration_xrpc::agent::internal::{BlobEntry, InternalCall};
 use murmuration_xrpc::agent::{Args, check_verb};
 use murmuration_xrpc::host::{AgentAnswer, Agents};
 use murmuration_xrpc::http as plain;
-use murmuration_xrpc::limits::{self, Counter};
 use murmuration_xrpc::method::Method;
-use murmuration_xrpc::{Config, XrpcError, auth};
+use murmuration_xrpc::{Config, XrpcError};
 use serde::Deserialize;
 use serde_json::json;
 use worker::{Env, Request, Response, ResponseBuilder};
 
 use super::{BlobError, BlobStore};
 use crate::body::Encoding;
-use crate::clock::WallClock;
 use crate::http::{self, Asked};
 use crate::stubs::Stubs;
 
@@ -30,25 +27,18 @@ const SANDBOX: &str = "default-src 'none'; sandbox";
 /// Shared caches keep no blob: its bytes never change, but it may be deleted or taken down.
 const CACHE: &str = "private";
 
-/// `com.atproto.repo.uploadBlob`. To be run to its end even when the client goes away: bytes that no account knows of
-/// would stay for ever.
+/// `com.atproto.repo.uploadBlob` of an account that has shown its credential. To be run to its end even when the client goes
+/// away: bytes that no account knows of would stay for ever.
 ///
 /// # Errors
 /// What the caller is to see.
 pub(crate) async fn upload(
     request: &Request,
-    method: &Method,
+    uploader: Did,
     config: &Config,
     env: &Env,
-    counter: Option<&dyn Counter>,
 ) -> Result<plain::Response, XrpcError> {
-    check_verb(method, http::verb(&request.method()))?;
     let header = |name| request.headers().get(name).ok().flatten();
-    let authorization = header("authorization");
-    let now = WallClock.now_micros() / 1_000_000;
-    let caller = auth::authenticate(config, method.auth, authorization.as_deref(), now)?;
-    let did = &caller.claims()?.sub;
-    limits::charge_method(counter, method, &caller, &Args::default()).await?;
     let claimed = media_type(header("content-type").as_deref())?;
     let encoding = Encoding::parse(header("content-encoding").as_deref()).map_err(http::unreadable)?;
     // The length of a packed body says nothing of what is in it.
@@ -84,7 +74,8 @@ pub(crate) async fn upload(
     let view = json!({ "blob": {
         "$type": "blob", "ref": { "$link": blob.cid }, "mimeType": blob.mime_type, "size": blob.size
     } });
-    let noted = Stubs::new(env).call(did, InternalCall::AddBlob { authorization, blob }).await;
+    let call = InternalCall::AddBlob { uploader: uploader.clone(), blob };
+    let noted = Stubs::new(env).call(&uploader, call).await;
     match noted.and_then(|answer| entry(&answer)) {
         Ok(kept) => {
             if kept.key != key {

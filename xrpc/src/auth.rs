@@ -80,7 +80,7 @@ pub fn bearer(header: Option<&str>) -> Result<&str, XrpcError> {
 /// Verifies the header as the method wants it. `now` is in seconds.
 ///
 /// Service tokens are not for this function: who signed them must be resolved first, which takes an answer from another
-/// host. It refuses them as any foreign token.
+/// host; see [`Host::authenticate`](crate::host::Host::authenticate). It refuses them as any foreign token.
 ///
 /// # Errors
 /// As the reference server: 401 `AuthMissing`, 400 `ExpiredToken`, 400 `InvalidToken`.

@@ -3,6 +3,7 @@
 use murmuration_account::UNREFERENCED_MICROS;
 use murmuration_keys::seal::Kek;
 use murmuration_keys::{Curve, SigningKey};
+use murmuration_syntax::Did;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub rate_limit_bypass_key: Option<String>,
     /// The header in which the operator's proxy says where a request comes from; no other is believed.
     pub client_ip_header: Option<String>,
+    /// The moderation service that may act as the operator does, by service tokens of its own.
+    pub mod_service_did: Option<Did>,
     /// Signs session tokens (HS256).
     pub jwt_secret: Vec<u8>,
     /// The password of `Basic admin:...`.
@@ -162,6 +165,10 @@ impl Config {
             },
             rate_limit_bypass_key: optional("RATE_LIMIT_BYPASS_KEY"),
             client_ip_header: optional("CLIENT_IP_HEADER").map(|name| name.to_ascii_lowercase()),
+            mod_service_did: optional("MOD_SERVICE_DID")
+                .map(|text| Did::parse(&text))
+                .transpose()
+                .map_err(|_| ConfigError { name: "MOD_SERVICE_DID", problem: "is not a DID" })?,
             jwt_secret,
             admin_password: required("ADMIN_PASSWORD")?,
             kek: Kek { version: KEK_VERSION, key: secret("KEK")? },

@@ -49,6 +49,18 @@ impl XrpcError {
         Self::new(401, "AuthenticationRequired", message)
     }
 
+    /// 401 `AccountTakedown`: the operator has taken the caller's account down.
+    #[must_use]
+    pub fn takendown() -> Self {
+        Self::new(401, "AccountTakedown", "Account has been taken down")
+    }
+
+    /// 401 `AccountDeactivated`: the caller has put its account to rest.
+    #[must_use]
+    pub fn deactivated() -> Self {
+        Self::new(401, "AccountDeactivated", "Account is deactivated")
+    }
+
     /// 400 `InvalidToken`: the token is not one of ours, or not for this.
     pub fn invalid_token(message: impl Into<String>) -> Self {
         Self::named("InvalidToken", message)

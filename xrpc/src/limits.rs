@@ -109,10 +109,11 @@ pub async fn charge_method(
     for (index, Limit { rule, per }) in method.limits.iter().enumerate() {
         let key = match per {
             Per::Client => client_key(counter),
-            // A caller who is no account is the operator, who has no limit.
-            Per::Account => match caller.claims() {
-                Ok(claims) => format!("did {}", claims.sub),
-                Err(_) => continue,
+            Per::Account => match caller {
+                Caller::Account(claims) => format!("did {}", claims.sub),
+                Caller::Service(did) => format!("did {did}"),
+                // The operator and the like have no limit.
+                _ => continue,
             },
             Per::Login => login_key(counter.client(), input.text("identifier").unwrap_or_default()),
         };

@@ -136,7 +136,7 @@ fn only_the_bearer_of_an_access_token_changes_a_handle() {
     assert_eq!(alice.world.post(UPDATE, &input).0, 401);
     alice.assert_whole("alice.test", "nobody asked");
     alice.edit(|profile| profile.takedown = Some("1".into()));
-    assert_eq!(alice.update("alicia.test"), (400, "AccountTakedown".into()));
+    assert_eq!(alice.update("alicia.test"), (401, "AccountTakedown".into()));
     alice.edit(|profile| (profile.takedown, profile.deactivated) = (None, true));
     assert_eq!(alice.update("alicia.test").0, 200, "somebody who moves in or out may");
 }

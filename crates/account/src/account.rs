@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use murmuration_data::Cid;
 use murmuration_firehose::{AccountEvent, Event, IdentityEvent, SyncEvent, Timestamp};
 use murmuration_keys::seal::{self, Kek};
-use murmuration_keys::{Curve, SigningKey};
+use murmuration_keys::{Curve, SIGNATURE_BYTES, SigningKey};
 use murmuration_platform::{Entropy, Store, StoreError, transaction};
 use murmuration_rate::Status;
 use murmuration_repo::{Change, Commit, Created, Node};
@@ -198,6 +198,14 @@ impl Account {
         now: u64,
     ) -> Result<(), AccountError> {
         if self.limited && !request.unlimited { open.log.budget.charge(request, now) } else { Ok(()) }
+    }
+
+    /// Signs bytes that are no commit with the key that signs the commits: service tokens are.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE_BYTES], AccountError> {
+        self.read(|open| Ok(open.key.sign(message)))
     }
 
     /// Whether this is the account's password. Costs what Argon2id costs, also if there is no account, so that the time

@@ -82,6 +82,12 @@ pub enum AccountError {
     /// The code is the right one, and too old.
     #[error("Token is expired")]
     CodeExpired,
+    /// There is an app password of that name.
+    #[error("An app password with that name already exists")]
+    AppPasswordExists,
+    /// The account has as many app passwords as it may have.
+    #[error("Too many app passwords. Revoke one first. Max: {}", crate::MAX_APP_PASSWORDS)]
+    TooManyAppPasswords,
     /// An export fell too far behind the writes that went on meanwhile.
     #[error("the repository changed too much during the export")]
     ExportOverrun,

@@ -150,7 +150,7 @@ impl Account {
         rotated?.ok_or(AccountError::SessionRevoked)
     }
 
-    /// Ends a session, if there is one.
+    /// Ends a session, if there is one, with the tokens before and after this one.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.

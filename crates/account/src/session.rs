@@ -13,17 +13,22 @@ const GRACE_MICROS: u64 = 2 * 60 * 60 * 1_000_000;
 /// Sessions of an account at the most; the ones that end first give way.
 const MAX_SESSIONS: i64 = 1000;
 
-/// Writes 1 row.
-const INSERT: &str = "INSERT INTO session (id, scope, expires_at) VALUES (?1, ?2, ?3) \
-     ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at";
+/// Writes 1 row; 0 if an earlier refresh has given this session out already: what is left of its life stays.
+const INSERT: &str = "INSERT INTO session (id, scope, expires_at, app_password) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (id) DO NOTHING";
 /// Reads 1 row.
-const SELECT: &str = "SELECT scope, expires_at, next FROM session WHERE id = ?1";
+const SELECT: &str = "SELECT scope, expires_at, next, app_password FROM session WHERE id = ?1";
 /// Writes 1 row.
 const ROTATE: &str = "UPDATE session SET next = ?2, expires_at = ?3 WHERE id = ?1";
-/// Writes 1 row.
-const DELETE: &str = "DELETE FROM session WHERE id = ?1";
+/// Writes a row for each token of the session that still works. Reads all sessions once for each of those.
+const DELETE: &str = "WITH RECURSIVE family (id) AS (SELECT ?1 UNION \
+     SELECT iif(session.id = family.id, session.next, session.id) FROM session JOIN family \
+     ON session.id = family.id OR session.next = family.id) \
+     DELETE FROM session WHERE id IN (SELECT id FROM family)";
 /// Writes a row for each session.
 const DELETE_ALL: &str = "DELETE FROM session";
+/// Writes a row for each session of the app password. Reads all: there are few.
+const DELETE_OF: &str = "DELETE FROM session WHERE app_password = ?1";
 /// Writes a row for each session that has ended. Reads all: there are few.
 const PRUNE: &str = "DELETE FROM session WHERE expires_at <= ?1 OR id IN \
      (SELECT id FROM session ORDER BY expires_at DESC LIMIT -1 OFFSET ?2)";
@@ -35,6 +40,8 @@ pub struct Session {
     pub id: String,
     /// The scope of its access tokens, as the token spells it.
     pub scope: String,
+    /// The name of the app password that it was begun with; `None` for the account's own password.
+    pub app_password: Option<String>,
 }
 
 /// Begins a session. Times are microseconds.
@@ -45,9 +52,9 @@ pub(crate) fn begin(
     now: u64,
 ) -> Result<(), StoreError> {
     store.query(PRUNE, &[micros(now), Param::Int(MAX_SESSIONS)])?;
-    store
-        .query(INSERT, &[Param::Text(&session.id), Param::Text(&session.scope), micros(expires_at)])
-        .map(drop)
+    let app_password = session.app_password.as_deref().map_or(Param::Null, Param::Text);
+    let params = [Param::Text(&session.id), Param::Text(&session.scope), micros(expires_at), app_password];
+    store.query(INSERT, &params).map(drop)
 }
 
 /// Gives out the session that follows `id`: `fresh_id`, unless an earlier refresh has named another.
@@ -60,7 +67,7 @@ pub(crate) fn rotate(
 ) -> Result<Session, AccountError> {
     let mut row = store.query(SELECT, &[Param::Text(id)])?.pop().ok_or(AccountError::SessionRevoked)?;
     let (scope, ends) = (row.text(0)?, u64::try_from(row.int(1)?).unwrap_or(0));
-    let next = Session { id: row.opt_text(2)?.unwrap_or(fresh_id), scope };
+    let next = Session { id: row.opt_text(2)?.unwrap_or(fresh_id), scope, app_password: row.opt_text(3)? };
     if ends <= now {
         return Err(AccountError::SessionRevoked);
     }
@@ -70,7 +77,7 @@ pub(crate) fn rotate(
     Ok(next)
 }
 
-/// Ends a session, if there is one.
+/// Ends a session, if there is one, with the tokens before and after this one: none of them may bring it back.
 pub(crate) fn end(store: &dyn Store, id: &str) -> Result<(), StoreError> {
     store.query(DELETE, &[Param::Text(id)]).map(drop)
 }
@@ -78,6 +85,11 @@ pub(crate) fn end(store: &dyn Store, id: &str) -> Result<(), StoreError> {
 /// Ends every session.
 pub(crate) fn end_all(store: &dyn Store) -> Result<(), StoreError> {
     store.query(DELETE_ALL, &[]).map(drop)
+}
+
+/// Ends the sessions that were begun with an app password.
+pub(crate) fn end_of(store: &dyn Store, app_password: &str) -> Result<(), StoreError> {
+    store.query(DELETE_OF, &[Param::Text(app_password)]).map(drop)
 }
 
 fn micros(time: u64) -> Param<'static> {

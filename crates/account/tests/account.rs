@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Dice, World, contents, create, delete, path, put, record, value};
-use murmuration_account::{AccountError, Listing, Session, Write, WriteRequest};
+use murmuration_account::{AccountError, Listing, Write, WriteRequest};
 use murmuration_platform::Store as _;
 use murmuration_syntax::Nsid;
 
@@ -216,28 +216,6 @@ fn lists_a_collection_without_its_longer_namesakes() {
     assert_eq!(page(Some("b"), false, 2), ["a"]);
     assert_eq!(page(None, true, 10), ["a", "b", "c"]);
     assert_eq!(page(Some("a"), true, 1), ["b"]);
-}
-
-#[test]
-fn a_session_rotates_into_the_same_next_one_within_its_grace() {
-    let world = World::new();
-    let session = Session { id: "one".into(), scope: "com.atproto.access".into() };
-    let (now, later) = (world.now, world.now + 90 * 86_400_000_000);
-    world.account.begin_session(&session, later, now).unwrap();
-    let next = world.account.rotate_session("one", "two".into(), later, now).unwrap();
-    let again = world.account.rotate_session("one", "three".into(), later, now + 1).unwrap();
-    assert_eq!((next.id.as_str(), again.id.as_str()), ("two", "two"));
-    let after_grace = now + 2 * 3600 * 1_000_000 + 2;
-    assert!(matches!(
-        world.account.rotate_session("one", "four".into(), later, after_grace),
-        Err(AccountError::SessionRevoked)
-    ));
-    assert_eq!(world.account.rotate_session("two", "five".into(), later, after_grace).unwrap().id, "five");
-    world.account.end_session("five").unwrap();
-    assert!(matches!(
-        world.account.rotate_session("five", "six".into(), later, after_grace),
-        Err(AccountError::SessionRevoked)
-    ));
 }
 
 #[test]

@@ -111,10 +111,10 @@ pub fn answer(
 /// `AccountTakedown` and `AccountDeactivated`.
 pub fn check_standing(wanted: Standing, profile: &Profile) -> Result<(), XrpcError> {
     if wanted != Standing::Any && profile.takedown.is_some() {
-        return Err(XrpcError::named("AccountTakedown", "Account has been taken down"));
+        return Err(XrpcError::takendown());
     }
     if wanted == Standing::Active && profile.deactivated {
-        return Err(XrpcError::named("AccountDeactivated", "Account is deactivated"));
+        return Err(XrpcError::deactivated());
     }
     Ok(())
 }
@@ -199,6 +199,7 @@ impl From<AccountError> for XrpcError {
             AccountError::SessionRevoked | AccountError::CodeExpired => Self::named("ExpiredToken", text),
             AccountError::CodeInvalid => Self::named("InvalidToken", text),
             AccountError::WriteLimit { status, seconds } => Self::rate_limited(&status, seconds),
+            AccountError::AppPasswordExists | AccountError::TooManyAppPasswords => Self::invalid(text),
             other => Self::internal(other),
         }
     }

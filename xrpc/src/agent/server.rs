@@ -45,9 +45,13 @@ pub fn signup_queue(_context: &Context<'_>, _call: Call) -> Result<Reply, XrpcEr
 }
 
 /// Begins a session of the given scope, and answers its tokens and whose it is.
-pub(super) fn begin(context: &Context<'_>, scope: Scope) -> Result<Json, XrpcError> {
+pub(super) fn begin(
+    context: &Context<'_>,
+    scope: Scope,
+    app_password: Option<String>,
+) -> Result<Json, XrpcError> {
     let now = context.clock.now_micros();
-    let session = Session { id: fresh_id(context), scope: spelling(scope)? };
+    let session = Session { id: fresh_id(context), scope: spelling(scope)?, app_password };
     context.account.begin_session(&session, now + REFRESH_SECONDS * 1_000_000, now)?;
     with_tokens(context, &session)
 }

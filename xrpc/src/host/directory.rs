@@ -25,6 +25,7 @@ pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_account.sql", include_str!("../../../migrations/directory/0001_account.sql")),
     ("0005_handle_change.sql", include_str!("../../../migrations/directory/0005_handle_change.sql")),
+    ("0006_session.sql", include_str!("../../../migrations/directory/0006_session.sql")),
 ];
 
 /// Milliseconds after which nobody can still be making the account of a row. Several times what the slowest creation
@@ -180,6 +181,11 @@ impl<'a> Directory<'a> {
     #[must_use]
     pub fn new(database: &'a dyn Database) -> Self {
         Self { database }
+    }
+
+    /// The database, for what else the host keeps in it.
+    pub(super) const fn database(&self) -> &'a dyn Database {
+        self.database
     }
 
     /// Takes the names of an account that is about to be made. `entry.status` is not looked at.

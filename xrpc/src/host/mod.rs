@@ -20,6 +20,7 @@ mod plc;
 mod repos;
 mod server;
 mod signup;
+mod spent;
 
 use murmuration_bridge::Resolver;
 use murmuration_bridge::handle::{DOH_URL, UserDomains};
@@ -33,7 +34,8 @@ use crate::agent::{self, Args};
 use crate::auth::{self, Caller};
 use crate::http::{Request, Response};
 use crate::limits::{self, Counter};
-use crate::method::{HostHandler, Method, Standing};
+use crate::method::{Auth, HostHandler, Kind, Method, Standing};
+use crate::service_auth::{self, Wanted};
 use crate::{Config, XrpcError};
 
 pub use agents::{AgentAnswer, Agents};
@@ -87,12 +89,7 @@ impl Host<'_> {
         request: &Request,
     ) -> Result<Response, XrpcError> {
         agent::check_verb(method, request.verb)?;
-        let caller = auth::authenticate(
-            self.config,
-            method.auth,
-            request.authorization.as_deref(),
-            self.clock.now_micros() / 1_000_000,
-        )?;
+        let caller = self.authenticate(method, request.authorization.as_deref()).await?;
         let params = lexicons::params(self.catalog, method.nsid, &request.query)
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
         let input = agent::input(self.catalog, method, request)?;
@@ -111,11 +108,58 @@ impl Host<'_> {
         let account = agents::describe(self.agents, &claims.sub, false).await?;
         let account = account.ok_or_else(|| XrpcError::invalid_token("Token could not be verified"))?;
         match account.status.as_deref() {
-            Some("takendown") => Err(XrpcError::named("AccountTakedown", "Account has been taken down")),
-            Some(_) if method.standing == Standing::Active => {
-                Err(XrpcError::named("AccountDeactivated", "Account is deactivated"))
-            }
+            Some("takendown") => Err(XrpcError::takendown()),
+            Some(_) if method.standing == Standing::Active => Err(XrpcError::deactivated()),
             _ => Ok(()),
+        }
+    }
+
+    /// Verifies a method's credential, service tokens included.
+    ///
+    /// # Errors
+    /// What the caller is to see.
+    pub async fn authenticate(&self, method: &Method, header: Option<&str>) -> Result<Caller, XrpcError> {
+        let now = self.clock.now_micros() / 1_000_000;
+        let token = match method.auth {
+            Auth::AccessOrService => {
+                auth::bearer(header).ok().filter(|token| service_auth::names_a_method(token))
+            }
+            Auth::OptionalService => header.map(|_| auth::bearer(header)).transpose()?,
+            Auth::Moderator => auth::bearer(header).ok(),
+            _ => None,
+        };
+        let Some(token) = token else { return auth::authenticate(self.config, method.auth, header, now) };
+        let moderator = match (method.auth, &self.config.mod_service_did) {
+            (Auth::Moderator, None) => return Err(XrpcError::new(401, "UntrustedIss", "Untrusted issuer")),
+            (Auth::Moderator, did) => did.as_ref(),
+            _ => None,
+        };
+        let audience = &self.config.service_did();
+        let wanted = Wanted { audience, lxm: method.nsid, moderator };
+        let token = service_auth::verify(&self.resolver(), token, &wanted, now).await?;
+        if moderator.is_none() {
+            return Ok(Caller::Service(token.issuer));
+        }
+        if method.kind == Kind::Procedure {
+            self.spend(&token, now).await?;
+        }
+        Ok(Caller::ModerationService)
+    }
+
+    /// The account that uploads a blob, by its session or by a service token: from then on its object is asked. Somebody
+    /// else's service token is refused before a byte is taken.
+    ///
+    /// # Errors
+    /// What the caller is to see.
+    pub async fn uploader(&self, method: &Method, header: Option<&str>) -> Result<Did, XrpcError> {
+        let caller = self.authenticate(method, header).await?;
+        limits::charge_method(self.counter, method, &caller, &Args::default()).await?;
+        match caller {
+            Caller::Service(did) if self.directory.by_did(&did).await?.is_none() => {
+                Err(XrpcError::repo_not_found(did))
+            }
+            Caller::Service(did) => Ok(did),
+            caller => Ok(caller.claims()?.sub.clone()),
         }
     }
 

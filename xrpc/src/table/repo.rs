@@ -18,7 +18,7 @@ pub(super) const METHODS: &[Method] = &[
     Method::read("com.atproto.repo.listRecords", Route::Repo("repo"), repo::list_records),
     write("com.atproto.repo.putRecord", repo::put_record),
     Method::new("com.atproto.repo.uploadBlob", Kind::Procedure, Place::BlobUpload)
-        .auth(Auth::Access)
+        .auth(Auth::AccessOrService)
         .standing(Standing::NotTakendown)
         .limits(UPLOADS),
 ];

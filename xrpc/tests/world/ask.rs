@@ -90,7 +90,12 @@ impl World {
             mime_type: "image/png".into(),
             size: bytes.len().try_into().unwrap(),
         };
-        let call = InternalCall::AddBlob { authorization: header.map(str::to_owned), blob };
+        let method = table::find("com.atproto.repo.uploadBlob").unwrap();
+        let uploader = match block_on(self.host().uploader(method, header)) {
+            Ok(uploader) => uploader,
+            Err(refusal) => return plain(Err(refusal)),
+        };
+        let call = InternalCall::AddBlob { uploader, blob };
         plain(self.inside(&did.parse().unwrap(), |context| internal::answer(context, call)))
     }
 

@@ -37,6 +37,7 @@ use murmuration_xrpc::{Config, XrpcError, auth, table, token};
 use serde_json::{Value, json};
 
 pub const PLC: &str = "https://plc.example";
+pub const MOD_SERVICE: &str = "did:web:mod.example.com";
 const START_MICROS: u64 = 1_795_000_000_000_000;
 
 /// Where a fault strikes: at one call of the outside, counted over directory, network and objects together.
@@ -650,6 +651,7 @@ fn config() -> Config {
             "PLC_URL" => PLC,
             "USER_DOMAINS" => ".test",
             "REFUSED_WORDS" => "weasel",
+            "MOD_SERVICE_DID" => MOD_SERVICE,
             "JWT_SECRET" => "a secret of sixteen bytes or more",
             "ADMIN_PASSWORD" => "admin",
             "KEK" | "PLC_ROTATION_KEY" => "0101010101010101010101010101010101010101010101010101010101010101",

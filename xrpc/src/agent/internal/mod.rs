@@ -38,8 +38,8 @@ pub enum InternalCall {
     },
     /// Note an upload.
     AddBlob {
-        /// The caller's `Authorization` header.
-        authorization: Option<String>,
+        /// Who uploads, verified by the Worker: a service token would take the object an answer of another host.
+        uploader: Did,
         /// The upload.
         blob: BlobEntry,
     },
@@ -124,8 +124,8 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::CreateAccount(seed) => create_account(context, seed),
         InternalCall::Destroy => Err(XrpcError::internal("the object wipes itself")),
         InternalCall::CreateSession { password } => create_session(context, &password),
-        InternalCall::AddBlob { authorization, blob } => add_blob(context, authorization.as_deref(), &blob),
         InternalCall::FindBlob { authorization, cid } => find_blob(context, authorization.as_deref(), &cid),
+        InternalCall::AddBlob { uploader, blob } => add_blob(context, &uploader, &blob),
         InternalCall::Describe { collections } => describe(context, collections),
         InternalCall::Identity(call) => identity::answer(context, call),
         InternalCall::Mail(call) => mail::answer(context, call),
@@ -146,7 +146,7 @@ fn create_account(context: &Context<'_>, seed: AccountSeed) -> Result<Response, 
         deactivated: false,
     };
     context.account.create(account, context.entropy, context.clock.now_micros())?;
-    Response::json(&server::begin(context, Scope::Access)?)
+    Response::json(&server::begin(context, Scope::Access, None)?)
 }
 
 fn create_session(context: &Context<'_>, password: &str) -> Result<Response, XrpcError> {
@@ -157,17 +157,14 @@ fn create_session(context: &Context<'_>, password: &str) -> Result<Response, Xrp
     if !right {
         return Err(XrpcError::auth_required("Invalid identifier or password"));
     }
-    Response::json(&server::begin(context, Scope::Access)?)
+    Response::json(&server::begin(context, Scope::Access, None)?)
 }
 
-fn add_blob(
-    context: &Context<'_>,
-    authorization: Option<&str>,
-    entry: &BlobEntry,
-) -> Result<Response, XrpcError> {
-    let caller = auth::authenticate(context.config, Auth::Access, authorization, context.now_seconds())?;
+fn add_blob(context: &Context<'_>, uploader: &Did, entry: &BlobEntry) -> Result<Response, XrpcError> {
     let profile = context.account.profile()?;
-    caller.must_be(&profile.did)?;
+    if profile.did != *uploader {
+        return Err(XrpcError::auth_required("Authentication Required"));
+    }
     check_standing(Standing::NotTakendown, &profile)?;
     let blob = Blob {
         cid: Cid::try_from(entry.cid.as_str()).map_err(XrpcError::internal)?,
