@@ -19,6 +19,7 @@ pub mod http;
 pub mod limits;
 pub mod mail;
 pub mod method;
+pub mod protected;
 pub mod service_auth;
 pub mod table;
 pub mod token;

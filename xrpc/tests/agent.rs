@@ -79,6 +79,7 @@ impl Host {
             email: Some("alice@example.com".into()),
             password: "a password".into(),
             signing_key: "02".repeat(32),
+            deactivated: false,
         };
         let tokens = body(internal::answer(&host.context(), InternalCall::CreateAccount(seed)).unwrap());
         host.access = tokens["accessJwt"].as_str().unwrap().into();
@@ -302,7 +303,11 @@ fn a_session_is_refreshed_and_ended() {
 fn a_session_begins_with_the_right_password_only() {
     let host = Host::new();
     let begin = |password: &str| {
-        internal::answer(&host.context(), InternalCall::CreateSession { password: password.into() }).map(body)
+        internal::answer(
+            &host.context(),
+            InternalCall::CreateSession { password: password.into(), allow_takendown: false },
+        )
+        .map(body)
     };
     assert_eq!(begin("a password").unwrap()["did"], DID);
     let message = fails(begin("another"), 401, "AuthenticationRequired");

@@ -18,9 +18,6 @@ use crate::profile::Since;
 use crate::tree::Tree;
 use crate::{AccountError, Profile, WriteRequest, password, profile, replay, schema};
 
-/// Bytes of the nonce that seals a secret (XChaCha20-Poly1305).
-const NONCE_BYTES: usize = 24;
-
 /// What the host knows when it makes an account.
 pub struct NewAccount {
     /// The account's DID; the directory of its method knows it already.
@@ -102,7 +99,7 @@ impl Account {
             Err(error) => return Err(error),
         }
         let password = password::hash(&new.password, entropy)?;
-        let mut nonce = [0; NONCE_BYTES];
+        let mut nonce = [0; seal::NONCE_BYTES];
         entropy.fill(&mut nonce);
         let sealed = seal::seal(&self.kek, nonce, &secret_name(&new.did), &*new.signing_key.to_bytes());
         let profile = Profile {

@@ -31,6 +31,7 @@ mod account;
 pub mod backlink;
 mod blob;
 mod budget;
+mod census;
 mod code;
 mod commit;
 mod deletion;
@@ -54,6 +55,7 @@ mod write;
 
 pub use account::{Account, Head, NewAccount};
 pub use blob::{Blob, UNREFERENCED_MICROS};
+pub use census::Census;
 pub use code::Purpose;
 pub use credential::{AppPassword, MAX_APP_PASSWORDS};
 pub use error::AccountError;

@@ -8,6 +8,7 @@
 pub mod actor;
 mod args;
 pub mod ending;
+pub mod credential;
 pub mod identity;
 pub mod internal;
 mod record;

@@ -19,6 +19,9 @@ pub fn session(context: &Context<'_>, _call: Call) -> Result<Reply, XrpcError> {
 
 /// `com.atproto.server.refreshSession`
 pub fn refresh_session(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
+    if context.account.profile()?.takedown.is_some() {
+        return Err(XrpcError::takendown());
+    }
     let id = call
         .caller
         .claims()?
@@ -52,7 +55,10 @@ pub(super) fn begin(
 ) -> Result<Json, XrpcError> {
     let now = context.clock.now_micros();
     let session = Session { id: fresh_id(context), scope: spelling(scope)?, app_password };
-    context.account.begin_session(&session, now + REFRESH_SECONDS * 1_000_000, now)?;
+    // That of an account that is taken down is not stored, so that it is not renewed.
+    if scope != Scope::Takendown {
+        context.account.begin_session(&session, now + REFRESH_SECONDS * 1_000_000, now)?;
+    }
     with_tokens(context, &session)
 }
 

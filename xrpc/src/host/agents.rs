@@ -49,6 +49,15 @@ pub(super) async fn destroy(agents: &dyn Agents, did: &Did) -> Result<(), XrpcEr
     tell(agents, did, InternalCall::Destroy).await
 }
 
+/// Has an object answer a call of the Worker.
+pub(super) async fn ask<T: DeserializeOwned>(
+    agents: &dyn Agents,
+    did: &Did,
+    call: InternalCall,
+) -> Result<T, XrpcError> {
+    read(&agents.call(did, call).await?)
+}
+
 /// Has an object do something that it answers with nothing but success.
 pub(super) async fn tell(agents: &dyn Agents, did: &Did, call: InternalCall) -> Result<(), XrpcError> {
     let answer = agents.call(did, call).await?;
@@ -74,8 +83,9 @@ pub(super) async fn begin_session(
     agents: &dyn Agents,
     did: &Did,
     password: String,
+    allow_takendown: bool,
 ) -> Result<Response, XrpcError> {
-    let answer = agents.call(did, InternalCall::CreateSession { password }).await?;
+    let answer = agents.call(did, InternalCall::CreateSession { password, allow_takendown }).await?;
     if answer.status != 200 {
         return Err(refusal(&answer));
     }

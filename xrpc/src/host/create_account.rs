@@ -15,6 +15,7 @@
 //! next one who asks for its handle or address takes it over, when it is old enough that nobody can still be working on it.
 //! A row whose object does hold the account is completed instead: its owner has it, and can log in.
 
+use murmuration_bridge::handle::Refusal;
 use murmuration_bridge::plc::{Operation, State};
 use murmuration_bridge::resolver::Purpose;
 use murmuration_bridge::{BridgeError, Document};
@@ -24,27 +25,32 @@ use serde_json::{Value as Json, json};
 
 use super::agents::{self, FirstSession};
 use super::directory::{Entry, Reservation, Status};
-use super::signup::Signup;
-use super::{Host, private};
+use super::signup::{Signup, handle_refused};
+use super::{Host, HostCall, private};
 use crate::XrpcError;
-use crate::agent::Args;
 use crate::agent::internal::AccountSeed;
 use crate::http::Response;
 
 impl Host<'_> {
     /// `com.atproto.server.createAccount`
-    pub(crate) async fn create_account(&self, input: &Args) -> Result<Response, XrpcError> {
-        private(self.sign_up(input).await)
+    pub(crate) async fn create_account(&self, call: &HostCall) -> Result<Response, XrpcError> {
+        private(self.sign_up(call).await)
     }
 
-    async fn sign_up(&self, input: &Args) -> Result<Response, XrpcError> {
-        let signup = Signup::read(self.config, input)?;
+    async fn sign_up(&self, call: &HostCall) -> Result<Response, XrpcError> {
+        let signup = Signup::read(self.config, &call.input)?;
+        if let Some(did) = &signup.did {
+            return self.move_in(&call.caller, did, &signup).await;
+        }
+        if !self.gives_out(&signup.handle)? {
+            return Err(handle_refused(Refusal::UnsupportedDomain));
+        }
         let signing_key = SigningKey::generate(Curve::K256, |bytes| self.entropy.fill(bytes))
             .map_err(XrpcError::internal)?;
         let genesis = self.genesis(&signup, &signing_key).map_err(XrpcError::internal)?;
         let did = genesis.did().map_err(XrpcError::internal)?;
 
-        self.reserve(&did, &signup).await?;
+        self.reserve(&did, &signup, Status::Reserved).await?;
         if let Err(error) = self.resolver().plc().submit(&did, &genesis).await {
             self.undo_registration(&did).await;
             return Err(match error {
@@ -52,14 +58,7 @@ impl Host<'_> {
                 _ => XrpcError::upstream("The PLC directory could not be reached"),
             });
         }
-        let seed = AccountSeed {
-            did: did.clone(),
-            handle: signup.handle.clone(),
-            email: Some(signup.email.clone()),
-            // Nobody knows this one, so nobody logs in with it.
-            password: signup.password.clone().unwrap_or_else(|| self.random_hex()),
-            signing_key: data_encoding::HEXLOWER.encode(&*signing_key.to_bytes()),
-        };
+        let seed = self.seed(&did, &signup, &signing_key, false);
         let session = match self.install(&did, seed).await {
             Ok(session) => session,
             Err(error) => {
@@ -86,13 +85,32 @@ impl Host<'_> {
         Operation::genesis(state, &self.config.plc_rotation_key)
     }
 
+    /// What the object makes the account from.
+    pub(super) fn seed(
+        &self,
+        did: &Did,
+        signup: &Signup,
+        signing_key: &SigningKey,
+        deactivated: bool,
+    ) -> AccountSeed {
+        AccountSeed {
+            did: did.clone(),
+            handle: signup.handle.clone(),
+            email: Some(signup.email.clone()),
+            // Nobody knows this one, so nobody logs in with it.
+            password: signup.password.clone().unwrap_or_else(|| self.random_hex()),
+            signing_key: data_encoding::HEXLOWER.encode(&*signing_key.to_bytes()),
+            deactivated,
+        }
+    }
+
     /// Takes the names, from an abandoned reservation if need be.
-    async fn reserve(&self, did: &Did, signup: &Signup) -> Result<(), XrpcError> {
+    pub(super) async fn reserve(&self, did: &Did, signup: &Signup, status: Status) -> Result<(), XrpcError> {
         let entry = Entry {
             did: did.clone(),
             handle: signup.handle.clone(),
             email: Some(signup.email.clone()),
-            status: Status::Reserved,
+            status,
             created_at_millis: self.now_millis(),
             change: None,
         };
@@ -106,8 +124,8 @@ impl Host<'_> {
                 Reservation::EmailTaken(taken) => {
                     (taken, XrpcError::invalid(format!("Email already taken: {}", signup.typed_email)))
                 }
-                Reservation::DidTaken(_) => {
-                    return Err(XrpcError::internal("a new DID is in the directory already"));
+                Reservation::DidTaken(taken) => {
+                    (taken, XrpcError::named("AlreadyExists", format!("Account already exists: {did}")))
                 }
             };
             if !self.reclaim(&taken).await {
@@ -128,7 +146,10 @@ impl Host<'_> {
         }
         match agents::describe(self.agents, &entry.did, false).await {
             Ok(None) => {
-                self.bury(&entry.did).await;
+                // Only a reservation is of a DID that was made here and for nothing else.
+                if entry.status == Status::Reserved {
+                    self.bury(&entry.did).await;
+                }
                 self.directory.remove(&entry.did).await.is_ok()
             }
             Ok(Some(_)) => {
@@ -193,5 +214,5 @@ impl Host<'_> {
     }
 }
 
-/// How often names are asked for: once, and once more for each of handle and address that was reclaimed.
-const RESERVE_ATTEMPTS: usize = 3;
+/// How often names are asked for: once, and once more for each of handle, address and DID that was reclaimed.
+const RESERVE_ATTEMPTS: usize = 4;

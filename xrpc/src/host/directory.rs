@@ -4,7 +4,8 @@
 //! [`Store`] in a test) that runs one statement; [`Directory`] does the rest. No step needs more than one statement to
 //! be atomic, because D1 has no transaction across awaits.
 //!
-//! A row begins as *reserved*: its handle and address are taken while the account is being made. It becomes *active*
+//! A row begins as *reserved*: its handle and address are taken while the account is being made; or, when the account
+//! moves in from another host, as *deactivated*, which it is until its owner activates it. A reservation becomes *active*
 //! when the account's object holds the account. The objects are the truth and the directory only points to them: a row
 //! whose object is empty (the Worker died in between) is taken over after [`RESERVATION_MILLIS`].
 //!
@@ -188,7 +189,7 @@ impl<'a> Directory<'a> {
         self.database
     }
 
-    /// Takes the names of an account that is about to be made. `entry.status` is not looked at.
+    /// Takes the names of an account that is about to be made: as a reservation, or as one that begins deactivated.
     ///
     /// # Errors
     /// When the database does not do its part.
@@ -196,7 +197,8 @@ impl<'a> Directory<'a> {
         let created_at = i64::try_from(entry.created_at_millis)
             .map_err(|_| StoreError::Engine("the time is beyond 64 bits".into()))?;
         let email = entry.email.as_deref().map_or(Param::Null, Param::Text);
-        let params = [entry.did.as_str().into(), entry.handle.as_str().into(), email, created_at.into()];
+        let (did, status) = (entry.did.as_str().into(), entry.status.as_str().into());
+        let params = [did, entry.handle.as_str().into(), email, status, created_at.into()];
         if !self.database.query(RESERVE, &params).await?.is_empty() {
             return Ok(Reservation::Made);
         }
@@ -300,6 +302,13 @@ impl<'a> Directory<'a> {
             None => None,
         };
         Ok(taken.filter(|taken| taken.did != *did).map_or(Address::NoAccount, Address::Taken))
+    /// Notes what the owner of an account has decided: it is active, or deactivated. What the operator has decided stays.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn set_own_status(&self, did: &Did, status: Status) -> Result<(), StoreError> {
+        let params = [did.as_str().into(), status.as_str().into()];
+        self.database.query(SET_OWN_STATUS, &params).await.map(drop)
     }
 
     /// The row of a DID, reservations included.
@@ -368,7 +377,7 @@ fn entry(mut row: Row) -> Result<Entry, StoreError> {
 
 /// Writes 3 rows: the row and its two index entries; 0 when a name is taken.
 const RESERVE: &str = "INSERT INTO account (did, handle, email, status, created_at) \
-     SELECT ?1, ?2, ?3, 'reserved', ?4 WHERE NOT EXISTS (SELECT 1 FROM account WHERE next_handle = ?2) \
+     SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM account WHERE next_handle = ?2) \
      ON CONFLICT DO NOTHING RETURNING did";
 /// Writes 2 rows: the row and an index entry; 0 when the handle is another's, or a change is under way.
 const BEGIN_CHANGE: &str = "UPDATE account SET next_handle = ?2, next_since = ?3 \
@@ -391,6 +400,9 @@ const SET_STATUS: &str =
 /// Writes 2 or 3 rows: the row and its index entries; 0 when there is no such account, or the address is another's.
 const SET_EMAIL: &str = "UPDATE account SET email = ?2 WHERE did = ?1 AND status <> 'reserved' \
      AND NOT EXISTS (SELECT 1 FROM account WHERE email = ?2 AND did <> ?1) RETURNING did";
+/// Writes 1 row; 0 when there is no such account, or the operator has hidden it.
+const SET_OWN_STATUS: &str =
+    "UPDATE account SET status = ?2 WHERE did = ?1 AND status IN ('active', 'deactivated')";
 /// Reads 1 row.
 const BY_DID: &str = "SELECT did, handle, email, status, created_at, next_handle, next_since \
      FROM account WHERE did = ?1";

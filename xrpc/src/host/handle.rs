@@ -96,7 +96,7 @@ impl Host<'_> {
     }
 
     /// Checks that a handle is one of the host's to give, or one that its owner has pointed at the account.
-    async fn check_domain(&self, did: &Did, handle: &Handle) -> Result<(), XrpcError> {
+    pub(super) async fn check_domain(&self, did: &Did, handle: &Handle) -> Result<(), XrpcError> {
         match self.user_domains().check_form(handle) {
             Ok(_) => return Ok(()),
             Err(Refusal::UnsupportedDomain) => {}

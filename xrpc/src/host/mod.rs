@@ -6,6 +6,7 @@
 //! and runs natively.
 
 mod address;
+mod activation;
 mod agents;
 mod create_account;
 mod deletion;
@@ -14,21 +15,23 @@ mod handle;
 mod identity;
 mod mail;
 mod moderation;
+mod move_in;
 mod operator;
 mod pages;
 mod plc;
 mod repos;
+mod reserved_key;
 mod server;
 mod signup;
 mod spent;
 
 use murmuration_bridge::Resolver;
-use murmuration_bridge::handle::{DOH_URL, UserDomains};
+use murmuration_bridge::handle::{DOH_URL, Refusal, UserDomains};
 use murmuration_bridge::resolver::{Cache, Sources};
 use murmuration_keys::Zeroize;
 use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_platform::{Clock, Entropy, Mailer, Outbound};
-use murmuration_syntax::{AtIdentifier, Did};
+use murmuration_syntax::{AtIdentifier, Did, Handle};
 
 use crate::agent::{self, Args};
 use crate::auth::{self, Caller};
@@ -191,6 +194,15 @@ impl Host<'_> {
 
     fn user_domains(&self) -> UserDomains<'_> {
         UserDomains::new(&self.config.user_domains)
+    }
+
+    /// Whether a handle is one that this host gives out; `false` for somebody's own domain.
+    fn gives_out(&self, handle: &Handle) -> Result<bool, XrpcError> {
+        match self.user_domains().check(handle) {
+            Ok(()) => Ok(true),
+            Err(Refusal::UnsupportedDomain) => Ok(false),
+            Err(refusal) => Err(signup::handle_refused(refusal)),
+        }
     }
 
     fn now_millis(&self) -> u64 {

@@ -38,7 +38,8 @@ impl Host<'_> {
             Some((did, status)) => (did, Some(status)),
             None => (decoy(&identifier)?, None),
         };
-        let outcome = agents::begin_session(self.agents, &did, password.to_owned()).await;
+        let allow_takendown = input.flag("allowTakendown").unwrap_or(false);
+        let outcome = agents::begin_session(self.agents, &did, password.to_owned(), allow_takendown).await;
         match outcome {
             Ok(response) => {
                 if status == Some(Status::Reserved) {

@@ -1,7 +1,7 @@
 //! What somebody must say to get an account, checked before anything is done.
 
 use murmuration_bridge::BridgeError;
-use murmuration_bridge::handle::{Refusal, UserDomains};
+use murmuration_bridge::handle::Refusal;
 use murmuration_keys::VerifyingKey;
 use murmuration_syntax::{Did, Handle};
 
@@ -17,6 +17,8 @@ pub(super) struct Signup {
     pub(super) typed_email: String,
     /// Without one, nobody can log in with a password.
     pub(super) password: Option<String>,
+    /// The DID that its owner brings along.
+    pub(super) did: Option<Did>,
     /// A rotation key of the owner's, which stands before the host's.
     pub(super) recovery_key: Option<String>,
 }
@@ -44,12 +46,10 @@ impl Signup {
         }
         let handle = Handle::parse(input.text("handle").unwrap_or_default())
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
-        // Accounts that bring their DID (migration, did:web) prove it with a token of the service that they leave. None
-        // is accepted yet, so every one is missing.
-        if let Some(did) = input.optional::<Did>("did")? {
-            return Err(XrpcError::auth_required(format!("Missing auth to create account with did: {did}")));
+        if handle.as_str() == config.hostname {
+            return Err(handle_refused(Refusal::Reserved));
         }
-        check_handle(config, &handle)?;
+        let did = input.optional::<Did>("did")?;
         // No code has been given out, so none can be right.
         if input.text("inviteCode").is_some_and(|code| !code.is_empty()) {
             return Err(XrpcError::named("InvalidInviteCode", "Provided invite code not available"));
@@ -60,17 +60,8 @@ impl Signup {
                 .map_err(|_| XrpcError::invalid("recoveryKey must be the did:key of a K-256 or P-256 key"))?;
         }
         let email = typed_email.to_lowercase();
-        Ok(Self { handle, email, typed_email, password, recovery_key })
+        Ok(Self { handle, email, typed_email, password, did, recovery_key })
     }
-}
-
-/// Checks that this host may give out the handle.
-fn check_handle(config: &Config, handle: &Handle) -> Result<(), XrpcError> {
-    if handle.as_str() == config.hostname {
-        return Err(handle_refused(Refusal::Reserved));
-    }
-    config.refused_words.check_handle(handle.as_str())?;
-    UserDomains::new(&config.user_domains).check(handle).map_err(handle_refused)
 }
 
 /// A refused handle in the lexicon's terms.

@@ -3,12 +3,32 @@
 use crate::agent::server;
 use crate::limits::{DAY, FIVE_MINUTES, HOUR, Limit};
 use crate::method::{Auth, Kind, Method};
+use crate::agent::{credential, server};
+use crate::limits::{DAY, FIVE_MINUTES, Limit};
+use crate::method::{Auth, Kind, Method, Standing};
 
 pub(super) const METHODS: &[Method] = &[
-    Method::host("com.atproto.server.createAccount", Kind::Procedure, |host, call| {
-        Box::pin(async move { host.create_account(&call.input).await })
+    Method::host("com.atproto.server.activateAccount", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.activate_account(&call).await })
     })
+    .auth(Auth::Full)
+    .standing(Standing::NotTakendown),
+    Method::host("com.atproto.server.checkAccountStatus", Kind::Query, |host, call| {
+        Box::pin(async move { host.check_account_status(&call).await })
+    })
+    .auth(Auth::Access),
+    Method::host("com.atproto.server.createAccount", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.create_account(&call).await })
+    })
+    .auth(Auth::OptionalService)
     .limits(&[Limit::client(100, FIVE_MINUTES)]),
+    Method::own(
+        "com.atproto.server.createAppPassword",
+        Kind::Procedure,
+        Auth::Full,
+        credential::create_app_password,
+    )
+    .standing(Standing::NotTakendown),
     Method::host("com.atproto.server.createSession", Kind::Procedure, |host, call| {
         Box::pin(async move { host.create_session(&call.input).await })
     })
@@ -17,6 +37,10 @@ pub(super) const METHODS: &[Method] = &[
         Box::pin(async move { host.delete_own_account(&call.input).await })
     })
     .limits(&[Limit::client(50, FIVE_MINUTES)]),
+    Method::host("com.atproto.server.deactivateAccount", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.deactivate_account(&call).await })
+    })
+    .auth(Auth::FullEvenTakendown),
     Method::own(
         "com.atproto.server.deleteSession",
         Kind::Procedure,
@@ -26,13 +50,29 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("com.atproto.server.describeServer", Kind::Query, |host, _| {
         Box::pin(async move { host.describe_server() })
     }),
+    Method::own(
+        "com.atproto.server.getServiceAuth",
+        Kind::Query,
+        Auth::AccessEvenTakendown,
+        credential::service_auth,
+    ),
     Method::own("com.atproto.server.getSession", Kind::Query, Auth::AccessEvenTakendown, server::session),
+    Method::own("com.atproto.server.listAppPasswords", Kind::Query, Auth::Access, credential::app_passwords),
     Method::own("com.atproto.server.refreshSession", Kind::Procedure, Auth::Refresh, server::refresh_session),
     Method::host("com.atproto.server.requestAccountDelete", Kind::Procedure, |host, call| {
         Box::pin(async move { host.request_account_delete(&call).await })
     })
     .auth(Auth::Full)
     .limits(LETTERS),
+    Method::host("com.atproto.server.reserveSigningKey", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.reserve_signing_key(&call.input).await })
+    }),
+    Method::own(
+        "com.atproto.server.revokeAppPassword",
+        Kind::Procedure,
+        Auth::Access,
+        credential::revoke_app_password,
+    ),
 ];
 
 /// Letters that an account may ask for; the reference server's.

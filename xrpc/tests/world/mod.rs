@@ -252,6 +252,7 @@ impl Objects {
             InternalCall::Identity(_) => "identity",
             InternalCall::Mail(_) => "mail",
             InternalCall::Operator(_) => "operator",
+            InternalCall::Session(_) => "standing",
             _ => panic!("the host does not make this call"),
         };
         self.called.borrow_mut().push((did.clone(), name));
@@ -570,7 +571,14 @@ impl World {
         };
         assert_eq!(block_on(directory.reserve(&entry)).unwrap(), Reservation::Made);
         let signing_key = "02".repeat(32);
-        let seed = AccountSeed { did: did.clone(), handle, email: None, password: "x".into(), signing_key };
+        let seed = AccountSeed {
+            did: did.clone(),
+            handle,
+            email: None,
+            password: "x".into(),
+            signing_key,
+            deactivated: false,
+        };
         let answer = block_on(self.objects.call(&did, InternalCall::CreateAccount(seed))).unwrap();
         assert_eq!(answer.status, 200);
         assert!(block_on(directory.activate(&did)).unwrap());

@@ -6,10 +6,12 @@
 mod identity;
 pub mod mail;
 pub mod operator;
+mod session;
 
 pub use identity::IdentityCall;
+pub use session::{Holdings, SessionCall};
 
-use murmuration_account::{AccountError, Blob, NewAccount};
+use murmuration_account::{Blob, NewAccount};
 use murmuration_data::Cid;
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::{Did, Handle};
@@ -35,6 +37,8 @@ pub enum InternalCall {
     CreateSession {
         /// The password.
         password: String,
+        /// Whether an account that is taken down may have a session that does next to nothing.
+        allow_takendown: bool,
     },
     /// Note an upload.
     AddBlob {
@@ -61,6 +65,8 @@ pub enum InternalCall {
     Mail(mail::MailCall),
     /// What the operator does.
     Operator(operator::OperatorCall),
+    /// A call about whether the account is served.
+    Session(SessionCall),
 }
 
 /// What an account is made from.
@@ -76,6 +82,8 @@ pub struct AccountSeed {
     pub password: String,
     /// The secret K-256 key that signs its commits, in lower-case hexadecimal.
     pub signing_key: String,
+    /// Whether it begins deactivated, because it moves in from another host.
+    pub deactivated: bool,
 }
 
 /// A blob whose bytes the Worker has stored.
@@ -123,8 +131,11 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
     match call {
         InternalCall::CreateAccount(seed) => create_account(context, seed),
         InternalCall::Destroy => Err(XrpcError::internal("the object wipes itself")),
-        InternalCall::CreateSession { password } => create_session(context, &password),
         InternalCall::FindBlob { authorization, cid } => find_blob(context, authorization.as_deref(), &cid),
+        InternalCall::CreateSession { password, allow_takendown } => {
+            session::begin(context, &password, allow_takendown)
+        }
+        InternalCall::Session(call) => session::answer(context, call),
         InternalCall::AddBlob { uploader, blob } => add_blob(context, &uploader, &blob),
         InternalCall::Describe { collections } => describe(context, collections),
         InternalCall::Identity(call) => identity::answer(context, call),
@@ -143,20 +154,9 @@ fn create_account(context: &Context<'_>, seed: AccountSeed) -> Result<Response, 
         email: seed.email,
         password: seed.password,
         signing_key: SigningKey::from_bytes(Curve::K256, &secret).map_err(|_| bad_key())?,
-        deactivated: false,
+        deactivated: seed.deactivated,
     };
     context.account.create(account, context.entropy, context.clock.now_micros())?;
-    Response::json(&server::begin(context, Scope::Access, None)?)
-}
-
-fn create_session(context: &Context<'_>, password: &str) -> Result<Response, XrpcError> {
-    let right = match context.account.password_is(password) {
-        Err(AccountError::Vacant) => false,
-        other => other?,
-    };
-    if !right {
-        return Err(XrpcError::auth_required("Invalid identifier or password"));
-    }
     Response::json(&server::begin(context, Scope::Access, None)?)
 }
 
