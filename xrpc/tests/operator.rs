@@ -130,13 +130,7 @@ fn every_state_lets_every_caller_read_and_write_what_the_reference_server_does()
         ("com.atproto.temp.checkSignupQueue", [own("200"); 3]),
         (
             "com.atproto.admin.getAccountInfo",
-            [[
-                "AuthMissing",
-                "AuthenticationRequired",
-                "AuthenticationRequired",
-                "AuthenticationRequired",
-                "200",
-            ]; 3],
+            [["AuthMissing", "BadJwtType", "BadJwtType", "BadJwtType", "200"]; 3],
         ),
         ("com.atproto.sync.listRepos", [same("200"); 3]),
     ];

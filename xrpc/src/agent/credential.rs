@@ -78,7 +78,7 @@ fn end(now: u64, asked: Option<Ipld>, names_a_method: bool) -> Result<u64, XrpcE
     let refused = |text| Err(XrpcError::named("BadExpiration", text));
     let Some(Ipld::Integer(asked)) = asked else { return Ok(now + service_auth::DEFAULT_SECONDS) };
     match u64::try_from(asked) {
-        Ok(exp) if exp >= now + 1 => {
+        Ok(exp) if exp > now => {
             let seconds = exp - now;
             if seconds > service_auth::MAX_SECONDS {
                 refused("cannot request a token with an expiration more than an hour in the future")

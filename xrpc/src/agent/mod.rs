@@ -7,8 +7,8 @@
 
 pub mod actor;
 mod args;
-pub mod ending;
 pub mod credential;
+pub mod ending;
 pub mod identity;
 pub mod internal;
 mod record;

@@ -302,6 +302,8 @@ impl<'a> Directory<'a> {
             None => None,
         };
         Ok(taken.filter(|taken| taken.did != *did).map_or(Address::NoAccount, Address::Taken))
+    }
+
     /// Notes what the owner of an account has decided: it is active, or deactivated. What the operator has decided stays.
     ///
     /// # Errors

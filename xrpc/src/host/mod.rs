@@ -5,8 +5,8 @@
 //! the guarded client. A host writes two small implementations, [`Database`] and [`Agents`]; everything else is here
 //! and runs natively.
 
-mod address;
 mod activation;
+mod address;
 mod agents;
 mod create_account;
 mod deletion;

@@ -49,6 +49,7 @@ impl Signup {
         if handle.as_str() == config.hostname {
             return Err(handle_refused(Refusal::Reserved));
         }
+        config.refused_words.check_handle(handle.as_str())?;
         let did = input.optional::<Did>("did")?;
         // No code has been given out, so none can be right.
         if input.text("inviteCode").is_some_and(|code| !code.is_empty()) {

@@ -1,10 +1,7 @@
 //! `com.atproto.server`
 
-use crate::agent::server;
-use crate::limits::{DAY, FIVE_MINUTES, HOUR, Limit};
-use crate::method::{Auth, Kind, Method};
 use crate::agent::{credential, server};
-use crate::limits::{DAY, FIVE_MINUTES, Limit};
+use crate::limits::{DAY, FIVE_MINUTES, HOUR, Limit};
 use crate::method::{Auth, Kind, Method, Standing};
 
 pub(super) const METHODS: &[Method] = &[
@@ -33,14 +30,14 @@ pub(super) const METHODS: &[Method] = &[
         Box::pin(async move { host.create_session(&call.input).await })
     })
     .limits(&[Limit::login(30, FIVE_MINUTES), Limit::login(300, DAY)]),
-    Method::host("com.atproto.server.deleteAccount", Kind::Procedure, |host, call| {
-        Box::pin(async move { host.delete_own_account(&call.input).await })
-    })
-    .limits(&[Limit::client(50, FIVE_MINUTES)]),
     Method::host("com.atproto.server.deactivateAccount", Kind::Procedure, |host, call| {
         Box::pin(async move { host.deactivate_account(&call).await })
     })
     .auth(Auth::FullEvenTakendown),
+    Method::host("com.atproto.server.deleteAccount", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.delete_own_account(&call.input).await })
+    })
+    .limits(&[Limit::client(50, FIVE_MINUTES)]),
     Method::own(
         "com.atproto.server.deleteSession",
         Kind::Procedure,
