@@ -142,6 +142,42 @@ mod tests {
         assert_eq!(UserDomains::new(&domains).check(&Handle::parse("alice.localhost").unwrap()), Ok(()));
     }
 
+    /// The lines of the published file of valid handles; nothing where the interop data is absent.
+    fn published() -> Vec<Handle> {
+        let file =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/interop/syntax/handle_syntax_valid.txt");
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(|line| Handle::parse(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn interop_gives_out_no_published_handle_of_a_disallowed_top_level_or_of_another_domain() {
+        let mut refused = [0, 0];
+        for handle in published() {
+            let [top_level, elsewhere] = &mut refused;
+            match check(handle.as_str()) {
+                Err(Refusal::TopLevel) => *top_level += 1,
+                Err(Refusal::UnsupportedDomain) => *elsewhere += 1,
+                verdict => assert!(handle.as_str().ends_with(".test"), "{handle}: {verdict:?}"),
+            }
+        }
+        assert!(published().is_empty() || (refused[0] >= 9 && refused[1] > 40), "{refused:?}");
+    }
+
+    #[test]
+    fn keeps_to_the_length_of_the_label_not_of_the_handle() {
+        let domains = [".a-domain-that-is-longer-than-a-label.example.com".to_owned(), ".test".to_owned()];
+        let check = |handle: &str| UserDomains::new(&domains).check(&Handle::parse(handle).unwrap());
+        for domain in &domains {
+            assert_eq!(check(&format!("u23456789012345678{domain}")), Ok(()));
+            assert_eq!(check(&format!("u234567890123456789{domain}")), Err(Refusal::TooLong));
+            assert_eq!(check(&format!("uk{domain}")), Err(Refusal::TooShort));
+            assert_eq!(check(&format!("about{domain}")), Err(Refusal::Reserved));
+            assert_eq!(check(&format!("atp{domain}")), Err(Refusal::Reserved));
+        }
+    }
+
     #[test]
     fn governs_what_is_under_its_domains() {
         let domains = [".test".to_owned(), ".agents.example.com".to_owned()];
