@@ -595,3 +595,21 @@ fn the_operator_changes_an_address_in_both_places_or_in_none() {
     }
     assert!(events(&world, &did).is_empty());
 }
+
+#[test]
+fn the_operator_deletes_an_account_that_is_taken_down_and_it_is_gone_for_everybody() {
+    let (world, did) = alice();
+    take_down(&world, &account(&did));
+    let method = &format!("{NS}.deleteAccount");
+    let delete = |did: &str| world.ask(method, Some(OPERATOR), &[], &json!({ "did": did }));
+    assert_eq!(delete(&did), (200, Value::Null));
+    assert_eq!(read(&world, "getAccountInfo", &[("did", &did)]).1["error"], "NotFound");
+    assert_eq!(read(&world, "getSubjectStatus", &[("did", &did)]).1["error"], "NotFound");
+    assert_eq!(read(&world, "searchAccounts", &[]), (200, json!({ "accounts": [] })));
+    let input = json!({ "subject": account(&did), "takedown": { "applied": false } });
+    assert_eq!(act(&world, &input).1["error"], "NotFound", "it does not come back");
+    for did in [did.as_str(), NOBODY] {
+        assert_eq!(delete(did).1["error"], "InvalidRequest");
+    }
+    assert_eq!(world.create("alice").0, 200, "its names are free");
+}

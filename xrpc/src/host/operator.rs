@@ -52,6 +52,13 @@ impl Host<'_> {
         Response::json(&answer)
     }
 
+    /// `com.atproto.admin.deleteAccount`
+    pub(crate) async fn delete_any_account(&self, input: &Args) -> Result<Response, XrpcError> {
+        let deleted = self.delete_account(&input.parsed("did")?).await;
+        deleted.map_err(named_missing("Account not found"))?;
+        Ok(Response::empty())
+    }
+
     /// `com.atproto.admin.updateAccountEmail`
     pub(crate) async fn update_account_email(&self, input: &Args) -> Result<Response, XrpcError> {
         let name = input.text("account").unwrap_or_default();

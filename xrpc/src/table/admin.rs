@@ -3,6 +3,9 @@
 use crate::method::{Auth, HostHandler, Kind, Method};
 
 pub(super) const METHODS: &[Method] = &[
+    operate("com.atproto.admin.deleteAccount", |host, call| {
+        Box::pin(async move { host.delete_any_account(&call.input).await })
+    }),
     moderate("com.atproto.admin.getAccountInfo", Kind::Query, |host, call| {
         Box::pin(async move { host.account_info(&call.params).await })
     }),
