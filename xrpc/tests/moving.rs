@@ -432,3 +432,30 @@ fn a_status_counts_what_is_there() {
     }
     assert_eq!(full["repoBlocks"], json!(blocks));
 }
+
+#[test]
+fn a_name_of_this_host_makes_a_did_web_that_this_host_answers_for() {
+    let world = World::new();
+    let (code, answer) = world.create_with("carol", json!({ "did": "did:web:carol.test" }));
+    assert_eq!((code, &answer["did"]), (200, &json!("did:web:carol.test")), "{answer}");
+    let carol = did(&answer["did"]);
+    assert_eq!(kinds(&world.events(&carol)), ["identity carol.test", "account active", "commit", "sync"]);
+    assert_eq!(row(&world, &carol), Some(Status::Active));
+    assert!(world.network.log.borrow().is_empty(), "the PLC directory is not asked");
+    let (code, _, document) = world.page(Some("carol.test"), "/.well-known/did.json");
+    assert_eq!((code, serde_json::from_str::<Value>(&document).unwrap()), (200, answer["didDoc"].clone()));
+    assert_eq!(answer["didDoc"]["verificationMethod"][0]["publicKeyMultibase"], ours(&world, &carol)[8..]);
+
+    let again = world.create_with("carol", json!({ "did": "did:web:carol.test" }));
+    assert_eq!((again.0, &again.1["error"]), (400, &json!("AlreadyExists")));
+    // Another name than its own, or one that is not this host's, is somebody else's to give.
+    for (handle, did) in [
+        ("dave.test", "did:web:carol.test"),
+        ("dave.test", "did:web:dave.example.com"),
+        ("dave.example.com", "did:web:dave.example.com"),
+        ("dave.test", "did:web:Dave.test"),
+    ] {
+        let (code, answer) = world.create_with("dave", json!({ "handle": handle, "did": did }));
+        assert_eq!(code, 401, "{handle} {did}: {answer}");
+    }
+}

@@ -18,10 +18,10 @@
 use murmuration_bridge::handle::Refusal;
 use murmuration_bridge::plc::{Operation, State};
 use murmuration_bridge::resolver::Purpose;
-use murmuration_bridge::{BridgeError, Document};
+use murmuration_bridge::{BridgeError, Document, web};
 use murmuration_keys::{Curve, SigningKey};
-use murmuration_syntax::Did;
-use serde_json::{Value as Json, json};
+use murmuration_syntax::{Did, Handle};
+use serde_json::json;
 
 use super::agents::{self, FirstSession};
 use super::directory::{Entry, Reservation, Status};
@@ -29,6 +29,7 @@ use super::signup::{Signup, handle_refused};
 use super::{Host, HostCall, private};
 use crate::XrpcError;
 use crate::agent::internal::AccountSeed;
+use crate::auth::Caller;
 use crate::http::Response;
 
 impl Host<'_> {
@@ -39,19 +40,33 @@ impl Host<'_> {
 
     async fn sign_up(&self, call: &HostCall) -> Result<Response, XrpcError> {
         let signup = Signup::read(self.config, &call.input)?;
-        if let Some(did) = &signup.did {
-            return self.move_in(&call.caller, did, &signup).await;
-        }
-        if !self.gives_out(&signup.handle)? {
-            return Err(handle_refused(Refusal::UnsupportedDomain));
+        let given_out = self.gives_out(&signup.handle)?;
+        match &signup.did {
+            // A name of this host makes a did:web, and nobody else has a say in it.
+            Some(did) if given_out && call.caller == Caller::Anyone && is_did_of(did, &signup.handle) => {
+                if agents::describe(self.agents, did, false).await?.is_some() {
+                    return Err(already_exists(did));
+                }
+            }
+            Some(did) => return self.move_in(&call.caller, did, &signup).await,
+            None if !given_out => return Err(handle_refused(Refusal::UnsupportedDomain)),
+            None => {}
         }
         let signing_key = SigningKey::generate(Curve::K256, |bytes| self.entropy.fill(bytes))
             .map_err(XrpcError::internal)?;
-        let genesis = self.genesis(&signup, &signing_key).map_err(XrpcError::internal)?;
-        let did = genesis.did().map_err(XrpcError::internal)?;
-
+        let genesis = match &signup.did {
+            Some(_) => None,
+            None => Some(self.genesis(&signup, &signing_key).map_err(XrpcError::internal)?),
+        };
+        let did = match (&signup.did, &genesis) {
+            (Some(did), _) => did.clone(),
+            (None, Some(genesis)) => genesis.did().map_err(XrpcError::internal)?,
+            (None, None) => return Err(XrpcError::internal("an account without a DID")),
+        };
         self.reserve(&did, &signup, Status::Reserved).await?;
-        if let Err(error) = self.resolver().plc().submit(&did, &genesis).await {
+        if let Some(genesis) = &genesis
+            && let Err(error) = self.resolver().plc().submit(&did, genesis).await
+        {
             self.undo_registration(&did).await;
             return Err(match error {
                 BridgeError::Refused(_) => XrpcError::internal(error),
@@ -66,10 +81,19 @@ impl Host<'_> {
                 return Err(error);
             }
         };
+        let stated = Document::atproto(&did, &signup.handle, &signing_key.did_key(), &self.config.public_url);
+        let document = match genesis {
+            // As the world sees it, or as it must be if the directory is slow.
+            Some(_) => match self.resolver().document(&did, Purpose::Refresh).await {
+                Ok(document) => document.json().clone(),
+                Err(_) => stated.json().clone(),
+            },
+            None => stated.json().clone(),
+        };
         Response::json(&json!({
             "handle": signup.handle,
             "did": did,
-            "didDoc": self.fresh_document(&did, &genesis).await,
+            "didDoc": document,
             "accessJwt": session.access_jwt,
             "refreshJwt": session.refresh_jwt,
         }))
@@ -124,9 +148,7 @@ impl Host<'_> {
                 Reservation::EmailTaken(taken) => {
                     (taken, XrpcError::invalid(format!("Email already taken: {}", signup.typed_email)))
                 }
-                Reservation::DidTaken(taken) => {
-                    (taken, XrpcError::named("AlreadyExists", format!("Account already exists: {did}")))
-                }
+                Reservation::DidTaken(taken) => (taken, already_exists(did)),
             };
             if !self.reclaim(&taken).await {
                 return Err(error);
@@ -202,16 +224,16 @@ impl Host<'_> {
             let _ = plc.submit(did, &tombstone).await;
         }
     }
+}
 
-    /// The new DID's document as the world sees it, or as it must be if the directory is slow.
-    async fn fresh_document(&self, did: &Did, genesis: &Operation) -> Json {
-        match self.resolver().document(did, Purpose::Refresh).await {
-            Ok(document) => document.json().clone(),
-            Err(_) => {
-                genesis.state().map_or(Json::Null, |state| Document::of_state(did, &state).json().clone())
-            }
-        }
-    }
+/// Whether a DID is the did:web of a handle.
+fn is_did_of(did: &Did, handle: &Handle) -> bool {
+    web::did(handle).is_ok_and(|made| made == *did)
+}
+
+/// The answer to somebody whose DID is here already.
+pub(super) fn already_exists(did: &Did) -> XrpcError {
+    XrpcError::named("AlreadyExists", format!("Account already exists: {did}"))
 }
 
 /// How often names are asked for: once, and once more for each of handle, address and DID that was reclaimed.

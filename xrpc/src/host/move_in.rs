@@ -12,6 +12,7 @@ use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::Did;
 use serde_json::{Map, Value as Json};
 
+use super::create_account::already_exists;
 use super::directory::Status;
 use super::signup::Signup;
 use super::{Host, agents};
@@ -35,7 +36,7 @@ impl Host<'_> {
         }
         // The directory may have lost it, and the object must not be emptied when the account cannot be made.
         if agents::describe(self.agents, did, false).await?.is_some() {
-            return Err(XrpcError::named("AlreadyExists", format!("Account already exists: {did}")));
+            return Err(already_exists(did));
         }
         let document = self.resolver().document(did, Purpose::Refresh).await.ok();
         let published = document.as_ref().and_then(|document| document.signing_key().ok());
