@@ -41,16 +41,19 @@ impl Host<'_> {
     async fn sign_up(&self, call: &HostCall) -> Result<Response, XrpcError> {
         let signup = Signup::read(self.config, &call.input)?;
         let given_out = self.gives_out(&signup.handle)?;
+        // A name of this host makes a did:web, and nobody else has a say in it.
+        let own = given_out && call.caller == Caller::Anyone;
         match &signup.did {
-            // A name of this host makes a did:web, and nobody else has a say in it.
-            Some(did) if given_out && call.caller == Caller::Anyone && is_did_of(did, &signup.handle) => {
-                if agents::describe(self.agents, did, false).await?.is_some() {
-                    return Err(already_exists(did));
-                }
+            Some(did) if !own || !is_did_of(did, &signup.handle) => {
+                return self.move_in(&call.caller, did, &signup).await;
             }
-            Some(did) => return self.move_in(&call.caller, did, &signup).await,
             None if !given_out => return Err(handle_refused(Refusal::UnsupportedDomain)),
-            None => {}
+            _ => {}
+        }
+        if let Some(did) = &signup.did
+            && agents::describe(self.agents, did, false).await?.is_some()
+        {
+            return Err(already_exists(did));
         }
         let signing_key = SigningKey::generate(Curve::K256, |bytes| self.entropy.fill(bytes))
             .map_err(XrpcError::internal)?;
