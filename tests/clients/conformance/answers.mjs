@@ -19,9 +19,9 @@ const HEADERS = [
   'access-control-max-age',
 ]
 
-/** Sends every step to `base`; answers `{name: {status, headers, body}}`. */
-export async function ask(base, steps) {
-  const v = { base, alice: await settle(base, 'al'), bob: await settle(base, 'bo') }
+/** Sends every step to `base`, whose operator has that password; answers `{name: {status, headers, body}}`. */
+export async function ask(base, steps, adminPassword) {
+  const v = { base, adminPassword, alice: await settle(base, 'al'), bob: await settle(base, 'bo') }
   const answers = {}
   for (const step of steps) {
     answers[step.name] = await one(base, step, v)
@@ -103,7 +103,7 @@ function scrub(text, v) {
   const known = [
     [v.base, '<url>'],
     [v.base.replace('127.0.0.1', 'localhost'), '<url>'],
-    ...['alice', 'bob', 'carol']
+    ...['alice', 'bob', 'carol', 'dora']
       .filter((name) => v[name])
       .flatMap((name) => [
         [v[name].did, `<${name}>`],

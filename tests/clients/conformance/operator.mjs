@@ -71,7 +71,7 @@ const opened = (state) => {
     get(`resolveHandle of one ${state}`, 'com.atproto.identity.resolveHandle', (v) => ({ handle: v.dora.handle })),
     post(`createSession of one ${state}`, 'com.atproto.server.createSession', (v) => ({
       identifier: v.dora.handle,
-      password: v.doras.password,
+      password: v.dora.password,
     }), { shape: true }),
     write(`putRecord of one ${state}`, 'state', { state }, { shape: true }),
   ]
@@ -79,7 +79,7 @@ const opened = (state) => {
 
 export const operator = [
   post('createAccount of Dora', 'com.atproto.server.createAccount', (v) => (v.doras = newcomer('do')), {
-    save: (v, answer) => (v.dora = answer.json),
+    save: (v, answer) => (v.dora = { ...v.doras, ...answer.json }),
     shape: true,
   }),
   upload('uploadBlob by Dora', { save: (v, answer) => (v.picture = answer.json.blob) }),
@@ -167,7 +167,7 @@ export const operator = [
   post('refreshSession of one taken down', 'com.atproto.server.refreshSession', undefined, { as: 'dora.refresh' }),
   post('createSession of one taken down, who asks for that', 'com.atproto.server.createSession', (v) => ({
     identifier: v.dora.handle,
-    password: v.doras.password,
+    password: v.dora.password,
     allowTakendown: true,
   }), { save: (v, answer) => (v.fallen = answer.json), shape: true }),
   ...reads('taken down', 'its owner, who may leave', 'fallen'),
@@ -183,17 +183,17 @@ export const operator = [
   act('no password', 'updateAccountPassword', (v) => ({ did: v.dora.did, password: 'x' }), { as: null }),
   post('createSession with the old password', 'com.atproto.server.createSession', (v) => ({
     identifier: v.dora.handle,
-    password: v.doras.password,
+    password: v.dora.password,
   })),
   post('createSession with the new password', 'com.atproto.server.createSession', (v) => ({
     identifier: v.dora.handle,
     password: 'another password',
   }), { shape: true }),
-  act('another', 'updateAccountEmail', (v) => ({ account: v.dora.handle, email: `New.${v.doras.email}` })),
+  act('another', 'updateAccountEmail', (v) => ({ account: v.dora.handle, email: `New.${v.dora.email}` })),
   act('of nobody', 'updateAccountEmail', { account: NOBODY, email: 'a@example.com' }),
   act('that is taken', 'updateAccountEmail', (v) => ({ account: v.dora.did, email: v.alice.email })),
   post('createSession by the new address', 'com.atproto.server.createSession', (v) => ({
-    identifier: `new.${v.doras.email}`,
+    identifier: `new.${v.dora.email}`,
     password: 'another password',
   }), { shape: true }),
   act('another', 'updateAccountHandle', (v) => ({ did: v.dora.did, handle: `n${v.dora.handle}`.slice(-16) })),

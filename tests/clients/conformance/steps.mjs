@@ -1,7 +1,7 @@
 // How the tables write one request down. A step is plain data; `v` is the run's world: two
 // accounts (`v.alice`, `v.bob`) and whatever earlier steps saved into it.
 //
-//   as       whose token goes along: 'alice', 'bob', 'alice.refresh', or none
+//   as       whose token goes along: 'alice', 'bob', 'alice.refresh', the operator's password ('operator'), or none
 //   save     (v, answer) => void, run when the answer is a success
 //   exact    the error's message is compared too (clients match on it, or issue and lexicon fix it)
 //   shape    the body is compared by its keys and types only, not by its values
@@ -41,9 +41,13 @@ export const raw = (name, request, options = {}) => ({
 /** The header that goes with a step's `as`. */
 export function authorization(as, v) {
   if (!as) return {}
+  if (as === 'operator') return { authorization: basic('admin', v.adminPassword) }
   const [name, kind] = as.split('.')
   return { authorization: `Bearer ${kind === 'refresh' ? v[name].refreshJwt : v[name].accessJwt}` }
 }
+
+/** The header of a name and a password. */
+export const basic = (name, password) => `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`
 
 /** A JWT nobody signed, with the given claims. */
 export function forged(header, claims) {

@@ -8,12 +8,12 @@ import { steps } from '../conformance/index.mjs'
 
 const fixture = new URL('../reference-answers.json', import.meta.url)
 
-export default async function conformance(runner, { url, strict, reference }) {
+export default async function conformance(runner, { url, adminPassword, strict, reference }) {
   const { server, answers: recorded } = JSON.parse(readFileSync(fixture, 'utf8'))
   await runner.suite(`conformance with ${server}`, async (test) => {
     let got = {}
     await test('every request is answered', async () => {
-      got = await ask(url, steps)
+      got = await ask(url, steps, adminPassword)
       const silent = Object.entries(got).filter(([, answer]) => answer.status === 0)
       assert.deepEqual(silent.map(([name, answer]) => `${name}: ${answer.problem}`), [])
     })
