@@ -613,3 +613,24 @@ fn the_operator_deletes_an_account_that_is_taken_down_and_it_is_gone_for_everybo
     }
     assert_eq!(world.create("alice").0, 200, "its names are free");
 }
+
+#[test]
+fn a_new_password_of_the_operators_ends_every_session() {
+    let (world, did) = alice();
+    let (_, session) = world.login("alice.test", "alice's password");
+    let refresh = format!("Bearer {}", session["refreshJwt"].as_str().unwrap());
+    let renew = || world.ask("com.atproto.server.refreshSession", Some(&refresh), &[], &Value::Null);
+    let method = &format!("{NS}.updateAccountPassword");
+    let give = |did: &str, password: &str| {
+        world.ask(method, Some(OPERATOR), &[], &json!({ "did": did, "password": password }))
+    };
+    for (did, password) in [(did.as_str(), ""), (&did, &"x".repeat(257)), (NOBODY, "new"), ("alice", "new")] {
+        let (code, answer) = give(did, password);
+        assert_eq!((code, &answer["error"]), (400, &json!("InvalidRequest")), "{did}");
+    }
+    assert_eq!(renew().0, 200);
+    assert_eq!(give(&did, "new"), (200, Value::Null));
+    assert_eq!(renew().1["error"], "ExpiredToken");
+    assert_eq!(world.login("alice.test", "alice's password").0, 401);
+    assert_eq!(world.login("alice.test", "new").0, 200);
+}

@@ -33,9 +33,21 @@ impl Host<'_> {
         }))
     }
 
-    /// `com.atproto.server.activateAccount`: serves the account from now on, if its DID document points here.
+    /// `com.atproto.server.activateAccount`
     pub(crate) async fn activate_account(&self, call: &HostCall) -> Result<Response, XrpcError> {
-        let did = &call.caller.claims()?.sub;
+        self.activate(&call.caller.claims()?.sub).await?;
+        Ok(Response::empty())
+    }
+
+    /// `com.atproto.server.deactivateAccount`
+    pub(crate) async fn deactivate_account(&self, call: &HostCall) -> Result<Response, XrpcError> {
+        let delete_after = call.input.text("deleteAfter").map(str::to_owned);
+        self.deactivate(&call.caller.claims()?.sub, delete_after).await?;
+        Ok(Response::empty())
+    }
+
+    /// Serves an account from now on, if its DID document points here.
+    pub(super) async fn activate(&self, did: &Did) -> Result<(), XrpcError> {
         let account = agents::describe(self.agents, did, false)
             .await?
             .ok_or_else(|| XrpcError::named("AccountNotFound", "user not found"))?;
@@ -49,17 +61,14 @@ impl Host<'_> {
             }
             return Err(error);
         }
-        Ok(Response::empty())
+        Ok(())
     }
 
-    /// `com.atproto.server.deactivateAccount`
-    pub(crate) async fn deactivate_account(&self, call: &HostCall) -> Result<Response, XrpcError> {
-        let did = &call.caller.claims()?.sub;
-        let delete_after = call.input.text("deleteAfter").map(str::to_owned);
+    /// Serves an account no longer.
+    pub(super) async fn deactivate(&self, did: &Did, delete_after: Option<String>) -> Result<(), XrpcError> {
         let call = InternalCall::Session(SessionCall::Deactivate { delete_after });
         agents::tell(self.agents, did, call).await?;
-        self.directory.set_own_status(did, Status::Deactivated).await?;
-        Ok(Response::empty())
+        Ok(self.directory.set_own_status(did, Status::Deactivated).await?)
     }
 
     async fn holdings(&self, did: &Did) -> Result<Holdings, XrpcError> {

@@ -31,25 +31,24 @@ impl Host<'_> {
         if resting.is_some() && subject != Subject::Account {
             return Err(XrpcError::invalid("Only an account can be deactivated or activated"));
         }
-        let mut stands = None;
         if let Some(taking) = &taking {
             // As on the reference server, the time stands for a reference that nobody has given.
             let named = || taking.text("ref").map(str::to_owned);
             let now = || Timestamp::from_micros(self.clock.now_micros()).to_string();
             let reference = applied(taking).then(|| named().unwrap_or_else(now));
             let call = OperatorCall::TakeDown { subject: subject.clone(), reference };
-            stands = Some(self.operate::<SubjectStatus>(&did, call).await?);
+            let stands: SubjectStatus = self.operate(&did, call).await?;
+            if subject == Subject::Account {
+                self.note_standing(&did, stands.inactive.as_deref()).await?;
+            }
         }
         match resting {
-            Some(true) => stands = Some(self.operate(&did, OperatorCall::Deactivate).await?),
-            Some(false) => stands = Some(self.operate(&did, OperatorCall::Activate).await?),
+            Some(true) => self.deactivate(&did, None).await.map_err(as_operator)?,
+            Some(false) => self.activate(&did).await.map_err(as_operator)?,
             None if taking.is_none() && subject == Subject::Account => {
-                stands = Some(self.operate(&did, OperatorCall::Announce).await?);
+                self.operate::<SubjectStatus>(&did, OperatorCall::Announce).await?;
             }
             None => {}
-        }
-        if let (Subject::Account, Some(stands)) = (&subject, stands) {
-            self.note_standing(&did, stands.inactive.as_deref()).await?;
         }
         let mut answer = Map::new();
         answer.insert("subject".into(), json::to_value(&given));
@@ -99,11 +98,7 @@ impl Host<'_> {
         did: &Did,
         call: OperatorCall,
     ) -> Result<T, XrpcError> {
-        let answer = self.agents.call(did, InternalCall::Operator(call)).await?;
-        agents::read(&answer).map_err(|error| match error.error() {
-            "RepoNotFound" => XrpcError::named("NotFound", "Subject not found"),
-            _ => error,
-        })
+        agents::ask(self.agents, did, InternalCall::Operator(call)).await.map_err(as_operator)
     }
 
     /// Notes in the directory why an account is not served, or that it is.
@@ -147,6 +142,15 @@ impl Host<'_> {
         };
         let did = did.ok_or_else(|| XrpcError::named("NotFound", "Subject not found"))?;
         Ok((did, Subject::Record(path.to_string())))
+    }
+}
+
+/// An error that was meant for the owner of an account, as the operator is to see it: of the account, not of the caller.
+fn as_operator(error: XrpcError) -> XrpcError {
+    match error.error() {
+        "RepoNotFound" | "AccountNotFound" => XrpcError::named("NotFound", "Subject not found"),
+        "AccountTakedown" => XrpcError::named("AccountTakedown", error.message()),
+        _ => error,
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::directory::Entry;
 use super::mail::no_mail;
+use super::signup::MAX_PASSWORD_CHARS;
 use super::{Host, Task, agents};
 use crate::XrpcError;
 use crate::agent::Args;
@@ -73,6 +74,19 @@ impl Host<'_> {
     pub(crate) async fn update_account_handle(&self, input: &Args) -> Result<Response, XrpcError> {
         let (did, handle) = (input.parsed("did")?, input.parsed("handle")?);
         self.change_handle(&did, &handle).await.map_err(named_missing("Account not found"))?;
+        Ok(Response::empty())
+    }
+
+    /// `com.atproto.admin.updateAccountPassword`
+    pub(crate) async fn update_account_password(&self, input: &Args) -> Result<Response, XrpcError> {
+        let did: Did = input.parsed("did")?;
+        let password = input.text("password").unwrap_or_default();
+        if !(1..=MAX_PASSWORD_CHARS).contains(&password.chars().count()) {
+            return Err(XrpcError::invalid("Invalid password length."));
+        }
+        let call = OperatorCall::SetPassword { password: password.to_owned() };
+        let set = self.operate::<AccountView>(&did, call).await;
+        set.map_err(named_missing("Account not found"))?;
         Ok(Response::empty())
     }
 

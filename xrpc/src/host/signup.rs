@@ -87,7 +87,7 @@ pub(super) fn is_email(text: &str) -> bool {
 }
 
 /// Characters of a new password (reference server).
-const MAX_PASSWORD_CHARS: usize = 256;
+pub(super) const MAX_PASSWORD_CHARS: usize = 256;
 /// Bytes of an e-mail address, and of the part before the `@` (RFC 5321, 4.5.3.1).
 const MAX_EMAIL_BYTES: usize = 254;
 const MAX_LOCAL_BYTES: usize = 64;

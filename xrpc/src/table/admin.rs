@@ -27,6 +27,9 @@ pub(super) const METHODS: &[Method] = &[
     operate("com.atproto.admin.updateAccountHandle", |host, call| {
         Box::pin(async move { host.update_account_handle(&call.input).await })
     }),
+    operate("com.atproto.admin.updateAccountPassword", |host, call| {
+        Box::pin(async move { host.update_account_password(&call.input).await })
+    }),
     moderate("com.atproto.admin.updateSubjectStatus", Kind::Procedure, |host, call| {
         Box::pin(async move { host.update_subject_status(call.input).await })
     }),

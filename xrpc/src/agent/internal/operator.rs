@@ -25,10 +25,11 @@ pub enum OperatorCall {
         /// Under which reference; `None` lifts.
         reference: Option<String>,
     },
-    /// Put the account to rest, as its owner may.
-    Deactivate,
-    /// Wake the account up again.
-    Activate,
+    /// Give the account another password, and end its sessions.
+    SetPassword {
+        /// The password.
+        password: String,
+    },
     /// Give the account another address, in lower case.
     SetEmail {
         /// The address.
@@ -89,18 +90,11 @@ pub(super) fn answer(context: &Context<'_>, call: OperatorCall) -> Result<Respon
         OperatorCall::View => Response::json(&view(&*context.account.profile()?)),
         OperatorCall::Status(subject) => Response::json(&status(context, &subject)?),
         OperatorCall::TakeDown { subject, reference } => take_down(context, &subject, reference),
-        OperatorCall::Deactivate => edit(context, &[Notice::Status], |profile| {
-            profile.deactivated = true;
-            profile.delete_after = None;
-        }),
-        OperatorCall::Activate => {
-            if context.account.profile()?.takedown.is_some() {
-                return Err(XrpcError::named("AccountTakedown", "Account has been taken down"));
-            }
-            edit(context, &Notice::ACTIVATION, |profile| {
-                profile.deactivated = false;
-                profile.delete_after = None;
-            })
+        OperatorCall::SetPassword { password } => {
+            // Whoever has asked for one to set a password of their own is out, too.
+            context.account.drop_codes()?;
+            context.account.set_password(&password, context.entropy)?;
+            Response::json(&view(&*context.account.profile()?))
         }
         OperatorCall::SetEmail { email } => {
             // They went to the old address.
@@ -111,7 +105,7 @@ pub(super) fn answer(context: &Context<'_>, call: OperatorCall) -> Result<Respon
             })?;
             Response::json(&view(&profile))
         }
-        OperatorCall::Announce => edit(context, &[Notice::Status], |_| {}),
+        OperatorCall::Announce => tell(context, |_| {}),
     }
 }
 
@@ -150,13 +144,9 @@ fn status(context: &Context<'_>, subject: &Subject) -> Result<SubjectStatus, Xrp
     })
 }
 
-/// Changes the account, says so, and answers how it stands.
-fn edit(
-    context: &Context<'_>,
-    notices: &[Notice],
-    change: impl FnOnce(&mut Profile),
-) -> Result<Response, XrpcError> {
-    context.account.edit(notices, context.clock.now_micros(), change)?;
+/// Changes how the account stands, says so to the stream, and answers it.
+fn tell(context: &Context<'_>, change: impl FnOnce(&mut Profile)) -> Result<Response, XrpcError> {
+    context.account.edit(&[Notice::Status], context.clock.now_micros(), change)?;
     Response::json(&status(context, &Subject::Account)?)
 }
 
@@ -171,7 +161,7 @@ fn take_down(
         Subject::Account => {
             // Also when it is lifted, as on the reference server: who is the reason for all this may hold one of them.
             context.account.end_all_sessions()?;
-            return edit(context, &[Notice::Status], |profile| profile.takedown = reference);
+            return tell(context, |profile| profile.takedown = reference);
         }
         Subject::Record(path) => {
             context.account.take_record_down(&parse_path(path)?, reference.as_deref())?
