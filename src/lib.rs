@@ -25,6 +25,7 @@ mod limiter;
 mod limits;
 mod mail;
 mod outbound;
+mod proxy;
 mod relay;
 mod route;
 mod sql;

@@ -10,17 +10,21 @@ use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_platform::Clock;
 use murmuration_rate::Tabs;
 use murmuration_syntax::{Did, Nsid};
+use murmuration_xrpc::agent::repo::NOT_HOSTED;
 use murmuration_xrpc::agent::{Args, check_verb};
 use murmuration_xrpc::auth::{self, Caller};
+use murmuration_xrpc::host::proxy::answer::{MAX_REFUSAL_BYTES, Reason};
+use murmuration_xrpc::host::proxy::{Treatment, leads_away};
 use murmuration_xrpc::host::{Directory, Host, PageRequest};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::limits::{self, Counter};
-use murmuration_xrpc::method::{Method, Place, Route};
+use murmuration_xrpc::method::{Auth, Method, Place, Route};
 use murmuration_xrpc::{Config, XrpcError, table};
 use web_sys::Response;
 use worker::{Context, Env, Request};
 
 use crate::blobs;
+use crate::body::{self, Encoding, Sender};
 use crate::clock::WallClock;
 use crate::directory::D1;
 use crate::entropy::SystemEntropy;
@@ -28,7 +32,11 @@ use crate::http::{self, Asked};
 use crate::limits::Calls;
 use crate::mail;
 use crate::outbound::Fetcher;
+use crate::proxy;
 use crate::stubs::{Stubs, names_internal_host};
+
+/// The method whose records may be another host's.
+const GET_RECORD: &str = "com.atproto.repo.getRecord";
 
 /// What an isolate keeps between requests. Nothing here belongs to a request.
 struct Isolate {
@@ -101,10 +109,15 @@ async fn route(
     let method = table::find(nsid);
     limits::charge_client(counter, method).await?;
     let Some(method) = method else {
-        Nsid::parse(nsid).map_err(|_| XrpcError::invalid("invalid xrpc path"))?;
-        return Err(XrpcError::not_implemented());
+        let nsid = Nsid::parse(nsid).map_err(|_| XrpcError::invalid("invalid xrpc path"))?;
+        return send_on(&request, &env, &nsid, Auth::Access, Treatment::Plain).await;
     };
     check_verb(method, http::verb(&request.method()))?;
+    let named = request.headers().get(proxy::PROXY).ok().flatten();
+    let is_local = !matches!(method.place, Place::Proxy(_));
+    if is_local && named.is_some() && leads_away(&isolate(&env)?.config, nsid, named.as_deref())? {
+        return send_on(&request, &env, &own_nsid(method)?, method.auth, Treatment::Plain).await;
+    }
     match method.place {
         Place::Host(run) => {
             let answer = to_its_end(context, async move {
@@ -116,8 +129,14 @@ async fn route(
             Ok(http::give(answer.await?, asked).into())
         }
         Place::Agent { route, .. } => {
-            let did = account(route, method, &request, &env, counter).await?;
-            Stubs::new(&env).forward(&did, request.inner()).await
+            let Some(did) = account(route, method, &request, &env, counter).await? else {
+                return elsewhere(method, &request, &env).await;
+            };
+            let answer = Stubs::new(&env).forward(&did, request.inner()).await?;
+            match is_elsewhere(method, &answer).await {
+                true => elsewhere(method, &request, &env).await,
+                false => Ok(answer),
+            }
         }
         Place::BlobUpload => {
             let answer = to_its_end(context, async move {
@@ -132,6 +151,7 @@ async fn route(
         }
         Place::BlobDownload => blobs::download(&request, method, &env).await.map(Into::into),
         Place::Relay => Stubs::new(&env).subscribe(request.inner()).await,
+        Place::Proxy(treatment) => send_on(&request, &env, &own_nsid(method)?, method.auth, treatment).await,
     }
 }
 
@@ -144,14 +164,56 @@ async fn page(path: &str, request: &Request, env: &Env) -> Result<plain::Respons
     with_host(env, async |host: &Host<'_>| host.page(&asked).await).await
 }
 
-/// The account that a request is for.
+/// Sends a request on to another service.
+async fn send_on(
+    request: &Request,
+    env: &Env,
+    nsid: &Nsid,
+    auth: Auth,
+    treatment: Treatment,
+) -> Result<Response, XrpcError> {
+    with_host(env, async |host: &Host<'_>| proxy::answer(host, request, nsid, auth, treatment).await).await
+}
+
+/// The answer about an account that is not on this host: the AppView's, for a record, where there is one.
+async fn elsewhere(method: &Method, request: &Request, env: &Env) -> Result<Response, XrpcError> {
+    let isolate = isolate(env)?;
+    match &isolate.config.appview {
+        Some(appview) if method.nsid == GET_RECORD => {
+            with_host(env, async |host: &Host<'_>| proxy::ask_openly(host, request, &appview.url).await).await
+        }
+        _ if method.nsid == GET_RECORD => Err(XrpcError::invalid(NOT_HOSTED)),
+        _ => {
+            let query = http::query(request);
+            let name = query.iter().find(|(name, _)| name == "repo").map(|(_, value)| value.as_str());
+            Err(XrpcError::invalid(format!("Could not find repo: {}", name.unwrap_or_default())))
+        }
+    }
+}
+
+/// Whether an object has answered that it holds no account, to somebody who wants a record.
+async fn is_elsewhere(method: &Method, answer: &Response) -> bool {
+    if method.nsid != GET_RECORD || answer.status() != 400 {
+        return false;
+    }
+    // A copy, because the answer is the client's.
+    let Ok(copy) = answer.clone() else { return false };
+    let body = body::read(copy.body().as_ref(), Encoding::Identity, MAX_REFUSAL_BYTES, Sender::Server).await;
+    body.is_ok_and(|body| Reason::parse(&body).message.as_deref() == Some(NOT_HOSTED))
+}
+
+fn own_nsid(method: &Method) -> Result<Nsid, XrpcError> {
+    Nsid::parse(method.nsid).map_err(XrpcError::internal)
+}
+
+/// The account that a request is for; `None` if it names a handle that no account of this host has.
 async fn account(
     route: Route,
     method: &Method,
     request: &Request,
     env: &Env,
     counter: Option<&dyn Counter>,
-) -> Result<Did, XrpcError> {
+) -> Result<Option<Did>, XrpcError> {
     let (name, handles) = match route {
         Route::Subject => {
             // Verified here already, so that nobody wakes an object with a token of their own making.
@@ -159,7 +221,7 @@ async fn account(
             let now = WallClock.now_micros() / 1_000_000;
             let caller = auth::authenticate(&isolate(env)?.config, method.auth, header.as_deref(), now)?;
             limits::charge_method(counter, method, &caller, &Args::default()).await?;
-            return Ok(caller.claims()?.sub.clone());
+            return Ok(Some(caller.claims()?.sub.clone()));
         }
         Route::Did(name) => (name, false),
         Route::Repo(name) => (name, true),
@@ -168,17 +230,16 @@ async fn account(
     let query = http::query(request);
     let value = query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     if let Some(did) = value.and_then(|text| Did::parse(text).ok()) {
-        return Ok(did);
+        return Ok(Some(did));
     }
     // Rarer than a DID, so only now: the lexicon's words for what is wrong, or a handle.
     let params = lexicons::params(Catalog::builtin(), method.nsid, &query)
         .map_err(|error| XrpcError::invalid(error.to_string()))?;
     if !handles {
-        return Args::new(params).parsed(name);
+        return Args::new(params).parsed(name).map(Some);
     }
     let handle = value.unwrap_or_default();
-    let found = with_host(env, async |host: &Host<'_>| host.locate(handle).await).await?;
-    found.ok_or_else(|| XrpcError::invalid(format!("Could not find repo: {handle}")))
+    with_host(env, async |host: &Host<'_>| host.locate(handle).await).await
 }
 
 /// Runs `work` with the host's methods over this Worker's bindings.

@@ -25,6 +25,7 @@ const PRIVATE_SUFFIXES: &[&str] = &[
     "lan",
     "local",
     "localdomain",
+    "localdomain6",
     "localhost",
     "onion",
     "private",
@@ -68,6 +69,10 @@ pub(super) fn check(text: &str, private: bool) -> Result<Url, &'static str> {
 fn public_name(name: &str) -> Result<(), &'static str> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let (_, last) = name.rsplit_once('.').ok_or("a host name without a dot is not public")?;
+    // `url` lets through what no name server has, such as `;`.
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')) {
+        return Err("the host name is none");
+    }
     if last.is_empty() || PRIVATE_SUFFIXES.contains(&last) {
         return Err("the host name is not public");
     }
@@ -92,114 +97,29 @@ mod tests {
     }
 
     #[test]
-    fn refuses_every_spelling_of_an_address() {
-        for host in [
-            "127.0.0.1",
-            "127.1",
-            "127.0.1",
-            "2130706433",
-            "0x7f000001",
-            "0x7f.1",
-            "0177.0.0.1",
-            "017700000001",
-            "0",
-            "0.0.0.0",
-            "10.0.0.1",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "8.8.8.8",
-            "127.0.0.1.",
-            "１２７.０.０.１",
-            "①②⑦.⓪.⓪.①",
-            "%31%32%37.0.0.1",
-            "[::1]",
-            "[::]",
-            "[::ffff:127.0.0.1]",
-            "[::ffff:7f00:1]",
-            "[::127.0.0.1]",
-            "[64:ff9b::7f00:1]",
-            "[64:ff9b::127.0.0.1]",
-            "[2002:7f00:1::]",
-            "[2001::1]",
-            "[fe80::1]",
-            "[fc00::1]",
-            "[fd00:ec2::254]",
-            "[ff02::1]",
-            "[2606:4700::1111]",
-            "127。0。0。1",
-        ] {
-            for url in
-                [format!("https://{host}/"), format!("https://{host}:8443/x"), format!("http://{host}/")]
-            {
-                assert!(check(&url, false).is_err(), "{url}");
+    fn refuses_every_url_of_the_corpus() {
+        let corpus = include_str!("hostile_urls.txt").lines().filter(|line| !line.starts_with('#'));
+        let (mut count, mut fetched) = (0, Vec::new());
+        for url in corpus {
+            count += 1;
+            if check(url, false).is_ok() {
+                fetched.push(url);
             }
         }
+        assert!(count >= 300, "{count}");
+        assert!(fetched.is_empty(), "{fetched:#?}");
     }
 
     #[test]
-    fn refuses_names_that_are_not_public() {
-        for host in [
-            "localhost",
-            "localhost.",
-            "LOCALHOST",
-            "a.localhost",
-            "metadata",
-            "metadata.google.internal",
-            "printer.local",
-            "db.lan",
-            "x.home.arpa",
-            "x.onion",
-            "host.docker.internal",
-            "a.test",
-            "a..",
-            ".",
-            "x.INTERNAL.",
-            "intranet",
-        ] {
-            let url = format!("https://{host}/");
-            assert!(check(&url, false).is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn refuses_other_schemes_credentials_and_ports() {
+    fn refuses_control_characters_that_the_corpus_cannot_hold() {
         for url in [
-            "http://example.com/",
-            "ftp://example.com/",
-            "file:///etc/passwd",
-            "data:text/plain,x",
-            "javascript:1",
-            "blob:https://example.com/x",
-            "ws://example.com/",
-            "gopher://example.com/",
-            "//example.com/",
-            "/x",
-            "",
-            "example.com",
-            "https://",
-            "https:///x",
-            "https://user@example.com/",
-            "https://user:pass@example.com/",
-            "https://:pass@example.com/",
-            "https://example.com@127.0.0.1/",
-            "https://127.0.0.1@example.com/",
-            "https://example.com:22/",
-            "https://example.com:25/",
-            "https://example.com:80/",
-            "https://example.com:0/",
-            "https://example.com:99999/",
-            "https://exa mple.com/",
-            "https://exa%00mple.com/",
-            "https://example.com:port/",
-            "https://[::1/",
-            "https://[fe80::1%25eth0]/",
+            "https://127.0.0.1\t/",
+            "https://127\n.0.0.1/",
+            "\u{0}https://[::1]/",
+            "https://local\rhost/",
+            "https://exam\u{0}ple.com/",
         ] {
-            assert!(check(url, false).is_err(), "{url}");
+            assert!(check(url, false).is_err(), "{url:?}");
         }
     }
 

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod guard;
+mod stream;
 
 use js_sys::{Array, Promise, Uint8Array};
 use murmuration_platform::{
@@ -17,6 +18,8 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Headers, Request, RequestInit, RequestRedirect, Response};
 
 use crate::body::{self, BodyError, Encoding, Sender};
+
+pub(crate) use stream::{Arrival, Passage};
 
 /// How this host introduces itself to others.
 const USER_AGENT: &str = concat!("murmuration/", env!("CARGO_PKG_VERSION"));

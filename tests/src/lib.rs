@@ -20,12 +20,14 @@
 pub mod bench;
 mod client;
 mod scale;
+mod stand_in;
 mod subscriber;
 mod watcher;
 mod world;
 
 pub use client::{Answer, Client};
 pub use scale::{Dice, scaled};
+pub use stand_in::{Noted, Reply, StandIn, pause};
 pub use subscriber::{Frame, Subscriber};
 pub use watcher::{Watched, Watcher};
 pub use world::{Account, Setup, World};

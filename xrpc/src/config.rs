@@ -21,6 +21,15 @@ const KEK_VERSION: u32 = 1;
 /// Bytes of the shortest secret that signs session tokens.
 const MIN_JWT_SECRET_BYTES: usize = 16;
 
+/// Another service that this host sends requests on to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Service {
+    /// Who it is: for whom the tokens are that it is shown.
+    pub did: Did,
+    /// Its origin; no slash at the end.
+    pub url: String,
+}
+
 /// The configuration of one Worker.
 pub struct Config {
     /// The host's name, without a port: part of its DID.
@@ -53,6 +62,14 @@ pub struct Config {
     pub client_ip_header: Option<String>,
     /// The moderation service that may act as the operator does, by service tokens of its own.
     pub mod_service_did: Option<Did>,
+    /// The AppView that answers what this host does not (`APPVIEW_URL`, `APPVIEW_DID`).
+    pub appview: Option<Service>,
+    /// How the AppView's pictures are addressed: a URL with `%s` for size, DID and CID (`APPVIEW_CDN_URL_PATTERN`).
+    pub appview_cdn_pattern: Option<String>,
+    /// The moderation service (`MOD_SERVICE_URL`, `MOD_SERVICE_DID`).
+    pub moderation: Option<Service>,
+    /// Who gets reports, if not the moderation service (`REPORT_SERVICE_URL`, `REPORT_SERVICE_DID`).
+    pub reports: Option<Service>,
     /// Signs session tokens (HS256).
     pub jwt_secret: Vec<u8>,
     /// The password of `Basic admin:...`.
@@ -140,6 +157,12 @@ impl Config {
                 return Err(ConfigError { name: "MAIL", problem: "is not http, binding, outbox or none" });
             }
         };
+        let service = |url: &'static str, did: &'static str| -> Result<Option<Service>, ConfigError> {
+            let Some(origin) = optional(url) else { return Ok(None) };
+            let text = optional(did).ok_or(ConfigError { name: did, problem: "is missing" })?;
+            let parsed = Did::parse(&text).map_err(|_| ConfigError { name: did, problem: "is not a DID" })?;
+            Ok(Some(Service { did: parsed, url: origin.trim_end_matches('/').to_owned() }))
+        };
         let jwt_secret = required("JWT_SECRET")?.into_bytes();
         if jwt_secret.len() < MIN_JWT_SECRET_BYTES {
             return Err(ConfigError { name: "JWT_SECRET", problem: "is too short" });
@@ -169,6 +192,10 @@ impl Config {
                 .map(|text| Did::parse(&text))
                 .transpose()
                 .map_err(|_| ConfigError { name: "MOD_SERVICE_DID", problem: "is not a DID" })?,
+            appview: service("APPVIEW_URL", "APPVIEW_DID")?,
+            appview_cdn_pattern: optional("APPVIEW_CDN_URL_PATTERN"),
+            moderation: service("MOD_SERVICE_URL", "MOD_SERVICE_DID")?,
+            reports: service("REPORT_SERVICE_URL", "REPORT_SERVICE_DID")?,
             jwt_secret,
             admin_password: required("ADMIN_PASSWORD")?,
             kek: Kek { version: KEK_VERSION, key: secret("KEK")? },

@@ -2,6 +2,7 @@
 
 use crate::XrpcError;
 use crate::agent::AgentHandler;
+use crate::host::proxy::Treatment;
 use crate::host::{Host, HostCall, Task};
 use crate::http::Response;
 use crate::limits::Limit;
@@ -104,6 +105,8 @@ pub enum Place {
     BlobDownload,
     /// In the host's relay.
     Relay,
+    /// In another service, which the Worker asks in the account's name.
+    Proxy(Treatment),
 }
 
 /// How the account of a request is found.
@@ -145,6 +148,11 @@ impl Method {
     /// A method that runs in the caller's own object.
     pub(crate) const fn own(nsid: &'static str, kind: Kind, auth: Auth, run: AgentHandler) -> Self {
         Self::new(nsid, kind, Place::Agent { route: Route::Subject, run }).auth(auth)
+    }
+
+    /// A method that another service answers, as this host treats it.
+    pub(crate) const fn proxied(nsid: &'static str, kind: Kind, treatment: Treatment) -> Self {
+        Self::new(nsid, kind, Place::Proxy(treatment)).auth(Auth::Access)
     }
 
     /// The same, for other callers.

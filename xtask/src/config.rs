@@ -90,12 +90,16 @@ impl Settings {
         for (name, _) in environment_names() {
             let _ = writeln!(bindings, "    (name = {0}, fromEnvironment = {0}),", quote(name));
         }
+        // Where the Worker's own guard is on, the runtime's is, too: it judges the address behind a name.
+        let private = self.variables().get("ALLOW_PRIVATE_NETWORK").is_some_and(|allowed| allowed == "true");
+        let networks = if private { r#""public", "private""# } else { r#""public""# };
         let (modules, flags) = match self.flavour {
             Flavour::Plain => ("", ""),
             Flavour::Test => (TEST_ENTRY, TEST_FLAGS),
         };
         TEMPLATE
             .replace("PORT", &self.port.to_string())
+            .replace("NETWORKS", networks)
             .replace("STORAGE", &folder("storage"))
             .replace("BLOBS_PATH", &folder("blobs"))
             .replace("OUTBOX_PATH", &folder("outbox"))
@@ -162,7 +166,7 @@ const config :Workerd.Config = (
     (name = "storage", disk = (path = STORAGE, writable = true)),
     (name = "blobs", disk = (path = BLOBS_PATH, writable = true)),
     (name = "outbox", disk = (path = OUTBOX_PATH, writable = true)),
-    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+    (name = "internet", network = (allow = [NETWORKS], tlsOptions = (trustBrowserCas = true))),
     (name = "d1", worker = .d1),
   ],
   sockets = [

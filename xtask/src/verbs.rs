@@ -12,14 +12,17 @@ use crate::{Error, Result};
 
 /// What `cargo xtask` says about itself.
 pub const USAGE: &str = "\
-cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--rate-limits on|off]
-                [--fresh]
+cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--appview-url URL --appview-did DID]
+                [--relay URL] [--rate-limits on|off] [--fresh]
     Runs a host on this machine. Prints one line of JSON when it is ready; Ctrl-C ends it.
     --port N       its port on the loopback address (2583; 0 takes any free one)
     --state DIR    where everything is kept (.state)
     --hostname H   the host's public name (localhost), reached over https by a proxy before it
     --plc-url URL  a PLC server, instead of one of its own
     --rate-limits  `on` counts the calls of clients and accounts as a deployed host does (off)
+    --appview-url URL, --appview-did DID
+                   the AppView that answers what this host does not
+    --relay URL    a relay that is asked to crawl; may be given again
     --fresh        forgets what the state folder holds
 cargo xtask bench [--quick] [--only NAME]... [--against DIR]
     Measures this Worker and the reference PDS under the same load, and prints a table.

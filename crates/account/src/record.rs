@@ -134,11 +134,11 @@ pub(crate) fn scan(store: &dyn Store, from: &str, limit: u32) -> Result<Vec<(Str
     rows.into_iter().map(|mut row| Ok((row.text(0)?, stored(&mut row, 1)?))).collect()
 }
 
-fn stored(row: &mut Row, first: usize) -> Result<Stored, StoreError> {
+pub(crate) fn stored(row: &mut Row, first: usize) -> Result<Stored, StoreError> {
     let rev = Rev::parse(&row.text(first)?).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     Ok(Stored { rev, value: row.blob(first + 1)? })
 }
 
-fn path(row: &mut Row) -> Result<RepoPath, StoreError> {
+pub(crate) fn path(row: &mut Row) -> Result<RepoPath, StoreError> {
     RepoPath::parse(&row.text(0)?).map_err(|error| StoreError::Corrupt(error.to_string()))
 }

@@ -16,6 +16,8 @@ use crate::http::Response;
 const MAX_WRITES: usize = 200;
 /// Records of a page where the caller says nothing; the lexicon's default.
 const DEFAULT_PAGE: u32 = 50;
+/// What getRecord says where the account is not on this host, and never otherwise.
+pub const NOT_HOSTED: &str = "Could not locate record";
 
 /// `com.atproto.repo.createRecord`
 pub fn create_record(context: &Context<'_>, mut call: Call) -> Result<Reply, XrpcError> {
@@ -94,7 +96,7 @@ pub fn apply_writes(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrpc
 
 /// `com.atproto.repo.getRecord`
 pub fn get_record(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
-    let profile = shown(context, || XrpcError::invalid("Could not locate record"))?;
+    let profile = shown(context, || XrpcError::invalid(NOT_HOSTED))?;
     let did = &profile.did;
     let path = RepoPath::new(call.params.parsed("collection")?, call.params.parsed("rkey")?);
     let wanted: Option<Cid> = call.params.optional("cid")?;

@@ -1,12 +1,13 @@
 //! Names and documents: `com.atproto.identity.resolveHandle`, `resolveDid`, `resolveIdentity` and `refreshIdentity`.
 //!
 //! What this host decides itself (its own accounts, the handles under its domains) it answers from its directory, so that
-//! none of it depends on anybody else; the rest it asks of DNS, HTTPS and the PLC directory.
+//! none of it depends on anybody else; the rest it asks of DNS, HTTPS and the PLC directory, or for a handle that is only to be
+//! shown of the AppView, where there is one.
 
 use murmuration_bridge::resolver::Purpose;
 use murmuration_bridge::{BridgeError, Document};
 use murmuration_syntax::{AtIdentifier, Did, Handle};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::directory::Status;
 use super::{Host, agents};
@@ -54,6 +55,9 @@ impl Host<'_> {
         let own = match (own, governed, purpose) {
             (Some(did), true, _) | (Some(did), _, Purpose::Display) => return Ok(did),
             (None, true, _) => return Err(unresolved()),
+            (None, false, Purpose::Display) if self.config.appview.is_some() => {
+                return self.appview_did(handle).await;
+            }
             // Somebody's own domain, which may point elsewhere by now.
             (own, false, _) => own,
         };
@@ -64,6 +68,16 @@ impl Host<'_> {
             // The name may exist: no answer, or a contradictory one, is not the lexicon's HandleNotFound.
             (Err(_), _) => Err(XrpcError::invalid("Unable to resolve handle")),
         }
+    }
+
+    /// The DID that the AppView has for a handle: it asks for handles all day, so that this host need not.
+    async fn appview_did(&self, handle: &Handle) -> Result<Did, XrpcError> {
+        let unknown = || XrpcError::invalid("Unable to resolve handle");
+        let appview = self.config.appview.as_ref().ok_or_else(unknown)?;
+        let params = [("handle", handle.to_string())];
+        let asked = self.ask(appview, "com.atproto.identity.resolveHandle", &params, None).await;
+        let answer = asked.ok().filter(|(status, _)| *status == 200).ok_or_else(unknown)?.1;
+        answer.get("did").and_then(Json::as_str).and_then(|did| Did::parse(did).ok()).ok_or_else(unknown)
     }
 
     /// The document of a DID: of an account of this host also when its directory is away.

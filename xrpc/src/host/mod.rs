@@ -19,6 +19,7 @@ mod move_in;
 mod operator;
 mod pages;
 mod plc;
+pub mod proxy;
 mod repos;
 mod reserved_key;
 mod server;

@@ -6,6 +6,7 @@
 mod admin;
 mod app_bsky;
 mod identity;
+mod moderation;
 mod repo;
 mod server;
 mod sync;
@@ -18,6 +19,7 @@ const NAMESPACES: &[&[Method]] = &[
     app_bsky::METHODS,
     admin::METHODS,
     identity::METHODS,
+    moderation::METHODS,
     repo::METHODS,
     server::METHODS,
     sync::METHODS,

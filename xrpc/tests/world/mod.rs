@@ -94,6 +94,8 @@ impl Database for Shelf {
 pub struct Network {
     pub log: RefCell<BTreeMap<Did, Vec<Operation>>>,
     pub pages: RefCell<BTreeMap<String, (u16, String)>>,
+    /// What was asked for, of all but the PLC directory.
+    pub asked: RefCell<Vec<OutboundRequest>>,
     pub plc_is_away: Cell<bool>,
     pub plc_refuses: Cell<bool>,
     faults: Rc<Faults>,
@@ -107,6 +109,7 @@ impl Network {
 
     fn answer(&self, request: &OutboundRequest) -> Result<(u16, String), OutboundError> {
         let Some(path) = request.url.strip_prefix(PLC) else {
+            self.asked.borrow_mut().push(request.clone());
             let page = self.pages.borrow().get(&request.url).cloned();
             return page.ok_or_else(|| OutboundError::Unreachable(request.url.clone()));
         };
@@ -253,6 +256,7 @@ impl Objects {
             InternalCall::Mail(_) => "mail",
             InternalCall::Operator(_) => "operator",
             InternalCall::Session(_) => "standing",
+            InternalCall::Proxy(_) => "proxy",
             _ => panic!("the host does not make this call"),
         };
         self.called.borrow_mut().push((did.clone(), name));
@@ -368,6 +372,11 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A host with more variables than it needs.
+    pub fn with(variables: &[(&str, &str)]) -> Self {
         let faults = Rc::new(Faults::default());
         let store = SqliteStore::open().unwrap();
         for (_, sql) in MIGRATIONS {
@@ -376,11 +385,12 @@ impl World {
                 Store::query(&store, statement, &[]).unwrap();
             }
         }
-        let config = Rc::new(config());
+        let config = Rc::new(config(variables));
         let clock = Rc::new(Hands { micros: Cell::new(START_MICROS), drawn: Cell::new(0) });
         let network = Rc::new(Network {
             log: RefCell::default(),
             pages: RefCell::default(),
+            asked: RefCell::default(),
             plc_is_away: Cell::new(false),
             plc_refuses: Cell::new(false),
             faults: faults.clone(),
@@ -457,6 +467,11 @@ impl World {
     pub fn come_from(&mut self, client: &str) {
         let windows = self.counter.take().map(|counts| counts.windows).unwrap_or_default();
         self.counter = Some(Counts { client: client.into(), clock: self.clock.clone(), windows });
+    }
+
+    /// Puts a page of JSON on the network.
+    pub fn serve(&self, url: &str, status: u16, body: &Value) {
+        self.network.pages.borrow_mut().insert(url.into(), (status, body.to_string()));
     }
 
     pub fn pass_minutes(&self, minutes: u64) {
@@ -651,8 +666,11 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-fn config() -> Config {
+fn config(variables: &[(&str, &str)]) -> Config {
     Config::read(|name| {
+        if let Some((_, value)) = variables.iter().find(|(known, _)| *known == name) {
+            return Some((*value).to_owned());
+        }
         let value = match name {
             "PDS_HOSTNAME" => "pds.example",
             "PUBLIC_URL" => "https://pds.example",

@@ -23,6 +23,8 @@ pub(super) struct Options {
     hostname: String,
     plc_url: Option<String>,
     rate_limits: bool,
+    appview: Option<(String, String)>,
+    relays: Vec<String>,
     fresh: bool,
 }
 
@@ -34,19 +36,30 @@ impl Options {
             hostname: "localhost".to_owned(),
             plc_url: None,
             rate_limits: false,
+            appview: None,
+            relays: Vec::new(),
             fresh: false,
         };
+        let (mut appview_url, mut appview_did) = (None, None);
         while let Some(option) = arguments.word() {
             match option.as_str() {
                 "--port" => options.port = arguments.port("--port")?,
                 "--state" => options.state = arguments.value("--state")?.into(),
                 "--hostname" => options.hostname = hostname(&arguments.value("--hostname")?)?,
-                "--plc-url" => options.plc_url = Some(plc_url(&arguments.value("--plc-url")?)?),
+                "--plc-url" => options.plc_url = Some(origin(&arguments.value("--plc-url")?)?),
                 "--rate-limits" => options.rate_limits = switch(&arguments.value("--rate-limits")?)?,
+                "--appview-url" => appview_url = Some(origin(&arguments.value("--appview-url")?)?),
+                "--appview-did" => appview_did = Some(did(arguments.value("--appview-did")?)?),
+                "--relay" => options.relays.push(origin(&arguments.value("--relay")?)?),
                 "--fresh" => options.fresh = true,
                 _ => return Err(Error::Usage(format!("`{option}` is not understood"))),
             }
         }
+        options.appview = match (appview_url, appview_did) {
+            (Some(url), Some(did)) => Some((url, did)),
+            (None, None) => None,
+            _ => return Err(Error::Usage("--appview-url and --appview-did go together".to_owned())),
+        };
         Ok(options)
     }
 }
@@ -77,6 +90,11 @@ pub(super) fn run(options: Options) -> Result<()> {
     let mut settings = Settings::new(&options.hostname, port, &plc_url, Flavour::Plain);
     if options.rate_limits {
         settings.variables.insert("RATE_LIMITS".to_owned(), "on".to_owned());
+    }
+    settings.variables.insert("RELAYS".to_owned(), options.relays.join(","));
+    if let Some((url, did)) = options.appview {
+        settings.variables.insert("APPVIEW_URL".to_owned(), url);
+        settings.variables.insert("APPVIEW_DID".to_owned(), did);
     }
     let mut workerd = Workerd::start(&root, &state, &build, &settings, Echo::Show)?;
 
@@ -122,7 +140,15 @@ fn hostname(text: &str) -> Result<String> {
     }
 }
 
-fn plc_url(text: &str) -> Result<String> {
+fn did(text: String) -> Result<String> {
+    let mut parts = text.splitn(3, ':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("did"), Some("plc" | "web"), Some(id)) if !id.is_empty() => Ok(text),
+        _ => Err(Error::Usage(format!("`{text}` is not a DID"))),
+    }
+}
+
+fn origin(text: &str) -> Result<String> {
     if text.starts_with("http://") || text.starts_with("https://") {
         Ok(text.trim_end_matches('/').to_owned())
     } else {
@@ -165,6 +191,14 @@ mod tests {
             "http://p/",
             "--rate-limits",
             "on",
+            "--appview-url",
+            "https://appview.example/",
+            "--appview-did",
+            "did:web:appview.example",
+            "--relay",
+            "https://relay.example",
+            "--relay",
+            "http://localhost:2470/",
             "--fresh",
         ];
         let expected = Options {
@@ -173,6 +207,8 @@ mod tests {
             hostname: "pds.example".to_owned(),
             plc_url: Some("http://p".to_owned()),
             rate_limits: true,
+            appview: Some(("https://appview.example".to_owned(), "did:web:appview.example".to_owned())),
+            relays: vec!["https://relay.example".to_owned(), "http://localhost:2470".to_owned()],
             fresh: true,
         };
         assert_eq!(parse(&words).unwrap(), expected);
@@ -187,6 +223,10 @@ mod tests {
             &["--hostname", "a b"],
             &["--plc-url", "p"],
             &["--rate-limits", "x"],
+            &["--appview-url", "https://a.example"],
+            &["--appview-did", "did:web:a.example"],
+            &["--appview-url", "https://a.example", "--appview-did", "a.example"],
+            &["--relay", "relay.example"],
             &["-x"],
         ] {
             assert!(matches!(parse(words), Err(Error::Usage(_))), "{words:?}");

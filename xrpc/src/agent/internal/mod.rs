@@ -6,9 +6,11 @@
 mod identity;
 pub mod mail;
 pub mod operator;
+mod proxy;
 mod session;
 
 pub use identity::IdentityCall;
+pub use proxy::{ProxyCall, Recent, ServiceToken, Written};
 pub use session::{Holdings, SessionCall};
 
 use murmuration_account::{Blob, NewAccount};
@@ -67,6 +69,8 @@ pub enum InternalCall {
     Operator(operator::OperatorCall),
     /// A call about whether the account is served.
     Session(SessionCall),
+    /// Speak to another service.
+    Proxy(ProxyCall),
 }
 
 /// What an account is made from.
@@ -141,6 +145,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::Identity(call) => identity::answer(context, call),
         InternalCall::Mail(call) => mail::answer(context, call),
         InternalCall::Operator(call) => operator::answer(context, call),
+        InternalCall::Proxy(call) => proxy::answer(context, call),
     }
 }
 
