@@ -176,14 +176,6 @@ impl Account {
         self.read(|open| Ok(open.key.did_key()))
     }
 
-    /// Signs bytes that are no commit with the key that signs the commits: service tokens are.
-    ///
-    /// # Errors
-    /// [`AccountError::Vacant`] if there is no account.
-    pub fn sign(&self, message: &[u8]) -> Result<[u8; SIGNATURE_BYTES], AccountError> {
-        self.read(|open| Ok(open.key.sign(message)))
-    }
-
     /// How what the account may write stands; `None` where there is no limit.
     ///
     /// # Errors
