@@ -54,6 +54,12 @@ pub struct Config {
     pub allow_private_network: bool,
     /// How letters are sent.
     pub mail: MailConfig,
+    /// Domains in which no account may have its address, with all below them: those of throw-away mail, as a rule.
+    pub refused_mail_domains: Vec<String>,
+    /// Whether an account is only made with an invite code.
+    pub invite_required: bool,
+    /// How accounts earn codes of their own; `None` where they do not.
+    pub earned_invites: Option<EarnedInvites>,
     /// Whether clients and accounts have rate limits.
     pub rate_limits: bool,
     /// Who shows this in `x-ratelimit-bypass` has none.
@@ -78,6 +84,15 @@ pub struct Config {
     pub kek: Kek,
     /// Signs the PLC operations of the accounts that this host makes.
     pub plc_rotation_key: SigningKey,
+}
+
+/// How accounts earn invite codes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EarnedInvites {
+    /// Milliseconds of an account's life that earn a code.
+    pub interval_millis: u64,
+    /// What lies before this time earns none; milliseconds since the Unix epoch.
+    pub epoch_millis: u64,
 }
 
 /// How this host sends letters.
@@ -181,6 +196,18 @@ impl Config {
             blob_patience_seconds: number("BLOB_PATIENCE_SECONDS", UNREFERENCED_MICROS / MICROS)?,
             allow_private_network: optional("ALLOW_PRIVATE_NETWORK").as_deref() == Some("true"),
             mail,
+            refused_mail_domains: list("REFUSED_MAIL_DOMAINS")
+                .iter()
+                .map(|domain| domain.to_ascii_lowercase())
+                .collect(),
+            invite_required: optional("INVITE_REQUIRED").as_deref() == Some("true"),
+            earned_invites: match number("INVITE_INTERVAL_SECONDS", 0)? {
+                0 => None,
+                seconds => Some(EarnedInvites {
+                    interval_millis: seconds.saturating_mul(1000),
+                    epoch_millis: number("INVITE_EPOCH_SECONDS", 0)?.saturating_mul(1000),
+                }),
+            },
             rate_limits: match optional("RATE_LIMITS").as_deref() {
                 None | Some("on") => true,
                 Some("off") => false,

@@ -114,7 +114,6 @@ fn refuses_what_is_not_right_and_does_nothing() {
             json!({ "recoveryKey": "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK" }),
             "InvalidRequest",
         ),
-        (json!({ "inviteCode": "pds-example-aaaaa-bbbbb" }), "InvalidInviteCode"),
     ];
     for (changes, error) in cases {
         let (code, answer) = world.create_with("someone", changes.clone());

@@ -77,7 +77,7 @@ impl Account {
         entropy: &dyn Entropy,
         now: u64,
     ) -> Result<String, AccountError> {
-        let code = fresh(entropy);
+        let code = fresh_code(entropy);
         let hash = purpose.hash(&code);
         let params = [Param::Text(purpose.name()), Param::Blob(&hash), micros(now)];
         self.change(|_| Ok(self.store.query(UPSERT, &params)?))?;
@@ -91,7 +91,21 @@ impl Account {
     /// [`AccountError::CodeExpired`] when it is right but too old; [`AccountError::Vacant`] if there is no account.
     pub fn check_code(&self, purpose: Purpose, code: &str, now: u64) -> Result<(), AccountError> {
         // A refusal is stored as well, so it is no failure of the transaction.
-        self.change(|_| Ok(take(&*self.store, purpose, code, now)?))?
+        self.change(|_| {
+            let verdict = weigh(&*self.store, purpose, code, now)?;
+            if verdict.is_ok() {
+                self.store.query(DELETE, &[Param::Text(purpose.name())])?;
+            }
+            Ok(verdict)
+        })?
+    }
+
+    /// As [`Account::check_code`], but a code that is right goes on working.
+    ///
+    /// # Errors
+    /// As [`Account::check_code`].
+    pub fn weigh_code(&self, purpose: Purpose, code: &str, now: u64) -> Result<(), AccountError> {
+        self.change(|_| Ok(weigh(&*self.store, purpose, code, now)?))?
     }
 
     /// Makes every code void: they were sent to an address that the account has no more.
@@ -103,7 +117,7 @@ impl Account {
     }
 }
 
-fn take(
+fn weigh(
     store: &dyn Store,
     purpose: Purpose,
     code: &str,
@@ -117,13 +131,13 @@ fn take(
         store.query(if wrong + 1 < MAX_WRONG { MISS } else { DELETE }, &name)?;
         return Ok(Err(AccountError::CodeInvalid));
     }
-    store.query(DELETE, &name)?;
     let fresh = now.saturating_sub(requested_at) < LIFETIME_MICROS;
     Ok(if fresh { Ok(()) } else { Err(AccountError::CodeExpired) })
 }
 
-/// Ten random letters in two halves.
-fn fresh(entropy: &dyn Entropy) -> String {
+/// Ten random letters in two halves: `XXXXX-XXXXX`.
+#[must_use]
+pub fn fresh_code(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; LETTERS];
     entropy.fill(&mut bytes);
     let mut code = String::with_capacity(LETTERS + 1);

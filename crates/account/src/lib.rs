@@ -57,7 +57,7 @@ mod write;
 pub use account::{Account, Head, NewAccount};
 pub use blob::{Blob, UNREFERENCED_MICROS};
 pub use census::Census;
-pub use code::Purpose;
+pub use code::{Purpose, fresh_code};
 pub use credential::{AppPassword, MAX_APP_PASSWORDS};
 pub use error::AccountError;
 pub use export::Export;

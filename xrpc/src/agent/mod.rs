@@ -11,6 +11,7 @@ pub mod credential;
 pub mod ending;
 pub mod identity;
 pub mod internal;
+pub mod mail;
 mod record;
 pub mod repo;
 pub mod server;

@@ -8,24 +8,28 @@ use murmuration_syntax::Did;
 
 use super::Host;
 use super::directory::Address;
-use super::signup::is_email;
+use super::signup::{is_email, unsupported_address};
 use crate::XrpcError;
 use crate::agent::internal::operator::{AccountView, OperatorCall};
 
 impl Host<'_> {
-    /// Gives an account another address, which is not confirmed by that. Codes that were sent to the old one are void.
+    /// Gives an account another address, which is not confirmed by that unless the caller knows. Codes that were sent to the
+    /// old one are void.
     ///
     /// # Errors
     /// `InvalidRequest` for an address that is none, or another account's; `NotFound` when there is no such account.
-    pub(super) async fn change_address(&self, did: &Did, typed: &str) -> Result<(), XrpcError> {
+    pub(super) async fn change_address(
+        &self,
+        did: &Did,
+        typed: &str,
+        confirmed: bool,
+    ) -> Result<(), XrpcError> {
         if !is_email(typed) {
-            return Err(XrpcError::invalid(
-                "This email address is not supported, please use a different email.",
-            ));
+            return Err(unsupported_address());
         }
         let email = typed.to_lowercase();
         self.claim_address(did, &email).await?;
-        let call = OperatorCall::SetEmail { email: email.clone() };
+        let call = OperatorCall::SetEmail { email: email.clone(), confirmed };
         let Err(error) = self.operate::<AccountView>(did, call).await else { return Ok(()) };
         let before = match self.operate::<AccountView>(did, OperatorCall::View).await {
             Ok(view) if view.email.as_deref() == Some(&email) => return Ok(()),

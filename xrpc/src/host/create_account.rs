@@ -143,7 +143,7 @@ impl Host<'_> {
         };
         for _ in 0..RESERVE_ATTEMPTS {
             let (taken, error) = match self.directory.reserve(&entry).await? {
-                Reservation::Made => return Ok(()),
+                Reservation::Made => return self.invited(did, signup).await,
                 Reservation::HandleTaken(taken) => {
                     let message = format!("Handle already taken: {}", signup.handle);
                     (taken, XrpcError::named("HandleNotAvailable", message))
@@ -175,7 +175,7 @@ impl Host<'_> {
                 if entry.status == Status::Reserved {
                     self.bury(&entry.did).await;
                 }
-                self.directory.remove(&entry.did).await.is_ok()
+                self.release(&entry.did).await.is_ok()
             }
             Ok(Some(_)) => {
                 if entry.status == Status::Reserved {
@@ -206,7 +206,23 @@ impl Host<'_> {
     async fn undo_registration(&self, did: &Did) {
         self.bury(did).await;
         // If this fails, the row stays behind until it is reclaimed.
-        let _ = self.directory.remove(did).await;
+        let _ = self.release(did).await;
+    }
+
+    /// Uses the invite code, or gives the names back.
+    async fn invited(&self, did: &Did, signup: &Signup) -> Result<(), XrpcError> {
+        let Some(code) = &signup.invite else { return Ok(()) };
+        let outcome = self.use_invite(code, did).await;
+        if outcome.is_err() {
+            let _ = self.release(did).await;
+        }
+        outcome
+    }
+
+    /// Gives back what an account that never came to be had taken: the use of its invite code, and its names.
+    pub(super) async fn release(&self, did: &Did) -> Result<(), XrpcError> {
+        self.directory.give_invite_back(did).await?;
+        Ok(self.directory.remove(did).await?)
     }
 
     /// Undoes an account. If its object cannot be emptied, its names and its DID stay, for it may be alive.

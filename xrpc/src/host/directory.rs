@@ -11,6 +11,8 @@
 //!
 //! Rows written are what D1 bills: one for the row and one for each index entry that changes.
 
+pub mod invites;
+mod resets;
 mod search;
 
 use std::future::Future;
@@ -25,6 +27,7 @@ pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// The migrations of the directory, in order: file name and statements.
 pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_account.sql", include_str!("../../../migrations/directory/0001_account.sql")),
+    ("0002_mail_and_invites.sql", include_str!("../../../migrations/directory/0002_mail_and_invites.sql")),
     ("0005_handle_change.sql", include_str!("../../../migrations/directory/0005_handle_change.sql")),
     ("0006_session.sql", include_str!("../../../migrations/directory/0006_session.sql")),
 ];

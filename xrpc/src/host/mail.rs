@@ -1,13 +1,16 @@
 //! Letters with codes, and the methods that ask for one.
 
 use murmuration_account::Purpose;
-use murmuration_platform::Letter;
+use murmuration_platform::{Letter, Mailer};
 use murmuration_syntax::Did;
+use serde_json::json;
 
-use super::{Host, agents};
+use super::signup::{may_have_mail, unsupported_address};
+use super::{Host, HostCall, agents};
 use crate::XrpcError;
 use crate::agent::internal::InternalCall;
 use crate::agent::internal::mail::{IssuedCode, MailCall};
+use crate::http::Response;
 
 impl Host<'_> {
     /// Sends a code for `purpose` to the address of an account. [`murmuration_account::Account::check_code`] takes it back.
@@ -22,12 +25,75 @@ impl Host<'_> {
         even_takendown: bool,
     ) -> Result<(), XrpcError> {
         // Before a code is made that nobody would read.
-        let mailer = self.mailer.ok_or_else(no_mail)?;
+        let mailer = self.mailer()?;
+        let issued = self.issue(did, purpose, even_takendown).await?;
+        self.mail(mailer, purpose, issued).await
+    }
+
+    /// The way to send letters.
+    ///
+    /// # Errors
+    /// `InvalidRequest` when there is none.
+    pub(super) fn mailer(&self) -> Result<&dyn Mailer, XrpcError> {
+        self.mailer.ok_or_else(no_mail)
+    }
+
+    /// Has an account make a code.
+    pub(super) async fn issue(
+        &self,
+        did: &Did,
+        purpose: Purpose,
+        even_takendown: bool,
+    ) -> Result<IssuedCode, XrpcError> {
         let call = InternalCall::Mail(MailCall::IssueCode { purpose, even_takendown });
-        let issued: IssuedCode = agents::read(&self.agents.call(did, call).await?)?;
-        let letter = letter(&self.config.hostname, purpose, issued);
-        let sent = mailer.send(letter).await;
+        agents::read(&self.agents.call(did, call).await?)
+    }
+
+    /// Mails a code.
+    pub(super) async fn mail(
+        &self,
+        mailer: &dyn Mailer,
+        purpose: Purpose,
+        issued: IssuedCode,
+    ) -> Result<(), XrpcError> {
+        let sent = mailer.send(letter(&self.config.hostname, purpose, issued)).await;
         sent.map_err(|error| XrpcError::upstream("The letter could not be sent").because(error))
+    }
+
+    /// `com.atproto.server.requestEmailConfirmation`
+    pub(crate) async fn request_email_confirmation(&self, call: &HostCall) -> Result<Response, XrpcError> {
+        self.send_code(&call.caller.claims()?.sub, Purpose::ConfirmEmail, false).await?;
+        Ok(Response::empty())
+    }
+
+    /// `com.atproto.server.requestEmailUpdate`: an address that is not confirmed may be changed without a code.
+    pub(crate) async fn request_email_update(&self, call: &HostCall) -> Result<Response, XrpcError> {
+        let did = &call.caller.claims()?.sub;
+        let required = match self.weigh_update(did, None).await {
+            Ok(()) => false,
+            Err(error) if error.error() == "TokenRequired" => {
+                self.send_code(did, Purpose::UpdateEmail, false).await?;
+                true
+            }
+            Err(error) => return Err(error),
+        };
+        Response::json(&json!({ "tokenRequired": required }))
+    }
+
+    /// `com.atproto.server.updateEmail`
+    pub(crate) async fn update_email(&self, call: &HostCall) -> Result<Response, XrpcError> {
+        let did = &call.caller.claims()?.sub;
+        let email = call.input.text("email").unwrap_or_default();
+        if !may_have_mail(self.config, email) {
+            return Err(unsupported_address());
+        }
+        self.weigh_update(did, call.input.text("token").map(str::to_owned)).await?;
+        self.change_address(did, email, false).await?;
+        Ok(Response::empty())
+    }
+
+    async fn weigh_update(&self, did: &Did, code: Option<String>) -> Result<(), XrpcError> {
+        agents::tell(self.agents, did, InternalCall::Mail(MailCall::WeighUpdate { code })).await
     }
 }
 

@@ -54,7 +54,7 @@ impl Host<'_> {
             Err(error) => {
                 // If its object cannot be emptied, the names stay, for it may be alive.
                 if agents::destroy(self.agents, did).await.is_ok() {
-                    let _ = self.directory.remove(did).await;
+                    let _ = self.release(did).await;
                 }
                 return Err(XrpcError::internal(error));
             }

@@ -17,7 +17,7 @@ impl Host<'_> {
         Response::json(&json!({
             "did": self.config.service_did(),
             "availableUserDomains": self.config.user_domains,
-            "inviteCodeRequired": false,
+            "inviteCodeRequired": self.config.invite_required,
             "blobUploadLimit": self.config.blob_limit_bytes,
             "links": {},
             "contact": {},

@@ -19,6 +19,8 @@ pub(super) struct Signup {
     pub(super) password: Option<String>,
     /// The DID that its owner brings along.
     pub(super) did: Option<Did>,
+    /// The invite code that it is made with.
+    pub(super) invite: Option<String>,
     /// A rotation key of the owner's, which stands before the host's.
     pub(super) recovery_key: Option<String>,
 }
@@ -30,19 +32,17 @@ impl Signup {
             return Err(XrpcError::invalid("Unsupported input: \"plcOp\""));
         }
         let password = input.text("password").map(str::to_owned);
-        if password.as_deref().is_some_and(|password| password.chars().count() > MAX_PASSWORD_CHARS) {
+        if password.as_deref().is_some_and(|password| password.chars().count() > MAX_NEW_PASSWORD_CHARS) {
             return Err(XrpcError::invalid(format!(
-                "Password too long. Maximum length is {MAX_PASSWORD_CHARS} characters."
+                "Password too long. Maximum length is {MAX_NEW_PASSWORD_CHARS} characters."
             )));
         }
         let typed_email = input.text("email").unwrap_or_default().to_owned();
         if typed_email.is_empty() {
             return Err(XrpcError::invalid("Email is required"));
         }
-        if !is_email(&typed_email) {
-            return Err(XrpcError::invalid(
-                "This email address is not supported, please use a different email.",
-            ));
+        if !may_have_mail(config, &typed_email) {
+            return Err(unsupported_address());
         }
         let handle = Handle::parse(input.text("handle").unwrap_or_default())
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
@@ -51,9 +51,9 @@ impl Signup {
         }
         config.refused_words.check_handle(handle.as_str())?;
         let did = input.optional::<Did>("did")?;
-        // No code has been given out, so none can be right.
-        if input.text("inviteCode").is_some_and(|code| !code.is_empty()) {
-            return Err(XrpcError::named("InvalidInviteCode", "Provided invite code not available"));
+        let invite = input.text("inviteCode").filter(|code| !code.is_empty()).map(str::to_owned);
+        if config.invite_required && invite.is_none() {
+            return Err(XrpcError::named("InvalidInviteCode", "No invite code provided"));
         }
         let recovery_key = input.text("recoveryKey").filter(|key| !key.is_empty()).map(str::to_owned);
         if let Some(key) = &recovery_key {
@@ -61,7 +61,7 @@ impl Signup {
                 .map_err(|_| XrpcError::invalid("recoveryKey must be the did:key of a K-256 or P-256 key"))?;
         }
         let email = typed_email.to_lowercase();
-        Ok(Self { handle, email, typed_email, password, did, recovery_key })
+        Ok(Self { handle, email, typed_email, password, did, invite, recovery_key })
     }
 }
 
@@ -73,6 +73,21 @@ pub(super) fn handle_refused(refusal: Refusal) -> XrpcError {
         _ => "InvalidHandle",
     };
     XrpcError::named(error, BridgeError::from(refusal).to_string())
+}
+
+/// Whether an account of this host may have that address: mail could go there, and the operator does not refuse the domain
+/// or one above it.
+pub(super) fn may_have_mail(config: &Config, email: &str) -> bool {
+    let domain = email.rsplit_once('@').map_or("", |(_, domain)| domain).to_ascii_lowercase();
+    let refused = |listed: &String| {
+        domain.strip_suffix(listed.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    is_email(email) && !config.refused_mail_domains.iter().any(refused)
+}
+
+/// The answer to an address that no account may have.
+pub(super) fn unsupported_address() -> XrpcError {
+    XrpcError::invalid("This email address is not supported, please use a different email.")
 }
 
 /// Whether mail could go there: `local@domain`, the local part of RFC 5321 without quotes (other alphabets too), the
@@ -88,6 +103,7 @@ pub(super) fn is_email(text: &str) -> bool {
 
 /// Characters of a new password (reference server).
 pub(super) const MAX_PASSWORD_CHARS: usize = 256;
+pub(super) const MAX_NEW_PASSWORD_CHARS: usize = 256;
 /// Bytes of an e-mail address, and of the part before the `@` (RFC 5321, 4.5.3.1).
 const MAX_EMAIL_BYTES: usize = 254;
 const MAX_LOCAL_BYTES: usize = 64;

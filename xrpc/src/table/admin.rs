@@ -6,11 +6,23 @@ pub(super) const METHODS: &[Method] = &[
     operate("com.atproto.admin.deleteAccount", |host, call| {
         Box::pin(async move { host.delete_any_account(&call.input).await })
     }),
+    moderate("com.atproto.admin.disableAccountInvites", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.disable_account_invites(&call.input).await })
+    }),
+    moderate("com.atproto.admin.disableInviteCodes", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.disable_invite_codes(&call.input).await })
+    }),
+    moderate("com.atproto.admin.enableAccountInvites", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.enable_account_invites(&call.input).await })
+    }),
     moderate("com.atproto.admin.getAccountInfo", Kind::Query, |host, call| {
         Box::pin(async move { host.account_info(&call.params).await })
     }),
     moderate("com.atproto.admin.getAccountInfos", Kind::Query, |host, call| {
         Box::pin(async move { host.account_infos(&call.params).await })
+    }),
+    moderate("com.atproto.admin.getInviteCodes", Kind::Query, |host, call| {
+        Box::pin(async move { host.invite_codes(&call.params).await })
     }),
     moderate("com.atproto.admin.getSubjectStatus", Kind::Query, |host, call| {
         Box::pin(async move { host.subject_status(&call.params).await })

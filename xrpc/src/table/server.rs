@@ -1,6 +1,6 @@
 //! `com.atproto.server`
 
-use crate::agent::{credential, server};
+use crate::agent::{credential, mail, server};
 use crate::limits::{DAY, FIVE_MINUTES, HOUR, Limit};
 use crate::method::{Auth, Kind, Method, Standing};
 
@@ -14,6 +14,8 @@ pub(super) const METHODS: &[Method] = &[
         Box::pin(async move { host.check_account_status(&call).await })
     })
     .auth(Auth::Access),
+    Method::own("com.atproto.server.confirmEmail", Kind::Procedure, Auth::Access, mail::confirm_email)
+        .standing(Standing::NotTakendown),
     Method::host("com.atproto.server.createAccount", Kind::Procedure, |host, call| {
         Box::pin(async move { host.create_account(&call).await })
     })
@@ -26,6 +28,14 @@ pub(super) const METHODS: &[Method] = &[
         credential::create_app_password,
     )
     .standing(Standing::NotTakendown),
+    Method::host("com.atproto.server.createInviteCode", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.create_invite_code(&call.input).await })
+    })
+    .auth(Auth::Admin),
+    Method::host("com.atproto.server.createInviteCodes", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.create_invite_codes(&call.input).await })
+    })
+    .auth(Auth::Admin),
     Method::host("com.atproto.server.createSession", Kind::Procedure, |host, call| {
         Box::pin(async move { host.create_session(&call.input).await })
     })
@@ -47,6 +57,10 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("com.atproto.server.describeServer", Kind::Query, |host, _| {
         Box::pin(async move { host.describe_server() })
     }),
+    Method::host("com.atproto.server.getAccountInviteCodes", Kind::Query, |host, call| {
+        Box::pin(async move { host.account_invite_codes(&call).await })
+    })
+    .auth(Auth::Full),
     Method::own(
         "com.atproto.server.getServiceAuth",
         Kind::Query,
@@ -61,15 +75,37 @@ pub(super) const METHODS: &[Method] = &[
     })
     .auth(Auth::Full)
     .limits(LETTERS),
+    Method::host("com.atproto.server.requestEmailConfirmation", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.request_email_confirmation(&call).await })
+    })
+    .auth(Auth::Access)
+    .limits(LETTERS),
+    Method::host("com.atproto.server.requestEmailUpdate", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.request_email_update(&call).await })
+    })
+    .auth(Auth::Full)
+    .limits(LETTERS),
+    Method::host("com.atproto.server.requestPasswordReset", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.request_password_reset(&call.input).await })
+    })
+    .limits(&[Limit::client(50, DAY), Limit::client(15, HOUR)]),
     Method::host("com.atproto.server.reserveSigningKey", Kind::Procedure, |host, call| {
         Box::pin(async move { host.reserve_signing_key(&call.input).await })
     }),
+    Method::host("com.atproto.server.resetPassword", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.reset_password(&call.input).await })
+    })
+    .limits(&[Limit::client(50, FIVE_MINUTES)]),
     Method::own(
         "com.atproto.server.revokeAppPassword",
         Kind::Procedure,
         Auth::Access,
         credential::revoke_app_password,
     ),
+    Method::host("com.atproto.server.updateEmail", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.update_email(&call).await })
+    })
+    .auth(Auth::Full),
 ];
 
 /// Letters that an account may ask for; the reference server's.

@@ -4,6 +4,7 @@
 
 pub mod ask;
 mod ending;
+mod postbox;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +21,8 @@ use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_lexicons::Catalog;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_platform::{
-    Clock, Entropy, Letter, MailError, MailFuture, Mailer, Outbound, OutboundError, OutboundFuture,
-    OutboundRequest, OutboundResponse, Param, Row, Store, StoreError, Verb as OutboundVerb,
+    Clock, Entropy, Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Param, Row,
+    Store, StoreError, Verb as OutboundVerb,
 };
 use murmuration_rate::{Rule, Window};
 use murmuration_syntax::{Did, Handle};
@@ -155,38 +156,6 @@ impl Outbound for Network {
             headers: Vec::new(),
             body: body.into_bytes(),
         })))
-    }
-}
-
-/// Letters, kept.
-#[derive(Default)]
-pub struct Postbox {
-    pub letters: RefCell<Vec<Letter>>,
-    pub is_away: Cell<bool>,
-    faults: Rc<Faults>,
-}
-
-impl Postbox {
-    /// The code of the last letter, which was sent for `purpose`.
-    pub fn code(&self, purpose: &str) -> String {
-        let letters = self.letters.borrow();
-        let letter = letters.last().unwrap();
-        assert_eq!(letter.purpose, purpose);
-        let is_code = |word: &&str| word.len() == 11 && word.as_bytes()[5] == b'-';
-        letter.text.split_whitespace().find(is_code).unwrap().to_owned()
-    }
-}
-
-impl Mailer for Postbox {
-    fn send(&self, letter: Letter) -> MailFuture<'_> {
-        let answer = self.faults.call(|| match self.is_away.get() {
-            true => Err(MailError("the post is away".into())),
-            false => {
-                self.letters.borrow_mut().push(letter);
-                Ok(())
-            }
-        });
-        Box::pin(ready(answer.unwrap_or_else(|| Err(MailError("no answer".into())))))
     }
 }
 
@@ -362,7 +331,7 @@ pub struct World {
     pub shelf: Rc<Shelf>,
     pub network: Rc<Network>,
     pub objects: Objects,
-    pub postbox: Postbox,
+    pub postbox: postbox::Postbox,
     /// A host without mail.
     pub no_mail: Cell<bool>,
     pub clock: Rc<Hands>,
@@ -376,6 +345,7 @@ impl World {
     }
 
     /// A host with more variables than it needs.
+    /// A world whose operator has set these variables, too.
     pub fn with(variables: &[(&str, &str)]) -> Self {
         let faults = Rc::new(Faults::default());
         let store = SqliteStore::open().unwrap();
@@ -411,7 +381,7 @@ impl World {
             network: network.clone(),
             faults: faults.clone(),
         };
-        let postbox = Postbox { faults: faults.clone(), ..Postbox::default() };
+        let postbox = postbox::Postbox { faults: faults.clone(), ..postbox::Postbox::default() };
         let no_mail = Cell::new(false);
         Self {
             counter: None,
@@ -671,7 +641,9 @@ fn config(variables: &[(&str, &str)]) -> Config {
         if let Some((_, value)) = variables.iter().find(|(known, _)| *known == name) {
             return Some((*value).to_owned());
         }
+        let set = variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let value = match name {
+            _ if set.is_some() => set?,
             "PDS_HOSTNAME" => "pds.example",
             "PUBLIC_URL" => "https://pds.example",
             "PLC_URL" => PLC,

@@ -12,7 +12,7 @@ use crate::http::Response;
 use crate::method::Standing;
 
 /// A call of the Worker.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MailCall {
     /// Make a code, for a letter to the account's address.
@@ -22,11 +22,30 @@ pub enum MailCall {
         /// Whether an account that is taken down may have one, too.
         even_takendown: bool,
     },
+    /// Say whether the account may have another address.
+    WeighUpdate {
+        /// The code that its owner shows, if any; it is used up when the address changes.
+        code: Option<String>,
+    },
+    /// Set a new password, for a code; end every session.
+    ResetPassword {
+        /// The code.
+        code: String,
+        /// The password.
+        password: String,
+    },
     /// Delete the account. What is left of it goes afterwards; see [`crate::agent::ending`].
     Delete {
         /// What its owner shows; the operator needs nothing.
         proof: Option<DeletionProof>,
     },
+}
+
+/// Codes and passwords are for no log.
+impl fmt::Debug for MailCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MailCall")
+    }
 }
 
 /// What shows that an account's owner wants it deleted.
@@ -36,12 +55,6 @@ pub struct DeletionProof {
     pub password: String,
     /// The code that was sent for it.
     pub code: String,
-}
-
-impl fmt::Debug for DeletionProof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DeletionProof")
-    }
 }
 
 /// A code, and where it goes.
@@ -58,6 +71,8 @@ pub struct IssuedCode {
 pub(super) fn answer(context: &Context<'_>, call: MailCall) -> Result<Response, XrpcError> {
     match call {
         MailCall::IssueCode { purpose, even_takendown } => issue_code(context, purpose, even_takendown),
+        MailCall::WeighUpdate { code } => weigh_update(context, code.as_deref()),
+        MailCall::ResetPassword { code, password } => reset_password(context, &code, &password),
         MailCall::Delete { proof } => delete(context, proof.as_ref()),
     }
 }
@@ -71,6 +86,27 @@ fn issue_code(context: &Context<'_>, purpose: Purpose, even_takendown: bool) -> 
         .ok_or_else(|| XrpcError::invalid("account does not have an email address"))?;
     let code = context.account.issue_code(purpose, context.entropy, context.clock.now_micros())?;
     Response::json(&json!({ "code": code, "handle": profile.handle, "email": email }))
+}
+
+fn weigh_update(context: &Context<'_>, code: Option<&str>) -> Result<Response, XrpcError> {
+    let profile = context.account.profile()?;
+    check_standing(Standing::NotTakendown, &profile)?;
+    match code {
+        Some(code) => {
+            context.account.weigh_code(Purpose::UpdateEmail, code, context.clock.now_micros())?;
+        }
+        None if profile.email_confirmed => {
+            return Err(XrpcError::named("TokenRequired", "confirmation token required"));
+        }
+        None => {}
+    }
+    Ok(Response::empty())
+}
+
+fn reset_password(context: &Context<'_>, code: &str, password: &str) -> Result<Response, XrpcError> {
+    context.account.check_code(Purpose::ResetPassword, code, context.clock.now_micros())?;
+    context.account.set_password(password, context.entropy)?;
+    Ok(Response::empty())
 }
 
 fn delete(context: &Context<'_>, proof: Option<&DeletionProof>) -> Result<Response, XrpcError> {

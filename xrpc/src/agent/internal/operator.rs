@@ -34,6 +34,8 @@ pub enum OperatorCall {
     SetEmail {
         /// The address.
         email: String,
+        /// Whether it is known to be its owner's.
+        confirmed: bool,
     },
     /// Say to the stream once more how the account stands.
     Announce,
@@ -96,11 +98,11 @@ pub(super) fn answer(context: &Context<'_>, call: OperatorCall) -> Result<Respon
             context.account.set_password(&password, context.entropy)?;
             Response::json(&view(&*context.account.profile()?))
         }
-        OperatorCall::SetEmail { email } => {
+        OperatorCall::SetEmail { email, confirmed } => {
             // They went to the old address.
             context.account.drop_codes()?;
             let profile = context.account.edit(&[], context.clock.now_micros(), |profile| {
-                profile.email_confirmed = false;
+                profile.email_confirmed = confirmed;
                 profile.email = Some(email);
             })?;
             Response::json(&view(&profile))

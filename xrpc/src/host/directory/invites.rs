@@ -1,0 +1,288 @@
+//! Invite codes, and which accounts were made with them.
+//!
+//! How often a code was used is counted from its uses, so that to use one is a single statement: of two accounts that come
+//! for the last use, one gets it.
+
+use murmuration_platform::{Param, Row, StoreError};
+use murmuration_syntax::Did;
+
+use super::{Directory, Entry, entry};
+
+/// The creator, and the owner, of codes that the operator makes.
+pub const OPERATOR: &str = "admin";
+
+/// An invite code.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Invite {
+    /// The code.
+    pub code: String,
+    /// How many accounts it is good for.
+    pub uses: u32,
+    /// Whether it was made invalid.
+    pub disabled: bool,
+    /// Who may give it away: a DID, or [`OPERATOR`].
+    pub for_account: String,
+    /// Who made it: a DID, or [`OPERATOR`].
+    pub created_by: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub created_at_millis: u64,
+    /// The accounts that were made with it, and when, the last first.
+    pub used: Vec<(String, u64)>,
+}
+
+impl Invite {
+    /// Whether another account may be made with it, as far as the code goes.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.disabled && usize::try_from(self.uses).is_ok_and(|uses| self.used.len() < uses)
+    }
+}
+
+/// What all codes of one statement have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct InviteTerms<'a> {
+    /// How many accounts each is good for.
+    pub uses: u32,
+    /// Whether they are invalid from the beginning.
+    pub disabled: bool,
+    /// Whose they are.
+    pub for_account: &'a str,
+    /// Who makes them.
+    pub created_by: &'a str,
+    /// When, in milliseconds since the Unix epoch.
+    pub now_millis: u64,
+}
+
+/// The order of a page of codes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum InviteOrder {
+    /// The newest first.
+    Recent,
+    /// The most used first.
+    Usage,
+}
+
+impl Directory<'_> {
+    /// Stores codes of the operator.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn add_invites(&self, codes: &[String], terms: InviteTerms<'_>) -> Result<(), StoreError> {
+        let list = json(codes)?;
+        let [uses, disabled, whose, by, at] = terms.params();
+        let params = [Param::Text(&list), uses, disabled, whose, by, at];
+        self.database.query(ADD, &params).await.map(drop)
+    }
+
+    /// Stores codes that an account has earned, if it has made `made` of its own so far. `false` if it has made more
+    /// meanwhile: then nothing is stored.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn earn_invites(
+        &self,
+        codes: &[String],
+        terms: InviteTerms<'_>,
+        made: usize,
+    ) -> Result<bool, StoreError> {
+        let list = json(codes)?;
+        let [uses, disabled, whose, by, at] = terms.params();
+        let made = Param::Int(i64::try_from(made).unwrap_or(i64::MAX));
+        let params = [Param::Text(&list), uses, disabled, whose, by, at, made];
+        Ok(!self.database.query(EARN, &params).await?.is_empty())
+    }
+
+    /// Uses a code for a new account. `false` if it is not to be had.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn use_invite(&self, code: &str, did: &Did, now_millis: u64) -> Result<bool, StoreError> {
+        let params = [code.into(), did.as_str().into(), millis(now_millis)];
+        Ok(!self.database.query(USE, &params).await?.is_empty())
+    }
+
+    /// Gives back the use of a code for an account that never came to be. May be repeated.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn give_invite_back(&self, did: &Did) -> Result<(), StoreError> {
+        self.database.query(GIVE_BACK, &[did.as_str().into()]).await.map(drop)
+    }
+
+    /// Reservations that hold a use of a code.
+    ///
+    /// # Errors
+    /// When the database does not do its part, or a row is corrupt.
+    pub async fn invite_holders(&self, code: &str) -> Result<Vec<Entry>, StoreError> {
+        self.database.query(HOLDERS, &[code.into()]).await?.into_iter().map(entry).collect()
+    }
+
+    /// The codes of an account, the oldest first.
+    ///
+    /// # Errors
+    /// When the database does not do its part, or a row is corrupt.
+    pub async fn invites_of(&self, did: &Did) -> Result<Vec<Invite>, StoreError> {
+        let rows = self.database.query(OF_ACCOUNT, &[did.as_str().into()]).await?;
+        self.with_uses(rows.into_iter().map(invite).collect::<Result<_, _>>()?).await
+    }
+
+    /// A page of all codes behind `after`: the time or the number of uses, and the code, of the last one before it. With it
+    /// comes the place of the next page.
+    ///
+    /// # Errors
+    /// When the database does not do its part, or a row is corrupt.
+    pub async fn invites(
+        &self,
+        order: InviteOrder,
+        after: Option<(u64, &str)>,
+        limit: u32,
+    ) -> Result<(Vec<Invite>, Option<(u64, String)>), StoreError> {
+        let (key, code) = after.unwrap_or((MAX_KEY, ""));
+        let params = [millis(key), code.into(), Param::Int(limit.into())];
+        let sql = match order {
+            InviteOrder::Recent => RECENT,
+            InviteOrder::Usage => USAGE,
+        };
+        let rows = self.database.query(sql, &params).await?;
+        let full = usize::try_from(limit).is_ok_and(|limit| rows.len() == limit);
+        let found = self.with_uses(rows.into_iter().map(invite).collect::<Result<_, _>>()?).await?;
+        let place = |last: &Invite| {
+            let key = match order {
+                InviteOrder::Recent => last.created_at_millis,
+                InviteOrder::Usage => u64::try_from(last.used.len()).unwrap_or(MAX_KEY),
+            };
+            (key, last.code.clone())
+        };
+        let next = found.last().filter(|_| full).map(place);
+        Ok((found, next))
+    }
+
+    /// Makes codes invalid: these, and all of these accounts.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn disable_invites(&self, codes: &[&str], accounts: &[&str]) -> Result<(), StoreError> {
+        let (codes, accounts) = (json(codes)?, json(accounts)?);
+        self.database.query(DISABLE, &[Param::Text(&codes), Param::Text(&accounts)]).await.map(drop)
+    }
+
+    /// Gives an account no more codes, for a reason if there is one.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn stop_invites(&self, did: &Did, note: Option<&str>) -> Result<(), StoreError> {
+        let params = [did.as_str().into(), note.map_or(Param::Null, Param::Text)];
+        self.database.query(STOP, &params).await.map(drop)
+    }
+
+    /// Gives an account codes again.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn resume_invites(&self, did: &Did) -> Result<(), StoreError> {
+        self.database.query(RESUME, &[did.as_str().into()]).await.map(drop)
+    }
+
+    /// Whether an account gets no more codes.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn invites_stopped(&self, did: &Did) -> Result<bool, StoreError> {
+        Ok(!self.database.query(STOPPED, &[did.as_str().into()]).await?.is_empty())
+    }
+
+    async fn with_uses(&self, mut invites: Vec<Invite>) -> Result<Vec<Invite>, StoreError> {
+        if invites.is_empty() {
+            return Ok(invites);
+        }
+        let codes: Vec<&str> = invites.iter().map(|invite| invite.code.as_str()).collect();
+        let list = json(&codes)?;
+        for mut row in self.database.query(USES, &[Param::Text(&list)]).await? {
+            let (code, by, at) = (row.text(0)?, row.text(1)?, natural(row.int(2)?)?);
+            if let Some(invite) = invites.iter_mut().find(|invite| invite.code == code) {
+                invite.used.push((by, at));
+            }
+        }
+        Ok(invites)
+    }
+}
+
+impl InviteTerms<'_> {
+    fn params(&self) -> [Param<'_>; 5] {
+        [
+            Param::Int(self.uses.into()),
+            Param::Int(self.disabled.into()),
+            Param::Text(self.for_account),
+            Param::Text(self.created_by),
+            millis(self.now_millis),
+        ]
+    }
+}
+
+fn invite(mut row: Row) -> Result<Invite, StoreError> {
+    Ok(Invite {
+        code: row.text(0)?,
+        uses: u32::try_from(row.int(1)?).unwrap_or(u32::MAX),
+        disabled: row.int(2)? != 0,
+        for_account: row.text(3)?,
+        created_by: row.text(4)?,
+        created_at_millis: natural(row.int(5)?)?,
+        used: Vec::new(),
+    })
+}
+
+fn json(list: &[impl serde::Serialize]) -> Result<String, StoreError> {
+    serde_json::to_string(list).map_err(|error| StoreError::Engine(error.to_string()))
+}
+
+fn natural(number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| StoreError::Corrupt("invites: a number is negative".into()))
+}
+
+fn millis(time: u64) -> Param<'static> {
+    Param::Int(i64::try_from(time.min(MAX_KEY)).unwrap_or(i64::MAX))
+}
+
+/// Beyond every time and every count: 2^53 - 1, what survives the trip through a JavaScript number.
+const MAX_KEY: u64 = (1 << 53) - 1;
+
+/// Writes 2 rows a code: the row and its index entry.
+const ADD: &str = "INSERT INTO invite_code (code, uses, disabled, for_account, created_by, created_at) \
+     SELECT value, ?2, ?3, ?4, ?5, ?6 FROM json_each(?1)";
+/// Writes 2 rows a code; 0 when another request was faster.
+const EARN: &str = "INSERT INTO invite_code (code, uses, disabled, for_account, created_by, created_at) \
+     SELECT value, ?2, ?3, ?4, ?5, ?6 FROM json_each(?1) WHERE ?7 = \
+     (SELECT count(*) FROM invite_code WHERE for_account = ?4 AND created_by <> 'admin') RETURNING code";
+/// Writes 1 row; 0 when the code is not to be had. Reads the code's uses.
+const USE: &str = "INSERT INTO invite_use (code, used_by, used_at) SELECT code, ?2, ?3 FROM invite_code \
+     WHERE code = ?1 AND disabled = 0 \
+     AND uses > (SELECT count(*) FROM invite_use AS used WHERE used.code = invite_code.code) \
+     AND NOT EXISTS (SELECT 1 FROM account WHERE did = for_account AND status = 'takendown') RETURNING code";
+/// Writes 1 row at the most. Reads all uses; only when the making of an account has failed.
+const GIVE_BACK: &str = "DELETE FROM invite_use WHERE used_by = ?1";
+/// Reads the code's uses and their accounts; only when a code is used up.
+const HOLDERS: &str = "SELECT did, handle, email, status, account.created_at, next_handle, next_since \
+     FROM invite_use JOIN account ON did = used_by WHERE code = ?1 AND status = 'reserved'";
+/// Reads the account's codes and index entries.
+const OF_ACCOUNT: &str = "SELECT code, uses, disabled, for_account, created_by, created_at FROM invite_code \
+     WHERE for_account = ?1 ORDER BY created_at, code";
+/// Reads every code; the operator's.
+const RECENT: &str = "SELECT code, uses, disabled, for_account, created_by, created_at FROM invite_code \
+     WHERE created_at < ?1 OR (created_at = ?1 AND code < ?2) ORDER BY created_at DESC, code DESC LIMIT ?3";
+/// Reads every code and every use; the operator's.
+const USAGE: &str = "SELECT code, uses, disabled, for_account, created_by, created_at FROM \
+     (SELECT *, (SELECT count(*) FROM invite_use AS used WHERE used.code = invite_code.code) AS often FROM invite_code) \
+     WHERE often < ?1 OR (often = ?1 AND code < ?2) ORDER BY often DESC, code DESC LIMIT ?3";
+/// Reads the uses of those codes.
+const USES: &str = "SELECT code, used_by, used_at FROM invite_use \
+     WHERE code IN (SELECT value FROM json_each(?1)) ORDER BY used_at DESC, used_by";
+/// Writes 1 row a code.
+const DISABLE: &str = "UPDATE invite_code SET disabled = 1 WHERE disabled = 0 \
+     AND (code IN (SELECT value FROM json_each(?1)) OR for_account IN (SELECT value FROM json_each(?2)))";
+/// Writes 1 row.
+const STOP: &str = "INSERT INTO invite_stop (did, note) VALUES (?1, ?2) \
+     ON CONFLICT (did) DO UPDATE SET note = excluded.note";
+/// Writes 1 row.
+const RESUME: &str = "DELETE FROM invite_stop WHERE did = ?1";
+/// Reads 1 row.
+const STOPPED: &str = "SELECT 1 FROM invite_stop WHERE did = ?1";
