@@ -10,7 +10,7 @@ mod proxy;
 mod session;
 
 pub use identity::IdentityCall;
-pub use proxy::{ProxyCall, Recent, ServiceToken, Written};
+pub use proxy::{ProxyCall, Recent, Written};
 pub use session::{Holdings, SessionCall};
 
 use murmuration_account::{Blob, NewAccount};

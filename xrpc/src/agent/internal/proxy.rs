@@ -15,7 +15,7 @@ use crate::{XrpcError, service_auth};
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "proxy", rename_all = "camelCase")]
 pub enum ProxyCall {
-    /// Sign a service token. The Worker has verified who asks.
+    /// Sign a service token, and answer with it. The Worker has verified who asks.
     Token {
         /// The service that it is for.
         aud: String,
@@ -29,13 +29,6 @@ pub enum ProxyCall {
         /// The revision of the commit.
         rev: Rev,
     },
-}
-
-/// A service token.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct ServiceToken {
-    /// The JWT.
-    pub token: String,
 }
 
 /// What an account has written lately, and what is needed to show it.
@@ -79,10 +72,10 @@ fn token(context: &Context<'_>, aud: &str, lxm: &Nsid, even_takendown: bool) -> 
     })?;
     check_standing(if even_takendown { Standing::Any } else { Standing::NotTakendown }, &profile)?;
     let exp = context.now_seconds() + service_auth::DEFAULT_SECONDS;
-    Response::json(&ServiceToken { token: service_auth::make(context, aud, Some(lxm), exp)? })
+    Response::json(&service_auth::make(context, aud, Some(lxm), exp)?)
 }
 
-/// Reads no row when the account has written nothing since, which is nearly always; else [`MAX_POSTS`] and two.
+/// Reads no row when the account has written nothing since, which is nearly always; else [`MAX_POSTS`] and three.
 fn since(context: &Context<'_>, rev: Rev) -> Result<Option<Recent>, XrpcError> {
     let account = context.account;
     // A revision from before the account was made here is of another host's: nothing can be said of what came after it.

@@ -1,6 +1,6 @@
 //! What passes between a caller and another service, and what a service's refusal becomes.
 
-use serde::Deserialize;
+use serde_json::Value as Json;
 
 use crate::XrpcError;
 use crate::http::Response;
@@ -34,7 +34,7 @@ pub const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 pub const MAX_FRESH_BYTES: usize = 2 * 1024 * 1024;
 
 /// The name and message that a service's refusal came with.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reason {
     /// The error's name.
     pub error: Option<String>,
@@ -46,7 +46,9 @@ impl Reason {
     /// Reads the body of a refusal; one in another form says nothing.
     #[must_use]
     pub fn parse(body: &[u8]) -> Self {
-        serde_json::from_slice(body).unwrap_or_default()
+        let body: Json = serde_json::from_slice(body).unwrap_or_default();
+        let text = |name: &str| body.get(name).and_then(Json::as_str).map(str::to_owned);
+        Self { error: text("error"), message: text("message") }
     }
 
     /// What the caller is told of a refusal with that status. A service's own fault is a failed upstream to the caller.

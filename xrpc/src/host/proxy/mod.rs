@@ -23,7 +23,7 @@ use murmuration_syntax::{AtUri, Did, Nsid};
 use serde_json::Value as Json;
 
 use super::{Host, agents};
-use crate::agent::internal::{InternalCall, ProxyCall, ServiceToken};
+use crate::agent::internal::{InternalCall, ProxyCall};
 use crate::auth;
 use crate::config::Service;
 use crate::method::Auth;
@@ -154,8 +154,7 @@ impl Host<'_> {
     ) -> Result<String, XrpcError> {
         let lxm = Nsid::parse(lxm).map_err(XrpcError::internal)?;
         let call = ProxyCall::Token { aud: service.as_str().to_owned(), lxm, even_takendown };
-        let answer: ServiceToken = agents::read(&self.agents.call(did, InternalCall::Proxy(call)).await?)?;
-        Ok(answer.token)
+        agents::read(&self.agents.call(did, InternalCall::Proxy(call)).await?)
     }
 
     /// Asks a service a query on this host's own account, or with a token. Status and JSON, whatever they are.
