@@ -13,10 +13,23 @@ const named = (error) => ({ reason: 'the name that the lexicon gives this error'
 const INTEROP = 'not a valid value: interop-test-files, data-model-invalid.json; the reference stores it as a plain map'
 const NO_PROXY = 'the name and status of the XRPC specification; the reference would ask an AppView if it had one'
 const PARSER = 'one name for whatever is wrong with a body; the reference shows its JSON parser\'s'
+const UNGUESSED = { reason: 'no browser is to guess what it is', 'headers.x-content-type-options': 'nosniff' }
+const PRIVATE = {
+  reason: 'whatever is answered to a token is for nobody else, refusals of a parameter too',
+  'headers.cache-control': 'private',
+  'headers.vary': 'authorization',
+}
 
 export const deviations = {
   'createAccount: taken handle': named('HandleNotAvailable'),
   'createAccount: taken handle in capitals': named('HandleNotAvailable'),
+  'atproto-did of a known handle': UNGUESSED,
+  'atproto-did of an unknown handle': UNGUESSED,
+
+  'getServiceAuth: no audience': PRIVATE,
+  'getServiceAuth: a method that is none': PRIVATE,
+  'getServiceAuth: an end that is none': PRIVATE,
+  'createAppPassword: a name that is taken': not500('the caller has one of that name'),
 
   'createRecord: a repo nobody has': {
     reason: 'a token for one account says nothing about another, nor whether there is one',
@@ -57,10 +70,6 @@ export const deviations = {
   'JSON of the wrong kind: null': { reason: PARSER, error: 'InvalidRequest' },
   'JSON of the wrong kind: a string': { reason: PARSER, error: 'InvalidRequest' },
   'body in an unknown encoding': { reason: PARSER, status: 400, error: 'InvalidRequest' },
-  'a body above the limit for JSON': {
-    reason: 'one limit for JSON, 1 MB; a password this long is refused as a wrong one',
-    status: 401,
-    error: 'AuthenticationRequired',
-  },
+  'a body above the limit for JSON': { reason: 'one name for it; the reference has two', error: 'PayloadTooLarge' },
   'a body above the limit for writes': { reason: 'one name for it; the reference has two', error: 'PayloadTooLarge' },
 }

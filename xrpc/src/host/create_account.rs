@@ -252,7 +252,7 @@ fn is_did_of(did: &Did, handle: &Handle) -> bool {
 
 /// The answer to somebody whose DID is here already.
 pub(super) fn already_exists(did: &Did) -> XrpcError {
-    XrpcError::named("AlreadyExists", format!("Account already exists: {did}"))
+    XrpcError::named("AlreadyExists", format!("Repo already exists: {did}"))
 }
 
 /// How often names are asked for: once, and once more for each of handle, address and DID that was reclaimed.
