@@ -64,7 +64,7 @@ pub use commit::Commit;
 pub use diff::{Diff, diff};
 pub use edit::Edit;
 pub use error::RepoError;
-pub use import::{Import, Imported, ImportedRecord, import};
+pub use import::{Held, Import, Imported, ImportedRecord, Whole, import};
 pub use invert::invert;
 pub use key::{Key, common_prefix, layer_of};
 pub use limits::{

@@ -19,19 +19,9 @@ impl Partial {
     /// # Errors
     /// [`RepoError::MissingBlock`] without the root; otherwise the first rule that a node breaks.
     pub fn load<'b>(root: Cid, block: impl Fn(&Cid) -> Option<&'b [u8]>) -> Result<Self, RepoError> {
-        let mut loader = Loader { block, nodes: NodeMap::new(), complete: false };
+        let mut loader = Loader { block, nodes: NodeMap::new() };
         loader.root(root)?;
         Ok(Self(loader.nodes))
-    }
-
-    /// Loads the whole tree under `root`.
-    pub(crate) fn load_all<'b>(
-        root: Cid,
-        block: impl Fn(&Cid) -> Option<&'b [u8]>,
-    ) -> Result<NodeMap, RepoError> {
-        let mut loader = Loader { block, nodes: NodeMap::new(), complete: true };
-        loader.root(root)?;
-        Ok(loader.nodes)
     }
 
     /// The nodes at hand.
@@ -50,7 +40,6 @@ impl Nodes for Partial {
 struct Loader<F> {
     block: F,
     nodes: NodeMap,
-    complete: bool,
 }
 
 impl<'b, F: Fn(&Cid) -> Option<&'b [u8]>> Loader<F> {
@@ -69,7 +58,6 @@ impl<'b, F: Fn(&Cid) -> Option<&'b [u8]>> Loader<F> {
     ) -> Result<(), RepoError> {
         match (self.block)(&cid) {
             Some(block) => self.take(cid, Node::decode(block, layer)?, low, high),
-            None if self.complete => Err(RepoError::MissingBlock(cid)),
             None => Ok(()),
         }
     }

@@ -240,10 +240,11 @@ fn what_is_exported_is_imported() {
         let stray = murmuration_data::cid_of_raw(b"stray");
         sections.insert(0, (stray, b"stray".to_vec()));
         let mut shuffled = Import::new(car::Limits::IMPORT);
-        for piece in car_of(&[repo.commit.cid()], &sections).chunks(100) {
+        let car = car_of(&[repo.commit.cid()], &sections);
+        for piece in car.chunks(100) {
             shuffled.push(piece).unwrap();
         }
-        let shuffled = shuffled.finish(&did(), &key).unwrap();
+        let shuffled = shuffled.finish(&car, &did(), &[key]).unwrap().collect().unwrap();
         assert_eq!(shuffled.records, whole.records);
         assert!(shuffled.nodes.iter().eq(whole.nodes.iter()));
     }

@@ -44,6 +44,8 @@ pub type Found<'f> = dyn FnMut(Cid, &[u8]) -> Result<(), RepoError> + 'f;
 pub struct Reader {
     limits: Limits,
     roots: Option<Vec<Cid>>,
+    /// Bytes of the header's section.
+    header: usize,
     /// The beginning of a section whose end has not come yet.
     cut: Vec<u8>,
     bytes: u64,
@@ -54,7 +56,7 @@ impl Reader {
     /// A reader at the start of a CAR.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, roots: None, cut: Vec::new(), bytes: 0, blocks: 0 }
+        Self { limits, roots: None, header: 0, cut: Vec::new(), bytes: 0, blocks: 0 }
     }
 
     /// The roots, once the header has come.
@@ -85,6 +87,12 @@ impl Reader {
         Ok(())
     }
 
+    /// Where the first section behind the header begins, once the header has come.
+    #[must_use]
+    pub const fn header_bytes(&self) -> usize {
+        self.header
+    }
+
     /// Ends the reading: the roots.
     ///
     /// # Errors
@@ -110,7 +118,10 @@ impl Reader {
             }
             let Some((section, rest)) = behind.split_at_checked(length) else { return Ok(bytes) };
             match self.roots {
-                None => self.roots = Some(roots(section)?),
+                None => {
+                    self.roots = Some(roots(section)?);
+                    self.header = bytes.len() - rest.len();
+                }
                 Some(_) => {
                     self.blocks += 1;
                     if self.blocks > self.limits.blocks {
