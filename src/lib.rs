@@ -21,6 +21,7 @@ mod clock;
 mod directory;
 mod entropy;
 mod http;
+mod import;
 mod limiter;
 mod limits;
 mod mail;

@@ -29,6 +29,7 @@ use crate::clock::WallClock;
 use crate::directory::D1;
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
+use crate::import;
 use crate::limits::Calls;
 use crate::mail;
 use crate::outbound::Fetcher;
@@ -148,6 +149,14 @@ async fn route(
                 with_counted_host(&env, calls.as_deref(), answer).await
             });
             Ok(http::give(answer.await?, asked).into())
+        }
+        Place::RepoImport => {
+            let isolate = isolate(&env)?;
+            let named = account(Route::Subject, method, &request, &env, counter).await?;
+            let did = named.ok_or_else(XrpcError::auth_missing)?;
+            import::check(&request, &isolate.config)?;
+            let keys = with_host(&env, async |host: &Host<'_>| host.import_keys(&did).await).await?;
+            import::forward(&request, &env, &did, &keys).await
         }
         Place::BlobDownload => blobs::download(&request, method, &env).await.map(Into::into),
         Place::Relay => Stubs::new(&env).subscribe(request.inner()).await,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use murmuration_lexicons::Catalog;
 use murmuration_xrpc::agent::internal::{self, InternalCall};
-use murmuration_xrpc::agent::{self, Context, Reply};
+use murmuration_xrpc::agent::{self, Context, Reply, import as repo};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::limits;
 use murmuration_xrpc::method::Place;
@@ -14,14 +14,18 @@ use worker::{Request, Response};
 use super::{Agent, Awake, ending, outbox, turn};
 use crate::entropy::SystemEntropy;
 use crate::http;
+use crate::import;
 use crate::limits::BYPASS_HEADER;
 use crate::stubs::INTERNAL_HOST;
 
 /// Answers what the Worker has sent.
 pub(super) async fn answer(agent: &Rc<Agent>, mut request: Request) -> Response {
     let inner = request.url().is_ok_and(|url| url.host_str() == Some(INTERNAL_HOST));
-    let outcome =
-        if inner { internally(agent, &mut request).await } else { outwardly(agent, &mut request).await };
+    let outcome = match inner {
+        true if request.path() == import::PATH => take_over(agent, &request).await,
+        true => internally(agent, &mut request).await,
+        false => outwardly(agent, &mut request).await,
+    };
     http::answer(outcome.unwrap_or_else(|error| http::refusal(&error)), &request)
 }
 
@@ -73,6 +77,21 @@ async fn internally(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::R
         }
         return Ok(response);
     }
+    outbox::start(agent);
+    Ok(response)
+}
+
+/// Answers an import, which the Worker has sent on with the keys that count.
+async fn take_over(agent: &Rc<Agent>, request: &Request) -> Result<plain::Response, XrpcError> {
+    let method = table::find("com.atproto.repo.importRepo").ok_or_else(XrpcError::not_implemented)?;
+    let header = |name| request.headers().get(name).ok().flatten();
+    let awake = agent.awake().await?;
+    let mut import = repo::begin(&context(agent, awake), method, header("authorization").as_deref())?;
+    let pieces = import::receive(request, &awake.config, &mut import).await?;
+    let keys = header(import::KEYS).unwrap_or_default();
+    let keys: Vec<&str> = keys.split(' ').collect();
+    let response = repo::finish(&context(agent, awake), import, &pieces, &keys)?;
+    agent.mind().await?;
     outbox::start(agent);
     Ok(response)
 }

@@ -3,6 +3,7 @@
 use murmuration_account::UNREFERENCED_MICROS;
 use murmuration_keys::seal::Kek;
 use murmuration_keys::{Curve, SigningKey};
+use murmuration_repo::MAX_IMPORT_BYTES;
 use murmuration_syntax::Did;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -46,6 +47,10 @@ pub struct Config {
     pub relays: Vec<String>,
     /// Bytes of the largest blob.
     pub blob_limit_bytes: usize,
+    /// Whether accounts may bring their repositories along.
+    pub accepting_imports: bool,
+    /// Bytes of the largest repository that is brought along.
+    pub import_limit_bytes: u64,
     /// Seconds that the firehose keeps an event.
     pub retention_seconds: u64,
     /// Seconds that an uploaded blob waits for a record.
@@ -182,6 +187,10 @@ impl Config {
         if jwt_secret.len() < MIN_JWT_SECRET_BYTES {
             return Err(ConfigError { name: "JWT_SECRET", problem: "is too short" });
         }
+        let import_limit_bytes = number("IMPORT_LIMIT_BYTES", MAX_IMPORT_BYTES)?;
+        if import_limit_bytes > MAX_IMPORT_BYTES {
+            return Err(ConfigError { name: "IMPORT_LIMIT_BYTES", problem: "is more than fits into memory" });
+        }
         let default_blob_limit = u64::try_from(DEFAULT_BLOB_LIMIT_BYTES).unwrap_or(u64::MAX);
         Ok(Self {
             hostname: required("PDS_HOSTNAME")?,
@@ -192,6 +201,8 @@ impl Config {
             relays: list("RELAYS"),
             blob_limit_bytes: usize::try_from(number("BLOB_LIMIT_BYTES", default_blob_limit)?)
                 .map_err(|_| ConfigError { name: "BLOB_LIMIT_BYTES", problem: "is too large" })?,
+            accepting_imports: optional("ACCEPTING_IMPORTS").as_deref() != Some("false"),
+            import_limit_bytes,
             retention_seconds: number("FIREHOSE_RETENTION_SECONDS", DEFAULT_RETENTION_SECONDS)?,
             blob_patience_seconds: number("BLOB_PATIENCE_SECONDS", UNREFERENCED_MICROS / MICROS)?,
             allow_private_network: optional("ALLOW_PRIVATE_NETWORK").as_deref() == Some("true"),

@@ -103,6 +103,8 @@ pub enum Place {
     BlobUpload,
     /// The same for a download.
     BlobDownload,
+    /// In the Worker, which knows whose signatures count, and in the caller's object, which reads the body.
+    RepoImport,
     /// In the host's relay.
     Relay,
     /// In another service, which the Worker asks in the account's name.

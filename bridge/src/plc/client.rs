@@ -67,10 +67,24 @@ impl<'a> Client<'a> {
     /// # Errors
     /// As [`verify`]; [`BridgeError::DidNotFound`] when there is no such DID; else as the fetch fails.
     pub async fn verified(&self, did: &Did) -> Result<Verified, BridgeError> {
-        let body = self.get(did, "/log", "application/json", MAX_LOG_BYTES).await?;
-        let log: Vec<Operation> =
-            serde_json::from_slice(&body).map_err(|_| BridgeError::Log("is not a list of operations"))?;
-        verify(did, &log)
+        verify(did, &self.log(did).await?)
+    }
+
+    /// Every key, as `did:key`, that the DID names or has named for its repository, from its log of operations in force,
+    /// verified from the genesis on. The last one comes first, and each once.
+    ///
+    /// # Errors
+    /// As [`Client::verified`].
+    pub async fn signing_keys(&self, did: &Did) -> Result<Vec<String>, BridgeError> {
+        let log = self.log(did).await?;
+        verify(did, &log)?;
+        let mut keys: Vec<String> = Vec::new();
+        for state in log.iter().rev().filter_map(Operation::state) {
+            keys.extend(
+                state.signing_key().filter(|key| !keys.iter().any(|known| known == key)).map(str::to_owned),
+            );
+        }
+        Ok(keys)
     }
 
     /// The DID's state, from its audit log: as [`Client::verified`], and forks are judged too.
@@ -98,6 +112,11 @@ impl<'a> Client<'a> {
             verify_next(did, &log, operation, now_millis)?;
         }
         Ok(verified)
+    }
+
+    async fn log(&self, did: &Did) -> Result<Vec<Operation>, BridgeError> {
+        let body = self.get(did, "/log", "application/json", MAX_LOG_BYTES).await?;
+        serde_json::from_slice(&body).map_err(|_| BridgeError::Log("is not a list of operations"))
     }
 
     async fn audit_log(&self, did: &Did) -> Result<Vec<AuditEntry>, BridgeError> {

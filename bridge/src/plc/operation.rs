@@ -84,6 +84,12 @@ impl State {
         self
     }
 
+    /// The repository signing key, as `did:key`.
+    #[must_use]
+    pub fn signing_key(&self) -> Option<&str> {
+        self.verification_methods.get(SIGNING_KEY_ID).map(String::as_str)
+    }
+
     /// The state with another host, given as an origin such as `https://pds.example`.
     #[must_use]
     pub fn with_pds(mut self, origin: &str) -> Self {

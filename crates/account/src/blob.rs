@@ -8,11 +8,15 @@
 //! A blob that the operator has taken down is in *quarantine*: nobody but the operator and the owner can read it, no new
 //! record may refer to it, and it cannot be uploaded again. Its row and its bytes stay until that is lifted, be there
 //! records or not.
+//!
+//! A repository that moves in comes before its blobs. Its records refer to blobs that have no row yet, or a condemned one:
+//! they are *missing*, and count as referenced from the moment that they are uploaded.
 
 use murmuration_data::Cid;
-use murmuration_data::blob::BlobRef;
+use murmuration_data::Ipld;
+use murmuration_data::blob::{self as data_blob, BlobRef};
 use murmuration_platform::{Param, Row, Store, StoreError};
-use murmuration_syntax::Rev;
+use murmuration_syntax::{RepoPath, Rev};
 
 use crate::AccountError;
 
@@ -21,13 +25,15 @@ pub const UNREFERENCED_MICROS: u64 = 24 * 60 * 60 * 1_000_000;
 /// Blobs that one sweep deletes.
 const SWEEP_BATCH: i64 = 50;
 
+const UNREFERENCED: i64 = 0;
 const REFERENCED: i64 = 1;
 const CONDEMNED: i64 = 2;
 
 /// Writes 1 row.
-const UPSERT: &str = "INSERT INTO blob (cid, key, mime, size, state, since) VALUES (?1, ?2, ?3, ?4, 0, ?5) \
+const UPSERT: &str = "INSERT INTO blob (cid, key, mime, size, state, since) VALUES (?1, ?2, ?3, ?4, \
+     EXISTS (SELECT 1 FROM blob_use WHERE cid = ?1), ?5) \
      ON CONFLICT (cid) DO UPDATE SET since = excluded.since, key = iif(state = 2, excluded.key, key), \
-     mime = iif(state = 1, mime, excluded.mime), state = iif(state = 2, 0, state)";
+     mime = iif(state = 1, mime, excluded.mime), state = excluded.state";
 /// Reads 1 row.
 const SELECT: &str = "SELECT key, mime, size, state, takedown FROM blob WHERE cid = ?1";
 /// Writes 1 row; 0 when there is no such blob.
@@ -47,6 +53,11 @@ const UNUSE: &str = "DELETE FROM blob_use WHERE cid = ?1 AND path = ?2";
 const IS_USED: &str = "SELECT 1 FROM blob_use WHERE cid = ?1 LIMIT 1";
 /// Reads the uses that it passes over; there is no index on `rev`, for nothing but this would pay for it.
 const LIST: &str = "SELECT DISTINCT cid FROM blob_use WHERE cid > ?1 AND rev > ?2 ORDER BY cid LIMIT ?3";
+/// Reads the uses that it passes over, and a row for each.
+const MISSING: &str = "SELECT cid, min(path) FROM blob_use WHERE cid > ?1 AND NOT EXISTS \
+     (SELECT 1 FROM blob WHERE blob.cid = blob_use.cid AND (state <> 2 OR takedown IS NOT NULL)) GROUP BY cid ORDER BY cid LIMIT ?2";
+/// Reads 1 row.
+const IS_USED_BY: &str = "SELECT 1 FROM blob_use WHERE cid = ?1 AND path = ?2";
 /// Reads the whole table, and writes a row for each upload that no record came for; runs by alarm only.
 const CONDEMN: &str = "UPDATE blob SET state = 2 WHERE state = 0 AND since <= ?1 AND takedown IS NULL";
 /// Reads the whole table; runs by alarm only, in accounts that have blobs to collect.
@@ -71,6 +82,15 @@ pub struct Blob {
     pub mime_type: String,
     /// How many bytes.
     pub size: u64,
+}
+
+/// A blob that records refer to and that is not here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MissingBlob {
+    /// The hash of the bytes.
+    pub cid: Cid,
+    /// One of the records.
+    pub path: RepoPath,
 }
 
 /// Notes an upload. The answer is the key of the bytes that count: another than the upload's if the blob was there
@@ -120,24 +140,34 @@ pub(crate) fn set_takedown(
     Ok(!rows.is_empty())
 }
 
-/// Checks that a record may refer to a blob as it does.
-pub(crate) fn check(store: &dyn Store, reference: &BlobRef) -> Result<(), AccountError> {
+/// The blobs that a record refers to, in the form of before 2023 too: old records move in with them.
+pub(crate) fn of_record(record: &Ipld) -> Vec<Cid> {
+    let legacy = data_blob::legacy_refs(record).into_iter().map(|reference| reference.cid);
+    data_blob::refs(record).into_iter().map(|reference| reference.cid).chain(legacy).collect()
+}
+
+/// Checks that the record at `path` may refer to a blob as it does. One that moved in may describe it otherwise than this
+/// host would, and goes on to.
+pub(crate) fn check(store: &dyn Store, reference: &BlobRef, path: &str) -> Result<(), AccountError> {
     let Found { blob, .. } = find(store, &reference.cid)?
         .filter(|row| row.state != CONDEMNED && row.takedown.is_none())
         .ok_or(AccountError::NoSuchBlob(reference.cid))?;
+    if blob.mime_type == reference.mime_type && blob.size == reference.size {
+        return Ok(());
+    }
+    if !store.query(IS_USED_BY, &[Param::Blob(&blob.cid.to_bytes()), Param::Text(path)])?.is_empty() {
+        return Ok(());
+    }
     if blob.mime_type != reference.mime_type {
         return Err(AccountError::BlobType {
             stored: blob.mime_type,
             referenced: reference.mime_type.clone(),
         });
     }
-    if blob.size != reference.size {
-        return Err(AccountError::BlobSize { stored: blob.size, referenced: reference.size });
-    }
-    Ok(())
+    Err(AccountError::BlobSize { stored: blob.size, referenced: reference.size })
 }
 
-/// Notes that the record at `path` refers to the blob.
+/// Notes that the record at `path` refers to the blob, which may be missing.
 pub(crate) fn reference(
     store: &dyn Store,
     cid: &Cid,
@@ -148,21 +178,37 @@ pub(crate) fn reference(
     let cid = cid.to_bytes();
     store.query(USE, &[Param::Blob(&cid), Param::Text(path), Param::Text(&rev.to_string())])?;
     let state = store.query(SELECT, &[Param::Blob(&cid)])?.pop().map(|mut row| row.int(3)).transpose()?;
-    match state {
-        Some(REFERENCED) => Ok(()),
-        _ => set_state(store, &cid, REFERENCED, now),
-    }
+    // The bytes of a condemned one may be gone any moment.
+    if state == Some(UNREFERENCED) { set_state(store, &cid, REFERENCED, now) } else { Ok(()) }
 }
 
-/// Notes that the record at `path` refers to the blob no longer. Answers whether the blob is condemned by that.
-pub(crate) fn dereference(store: &dyn Store, cid: &Cid, path: &str, now: u64) -> Result<bool, StoreError> {
+/// Notes that the record at `path` refers to the blob no longer.
+pub(crate) fn dereference(store: &dyn Store, cid: &Cid, path: &str) -> Result<(), StoreError> {
+    store.query(UNUSE, &[Param::Blob(&cid.to_bytes()), Param::Text(path)]).map(drop)
+}
+
+/// Condemns a blob that no record refers to. Answers whether it is one.
+pub(crate) fn condemn_unused(store: &dyn Store, cid: &Cid, now: u64) -> Result<bool, StoreError> {
     let cid = cid.to_bytes();
-    store.query(UNUSE, &[Param::Blob(&cid), Param::Text(path)])?;
     let used = !store.query(IS_USED, &[Param::Blob(&cid)])?.is_empty();
     if !used {
         set_state(store, &cid, CONDEMNED, now)?;
     }
     Ok(!used)
+}
+
+/// Blobs that records refer to and that are not here, by CID, behind `after`.
+pub(crate) fn missing(
+    store: &dyn Store,
+    after: Option<&Cid>,
+    limit: u32,
+) -> Result<Vec<MissingBlob>, StoreError> {
+    let after = after.map(Cid::to_bytes).unwrap_or_default();
+    let rows = store.query(MISSING, &[Param::Blob(&after), Param::Int(i64::from(limit))])?;
+    let path = |text: String| RepoPath::parse(&text).map_err(|error| StoreError::Corrupt(error.to_string()));
+    rows.into_iter()
+        .map(|mut row| Ok(MissingBlob { cid: cid(&mut row, 0)?, path: path(row.text(1)?)? }))
+        .collect()
 }
 
 /// Blobs that records refer to, by CID, behind `after`, from commits after `since`.

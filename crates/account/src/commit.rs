@@ -5,18 +5,19 @@
 //! included. A refusal leaves the account untouched, and the other calls of the same turn go on.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 
-use murmuration_data::{Cid, blob as data_blob, cbor};
+use murmuration_data::{Cid, cbor};
 use murmuration_firehose::{CommitEvent, CommitParts, Event, FirehoseError, Timestamp, verify_commit};
-use murmuration_platform::Store;
+use murmuration_platform::{Store, StoreError};
 use murmuration_repo::{Change, Commit, Edit, Key};
 use murmuration_syntax::Rev;
 
 use crate::account::{Account, Head, Open, clock_id};
 use crate::export::Shadow;
 use crate::log::MAX_TURN_BYTES;
+use crate::record::Stored;
 use crate::write::{CommitRef, Receipt, Value, Write, WriteRequest};
 use crate::{AccountError, backlink, blob, record};
 
@@ -27,6 +28,39 @@ const MAX_DIRTY_PAGES: usize = 6;
 type Staged<'a> = BTreeMap<Key, Option<&'a Value>>;
 /// What a commit does to one record's row: its new value, or `None` to remove it.
 type Effect<'a> = (&'a Key, Option<&'a Value>);
+
+/// A record that is stored, with what its row does not say.
+pub(crate) struct NewRecord<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// The blobs that it refers to.
+    pub(crate) blobs: Vec<Cid>,
+    /// The subject that it must be the only one of, in its collection.
+    pub(crate) subject: Option<&'a str>,
+}
+
+/// The storing of one commit's records.
+pub(crate) struct Recording<'a> {
+    store: &'a dyn Store,
+    rev: Rev,
+    now: u64,
+    /// Blobs that a record has let go of; another record of the commit may have taken them up.
+    let_go: BTreeSet<Cid>,
+}
+
+impl<'a> Recording<'a> {
+    pub(crate) const fn new(store: &'a dyn Store, rev: Rev, now: u64) -> Self {
+        Self { store, rev, now, let_go: BTreeSet::new() }
+    }
+
+    /// Condemns the blobs that no record refers to any more. Answers whether there are any.
+    pub(crate) fn finish(self) -> Result<bool, StoreError> {
+        let mut condemned = false;
+        for cid in &self.let_go {
+            condemned |= blob::condemn_unused(self.store, cid, self.now)?;
+        }
+        Ok(condemned)
+    }
+}
 
 impl Account {
     /// Writes the calls that arrived together, each as a commit of its own, in one transaction.
@@ -92,17 +126,26 @@ impl Open {
         }
         let effects: Vec<Effect<'_>> =
             change.ops.iter().map(|op| (&op.path, staged.get(&op.path).copied().flatten())).collect();
-        for value in effects.iter().filter_map(|(_, new)| *new) {
-            value.blobs().iter().try_for_each(|reference| blob::check(store, reference))?;
+        for (path, value) in &effects {
+            let blobs = value.map(Value::blobs).unwrap_or_default();
+            blobs.iter().try_for_each(|reference| blob::check(store, reference, path.as_str()))?;
         }
         let rev = Rev::next(now, clock_id(&self.profile.did), Some(self.head.rev));
         let commit = Commit::sign(&self.profile.did, change.root, rev, &self.key)?;
         let head = Head::of(&commit)?;
         let draft = self.event(&change, &commit, &head, &effects, &Timestamp::from_micros(now))?;
 
-        for effect in &effects {
-            self.store_record(store, *effect, rev, now)?;
+        let mut recording = Recording::new(store, rev, now);
+        for (path, value) in &effects {
+            let old = record::one(store, path.as_str())?;
+            let new = value.map(|value| NewRecord {
+                bytes: value.bytes(),
+                blobs: value.blobs().iter().map(|reference| reference.cid).collect(),
+                subject: value.subject(),
+            });
+            self.store_record(&mut recording, path, old.as_ref(), new.as_ref())?;
         }
+        self.blobs_touched |= recording.finish()?;
         self.tree.apply(&change, rev);
         self.head = head;
         let commit = CommitRef { cid: self.head.cid, rev };
@@ -142,41 +185,47 @@ impl Open {
     }
 
     /// Stores or removes one record, with what hangs on it.
-    fn store_record(
+    pub(crate) fn store_record(
         &mut self,
-        store: &dyn Store,
-        (path, new): Effect<'_>,
-        rev: Rev,
-        now: u64,
+        recording: &mut Recording<'_>,
+        path: &Key,
+        old: Option<&Stored>,
+        new: Option<&NewRecord<'_>>,
     ) -> Result<(), AccountError> {
-        let collection = path.path()?.collection;
+        let Recording { store, rev, now, let_go } = recording;
+        let (store, collection) = (*store, path.path()?.collection);
         let path = path.as_str();
-        let old = record::one(store, path)?;
-        self.exports.retain(|export| export.strong_count() > 0);
-        for shadow in self.exports.iter().filter_map(Weak::upgrade) {
-            shadow.borrow_mut().keep_record(path, old.as_ref());
+        for shadow in self.live_exports() {
+            shadow.borrow_mut().keep_record(path, old);
         }
-        let old_blobs = match &old {
+        let old_blobs = match old {
             Some(old) => {
                 let value = cbor::decode(&old.value)?;
                 backlink::remove(store, &collection, &value, path)?;
-                data_blob::refs(&value)
+                blob::of_record(&value)
             }
             None => Vec::new(),
         };
         match new {
-            Some(value) => {
-                record::put(store, path, rev, value.bytes())?;
-                value.blobs().iter().try_for_each(|new| blob::reference(store, &new.cid, path, rev, now))?;
-                backlink::add(store, &collection, value.subject(), path)?;
+            Some(new) => {
+                record::put(store, path, *rev, new.bytes)?;
+                new.blobs.iter().try_for_each(|cid| blob::reference(store, cid, path, *rev, *now))?;
+                backlink::add(store, &collection, new.subject, path)?;
             }
             None => record::delete(store, path)?,
         }
-        let kept = |cid: &Cid| new.is_some_and(|value| value.blobs().iter().any(|new| new.cid == *cid));
-        for old in old_blobs.iter().filter(|old| !kept(&old.cid)) {
-            self.blobs_touched |= blob::dereference(store, &old.cid, path, now)?;
+        let kept = |cid: &Cid| new.is_some_and(|new| new.blobs.contains(cid));
+        for old in old_blobs.into_iter().filter(|old| !kept(old)) {
+            blob::dereference(store, &old, path)?;
+            let_go.insert(old);
         }
         Ok(())
+    }
+
+    /// The exports that go on, which must not miss what is about to be lost.
+    pub(crate) fn live_exports(&mut self) -> Vec<Rc<RefCell<Shadow>>> {
+        self.exports.retain(|export| export.strong_count() > 0);
+        self.exports.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Stores the events of a turn, and the tree's pages if it is time for a checkpoint.
@@ -186,7 +235,7 @@ impl Open {
         }
         let checkpoint = self.log.wants_checkpoint() || self.tree.dirty_pages() >= MAX_DIRTY_PAGES;
         if checkpoint {
-            let live: Vec<Rc<RefCell<Shadow>>> = self.exports.iter().filter_map(Weak::upgrade).collect();
+            let live = self.live_exports();
             self.tree.checkpoint(!live.is_empty(), &mut |cid, body| {
                 let body: Rc<[u8]> = body.into();
                 live.iter().for_each(|shadow| shadow.borrow_mut().keep_page(cid, Rc::clone(&body)));

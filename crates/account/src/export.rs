@@ -40,16 +40,24 @@ pub(crate) struct Shadow {
 
 impl Shadow {
     pub(crate) fn keep_page(&mut self, root: Cid, body: Rc<[u8]>) {
+        if self.is_overrun() {
+            return;
+        }
         self.bytes += body.len();
         self.pages.entry(root).or_insert(body);
     }
 
     /// Keeps the record that stood at `path` when the export began: only the first change of a path counts.
     pub(crate) fn keep_record(&mut self, path: &str, old: Option<&Stored>) {
-        if !self.records.contains_key(path) {
+        if !self.is_overrun() && !self.records.contains_key(path) {
             self.bytes += path.len() + old.map_or(0, |old| old.value.len());
             self.records.insert(path.to_owned(), old.cloned());
         }
+    }
+
+    /// Whether so much was lost that the export is given up: no more is kept for it.
+    const fn is_overrun(&self) -> bool {
+        self.bytes > MAX_SHADOW_BYTES
     }
 }
 
@@ -101,7 +109,7 @@ impl Export {
     /// # Errors
     /// [`AccountError::ExportOverrun`] if too much was changed meanwhile; otherwise as the storage.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, AccountError> {
-        if self.shadow.borrow().bytes > MAX_SHADOW_BYTES {
+        if self.shadow.borrow().is_overrun() {
             return Err(AccountError::ExportOverrun);
         }
         while self.pending.len() < CHUNK_BYTES {

@@ -4,7 +4,7 @@ use murmuration_data::{Cid, cid_of_cbor};
 use murmuration_syntax::{Nsid, RepoPath, Rev, Tid};
 
 use crate::account::{Account, clock_id};
-use crate::{AccountError, Blob, Listing, Push, Record, Session, blob, record, session};
+use crate::{AccountError, Blob, Listing, MissingBlob, Push, Record, Session, blob, record, session};
 
 impl Account {
     /// The record at `path`, unless it is taken down.
@@ -86,6 +86,16 @@ impl Account {
     ) -> Result<Vec<Cid>, AccountError> {
         self.profile()?;
         Ok(blob::list(&*self.store, since, after, limit)?)
+    }
+
+    /// Blobs that records refer to and that are not here, by CID, behind `after`: what a repository that moved in still
+    /// waits for.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn missing_blobs(&self, after: Option<&Cid>, limit: u32) -> Result<Vec<MissingBlob>, AccountError> {
+        self.profile()?;
+        Ok(blob::missing(&*self.store, after, limit)?)
     }
 
     /// Blobs whose bytes are to be deleted now, with the keys of the bytes: those that lost their last record, and

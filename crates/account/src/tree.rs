@@ -20,6 +20,8 @@ use crate::page::{self, Leaf};
 /// Decoded nodes that stay in memory across a checkpoint: about 2 MB, this object's share of its isolate.
 const MAX_CACHED_NODES: usize = 4096;
 
+/// Reads every page's key.
+const SELECT_ROOTS: &str = "SELECT root FROM page";
 /// Reads 1 row.
 const SELECT_PAGE: &str = "SELECT body FROM page WHERE root = ?1";
 /// Writes 1 row.
@@ -106,32 +108,29 @@ impl Tree {
     ) -> Result<(), AccountError> {
         let (writes, dead) = self.plan()?;
         let mut lose = |store: &dyn Store, old: &Cid| -> Result<(), StoreError> {
-            if keeps_old
-                && let Some(mut row) = store.query(SELECT_PAGE, &[Param::Blob(&old.to_bytes())])?.pop()
-            {
-                replaced(*old, row.blob(0)?);
+            if keeps_old && let Some(body) = body_of(store, old)? {
+                replaced(*old, body);
             }
             Ok(())
         };
         let mut room = dead.iter();
         for root in &writes {
-            let (key, body) = (root.to_bytes(), self.body(root)?);
+            let body = self.body(root)?;
             // A page whose topmost node went and came back stands under this key already.
             let old = if self.gone.contains(root) { None } else { room.next() };
             match old {
                 Some(old) => {
                     lose(&*self.store, old)?;
-                    let params = [Param::Blob(&key), Param::Blob(&body), Param::Blob(&old.to_bytes())];
+                    let (key, old) = (root.to_bytes(), old.to_bytes());
+                    let params = [Param::Blob(&key), Param::Blob(&body), Param::Blob(&old)];
                     self.store.query(REPLACE_PAGE, &params)?;
                 }
-                None => {
-                    self.store.query(UPSERT_PAGE, &[Param::Blob(&key), Param::Blob(&body)])?;
-                }
+                None => put_page(&*self.store, root, &body)?,
             }
         }
         for old in room {
             lose(&*self.store, old)?;
-            self.store.query(DELETE_PAGE, &[Param::Blob(&old.to_bytes())])?;
+            delete_page(&*self.store, old)?;
         }
         self.stored = Some((self.root, self.node(&self.root)?.layer()));
         self.gone.clear();
@@ -269,16 +268,28 @@ impl Snapshot {
 
 /// Reads the page under `root`, if there is one.
 fn load(store: &dyn Store, root: &Cid, found: &mut dyn FnMut(Cid, Leaf)) -> Result<(), RepoError> {
-    let read = || -> Result<Option<Vec<u8>>, StoreError> {
-        store
-            .query(SELECT_PAGE, &[Param::Blob(&root.to_bytes())])?
-            .pop()
-            .map(|mut row| row.blob(0))
-            .transpose()
-    };
     let source = |error: StoreError| RepoError::Source(error.to_string());
-    match read().map_err(source)? {
+    match body_of(store, root).map_err(source)? {
         Some(body) => page::read(*root, &body, found).map_err(source),
         None => Err(RepoError::MissingBlock(*root)),
     }
+}
+
+/// The page under `root` as it is stored, if there is one.
+pub(crate) fn body_of(store: &dyn Store, root: &Cid) -> Result<Option<Vec<u8>>, StoreError> {
+    store.query(SELECT_PAGE, &[Param::Blob(&root.to_bytes())])?.pop().map(|mut row| row.blob(0)).transpose()
+}
+
+/// The pages that are stored, by their topmost nodes.
+pub(crate) fn pages(store: &dyn Store) -> Result<Vec<Cid>, StoreError> {
+    let cid = |bytes: Vec<u8>| Cid::try_from(bytes).map_err(|error| StoreError::Corrupt(error.to_string()));
+    store.query(SELECT_ROOTS, &[])?.into_iter().map(|mut row| cid(row.blob(0)?)).collect()
+}
+
+pub(crate) fn put_page(store: &dyn Store, root: &Cid, body: &[u8]) -> Result<(), StoreError> {
+    store.query(UPSERT_PAGE, &[Param::Blob(&root.to_bytes()), Param::Blob(body)]).map(drop)
+}
+
+pub(crate) fn delete_page(store: &dyn Store, root: &Cid) -> Result<(), StoreError> {
+    store.query(DELETE_PAGE, &[Param::Blob(&root.to_bytes())]).map(drop)
 }

@@ -10,6 +10,7 @@ mod args;
 pub mod credential;
 pub mod ending;
 pub mod identity;
+pub mod import;
 pub mod internal;
 pub mod mail;
 mod record;

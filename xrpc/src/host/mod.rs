@@ -13,6 +13,7 @@ mod deletion;
 pub mod directory;
 mod handle;
 mod identity;
+mod import;
 mod invites;
 mod mail;
 mod moderation;

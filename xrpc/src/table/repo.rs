@@ -1,6 +1,6 @@
 //! `com.atproto.repo`
 
-use crate::agent::{AgentHandler, repo};
+use crate::agent::{AgentHandler, import, repo};
 use crate::limits::{DAY, Limit};
 use crate::method::{Auth, Kind, MAX_WRITE_JSON_BYTES, Method, Place, Route, Standing};
 
@@ -15,6 +15,10 @@ pub(super) const METHODS: &[Method] = &[
         Box::pin(async move { host.describe_repo(&call.params).await })
     }),
     Method::read("com.atproto.repo.getRecord", Route::Repo("repo"), repo::get_record),
+    Method::new("com.atproto.repo.importRepo", Kind::Procedure, Place::RepoImport)
+        .auth(Auth::Full)
+        .standing(Standing::NotTakendown),
+    Method::own("com.atproto.repo.listMissingBlobs", Kind::Query, Auth::Access, import::missing_blobs),
     Method::read("com.atproto.repo.listRecords", Route::Repo("repo"), repo::list_records),
     write("com.atproto.repo.putRecord", repo::put_record),
     Method::new("com.atproto.repo.uploadBlob", Kind::Procedure, Place::BlobUpload)

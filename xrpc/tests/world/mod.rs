@@ -126,6 +126,7 @@ impl Network {
         let log = self.log.borrow().get(&did).cloned().unwrap_or_default();
         Ok(match (log.last(), suffix) {
             (None, _) => (404, r#"{"message":"DID not registered"}"#.into()),
+            (Some(_), "log") => (200, serde_json::to_string(&log).unwrap()),
             (Some(last), "log/last") => (200, last.to_json().unwrap()),
             (_, "log/audit") => (200, audit(&did, &log)),
             (Some(last), "") => match last.state() {

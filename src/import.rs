@@ -1,0 +1,199 @@
+//! `importRepo`, on both ends of the stub.
+//!
+//! The CAR never lies in Wasm, whose memory would keep the size of the largest for ever: the account's object leaves its
+//! pieces in JavaScript, where they can be let go, takes each into Wasm once to hash it, and block by block again for what
+//! the repository's tree leads to.
+
+// The attribute macro of `wasm-bindgen` expands to unsafe code.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+
+use js_sys::{Promise, Uint8Array};
+use murmuration_syntax::Did;
+use murmuration_xrpc::agent::import::{self, Held, Import};
+use murmuration_xrpc::{Config, XrpcError};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStream, RequestInit, Response};
+use worker::{Env, Request};
+
+use crate::body::{Encoding, message};
+use crate::http;
+use crate::stubs::Stubs;
+
+#[wasm_bindgen(inline_js = "
+/** Bytes at a time: what comes off the wire is so small that the steps between would cost more than the bytes. */
+const GULP = 256 * 1024;
+const DRAIN_BYTES = 32 * 1024 * 1024;
+
+export function openPieces(body, encoding) {
+  const plain = encoding === undefined ? body : body.pipeThrough(new DecompressionStream(encoding));
+  return plain.getReader({ mode: 'byob' });
+}
+
+/** The next piece, or undefined at the end. */
+export async function nextPiece(reader) {
+  const { value } = await reader.readAtLeast(GULP, new Uint8Array(GULP));
+  return value?.byteLength ? value : undefined;
+}
+
+/** Takes the rest off the wire, so that the client comes to read why nobody wants it. */
+export async function dropPieces(reader) {
+  try {
+    for (let size = 0; size < DRAIN_BYTES; ) {
+      const { done, value } = await reader.read(new Uint8Array(GULP));
+      if (done) return;
+      size += value.byteLength;
+    }
+    await reader.cancel();
+  } catch {
+    // A body that breaks off is off the wire, too.
+  }
+}
+")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = openPieces)]
+    fn open_pieces(body: &ReadableStream, encoding: Option<&str>) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = nextPiece)]
+    fn next_piece(reader: &JsValue) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_name = dropPieces)]
+    fn drop_pieces(reader: &JsValue) -> Promise;
+}
+
+/// Where the Worker sends an import to.
+const URL: &str = "https://internal/import";
+/// The path of [`URL`].
+pub(crate) const PATH: &str = "/import";
+/// The keys that may have signed the repository, each as `did:key`, with spaces between.
+pub(crate) const KEYS: &str = "x-import-keys";
+/// Bytes of all CARs that an isolate holds at a time: what its 128 MB leave beside Wasm and the objects' work.
+const MAX_HELD_BYTES: usize = 80 * 1024 * 1024;
+
+thread_local! {
+    /// Bytes of the CARs that this isolate holds.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Refuses an import by its headers.
+///
+/// # Errors
+/// As [`import::check`]; `InvalidRequest` without a body.
+pub(crate) fn check(request: &Request, config: &Config) -> Result<(), XrpcError> {
+    let header = |name| request.headers().get(name).ok().flatten();
+    // The length of a packed body says nothing of what is in it.
+    let identity = header("content-encoding").is_none();
+    let length = header("content-length").filter(|_| identity).and_then(|text| text.parse().ok());
+    import::check(config, header("content-type").as_deref(), length)?;
+    request.inner().body().map(drop).ok_or_else(no_body)
+}
+
+/// Sends an import on to its account's object, whose repository may have been signed with one of `keys`.
+///
+/// # Errors
+/// A fault, when the object did not answer.
+pub(crate) async fn forward(
+    request: &Request,
+    env: &Env,
+    did: &Did,
+    keys: &[String],
+) -> Result<Response, XrpcError> {
+    let broken = |error: JsValue| XrpcError::internal(message(&error));
+    // Everything of the request but its address.
+    let init: &RequestInit = AsRef::<JsValue>::as_ref(request.inner()).unchecked_ref();
+    let inner = web_sys::Request::new_with_str_and_init(URL, init).map_err(broken)?;
+    inner.headers().set(KEYS, &keys.join(" ")).map_err(broken)?;
+    Stubs::new(env).forward(did, &inner).await
+}
+
+/// Reads a CAR to its end, into `import` and into memory.
+///
+/// # Errors
+/// As [`import::push`]; `InvalidRequest` for a body that breaks off; `NotEnoughResources` while other imports take the room.
+pub(crate) async fn receive(
+    request: &Request,
+    config: &Config,
+    import: &mut Import,
+) -> Result<Pieces, XrpcError> {
+    let header = request.headers().get("content-encoding").ok().flatten();
+    let encoding = Encoding::parse(header.as_deref()).map_err(http::unreadable)?;
+    let body = request.inner().body().ok_or_else(no_body)?;
+    let reader = open_pieces(&body, encoding.name()).map_err(|error| broken_off(&error))?;
+    let mut pieces = Pieces::default();
+    let outcome = pieces.fill(&reader, config, import).await;
+    if outcome.is_err() {
+        pieces.clear();
+        let _ = JsFuture::from(drop_pieces(&reader)).await;
+    }
+    outcome.map(|()| pieces)
+}
+
+/// A CAR in JavaScript's memory.
+#[derive(Default)]
+pub(crate) struct Pieces {
+    /// Each with where it begins.
+    all: Vec<(usize, Uint8Array)>,
+    size: usize,
+}
+
+impl Pieces {
+    async fn fill(
+        &mut self,
+        reader: &JsValue,
+        config: &Config,
+        import: &mut Import,
+    ) -> Result<(), XrpcError> {
+        loop {
+            let piece = next_piece(reader).map_err(|error| broken_off(&error))?;
+            let piece = JsFuture::from(piece).await.map_err(|error| broken_off(&error))?;
+            let Ok(piece) = piece.dyn_into::<Uint8Array>() else { return Ok(()) };
+            let bytes = piece.to_vec();
+            import::push(config, import, &bytes)?;
+            if HELD.get() + bytes.len() > MAX_HELD_BYTES {
+                let busy = "Other repositories are being imported at the moment: try again in a minute";
+                return Err(XrpcError::new(503, "NotEnoughResources", busy));
+            }
+            HELD.set(HELD.get() + bytes.len());
+            self.all.push((self.size, piece));
+            self.size += bytes.len();
+        }
+    }
+
+    fn clear(&mut self) {
+        HELD.set(HELD.get().saturating_sub(self.size));
+        self.size = 0;
+        self.all.clear();
+    }
+}
+
+impl Held for Pieces {
+    fn bytes(&self, at: usize, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(length);
+        let first = self.all.partition_point(|(begin, _)| *begin <= at).saturating_sub(1);
+        for (begin, piece) in self.all.iter().skip(first) {
+            let (from, missing) = (at + bytes.len() - begin, length - bytes.len());
+            if missing == 0 {
+                break;
+            }
+            let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            bytes.extend(piece.subarray(place(from), place(from + missing)).to_vec());
+        }
+        bytes
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn no_body() -> XrpcError {
+    XrpcError::invalid("A request body is expected but none was provided")
+}
+
+fn broken_off(error: &JsValue) -> XrpcError {
+    XrpcError::invalid(format!("the body could not be read: {}", message(error)))
+}

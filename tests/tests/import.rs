@@ -1,0 +1,127 @@
+//! A repository comes back from a backup: through the Worker, in one turn, within bounds.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+use std::time::Instant;
+
+use murmuration_repo::import;
+use murmuration_syntax::Did;
+use murmuration_tests::{Account, Client, Setup, World};
+use serde_json::{Value, json};
+
+/// Records of the repository that is imported.
+const RECORDS: u32 = 10_000;
+/// Writes of one batch (`com.atproto.repo.applyWrites`).
+const BATCH: u32 = 200;
+const CAR: &str = "application/vnd.ipld.car";
+const IMPORT: &str = "com.atproto.repo.importRepo";
+
+fn fill(client: &Client, account: &Account, count: u32) {
+    for first in (0..count).step_by(usize::try_from(BATCH).unwrap()) {
+        let write = |n| {
+            let value = json!({ "$type": "com.example.note", "text": format!("note {n}, of about the length of a post") });
+            json!({
+                "$type": "com.atproto.repo.applyWrites#create",
+                "collection": "com.example.note",
+                "value": value,
+            })
+        };
+        let writes: Vec<Value> = (first..count.min(first + BATCH)).map(write).collect();
+        let body = json!({ "repo": account.did, "writes": writes });
+        let _ = client.post("com.atproto.repo.applyWrites", &body).ok();
+    }
+}
+
+fn car(world: &World, account: &Account) -> Vec<u8> {
+    world.client().get("com.atproto.sync.getRepo", &[("did", &account.did)]).ok().body
+}
+
+fn rows_written(world: &World, account: &Account) -> u64 {
+    let path = format!("/test/rows?object=agent&name={}", account.did);
+    world.client().path(&path).ok().json()["written"].as_u64().unwrap()
+}
+
+#[test]
+fn ten_thousand_records_come_back_in_one_turn() {
+    let world = World::start();
+    let account = world.account("alice");
+    let client = world.client().with_token(&account.access);
+    fill(&client, &account, RECORDS);
+    let backup = car(&world, &account);
+    let other = world.account("bob");
+    let bob = world.client().with_token(&other.access);
+
+    let refused = bob.post_bytes(IMPORT, CAR, &backup);
+    assert_eq!((refused.status, refused.json()["error"].as_str()), (400, Some("InvalidRequest")));
+    let refused = client.post_bytes(IMPORT, CAR, &backup[..backup.len() - 1]);
+    assert_eq!((refused.status, refused.json()["error"].as_str()), (400, Some("InvalidRequest")));
+    let refused = client.post_bytes(IMPORT, "application/json", b"{}");
+    assert_eq!((refused.status, refused.json()["error"].as_str()), (400, Some("InvalidRequest")));
+    assert_eq!(world.client().post_bytes(IMPORT, CAR, &backup).status, 401);
+    assert_eq!(car(&world, &account), backup);
+
+    // Everything goes, and comes back.
+    let writes: Vec<Value> = {
+        let page = [("repo", account.did.as_str()), ("collection", "com.example.note"), ("limit", "100")];
+        let page = client.get("com.atproto.repo.listRecords", &page).ok().json();
+        let delete = |record: &Value| {
+            let rkey = record["uri"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+            json!({ "$type": "com.atproto.repo.applyWrites#delete", "collection": "com.example.note", "rkey": rkey })
+        };
+        page["records"].as_array().unwrap().iter().map(delete).collect()
+    };
+    let _ =
+        client.post("com.atproto.repo.applyWrites", &json!({ "repo": account.did, "writes": writes })).ok();
+    let note = json!({ "$type": "com.example.other", "text": "after the backup" });
+    let body = json!({ "repo": account.did, "collection": "com.example.other", "rkey": "a", "record": note });
+    let _ = client.post("com.atproto.repo.createRecord", &body).ok();
+    let mut stream = world.subscribe(None);
+
+    let before = rows_written(&world, &account);
+    let started = Instant::now();
+    let _ = client.post_bytes(IMPORT, CAR, &backup).ok();
+    println!(
+        "{RECORDS} records, {} bytes, came back in {:?}, {} rows",
+        backup.len(),
+        started.elapsed(),
+        rows_written(&world, &account) - before
+    );
+    assert_eq!(stream.frame().unwrap().kind(), "#sync");
+    let did = Did::parse(&account.did).unwrap();
+    world.evict("agent", &account.did);
+    let now = car(&world, &account);
+    let signer = signer(&world, &account);
+    let (then, now) = (import(&backup, &did, &signer).unwrap(), import(&now, &did, &signer).unwrap());
+    assert!(now.commit.rev > then.commit.rev);
+    assert_eq!(now.records, then.records);
+    assert_eq!(now.records.len(), usize::try_from(RECORDS).unwrap());
+}
+
+fn signer(world: &World, account: &Account) -> murmuration_keys::VerifyingKey {
+    let data = Client::new(world.plc_url()).path(&format!("/{}/data", account.did)).ok().json();
+    let key = data["verificationMethods"]["atproto"].as_str().unwrap();
+    murmuration_keys::VerifyingKey::from_did_key(key).unwrap()
+}
+
+#[test]
+fn an_import_that_is_too_large_or_not_wanted_is_refused_and_read_to_its_end() {
+    let world = Setup::new().variable("IMPORT_LIMIT_BYTES", "100000").start();
+    let account = world.account("alice");
+    let client = world.client().with_token(&account.access);
+    let large = client.post_bytes(IMPORT, CAR, &vec![0; 10_000_000]);
+    assert_eq!((large.status, large.json()["error"].as_str()), (413, Some("PayloadTooLarge")));
+    drop(world);
+
+    let world = Setup::new().variable("ACCEPTING_IMPORTS", "false").start();
+    let account = world.account("alice");
+    let client = world.client().with_token(&account.access);
+    let refused = client.post_bytes(IMPORT, CAR, b"whatever");
+    assert_eq!((refused.status, refused.json()["error"].as_str()), (400, Some("InvalidRequest")));
+    assert_eq!(refused.json()["message"], "Service is not accepting repo imports");
+}
