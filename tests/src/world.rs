@@ -205,6 +205,18 @@ impl World {
         self.logs.iter().flat_map(Log::lines).collect::<Vec<_>>().join("\n")
     }
 
+    /// Bytes of memory that workerd holds now (`VmRSS` of proc(5)).
+    ///
+    /// # Panics
+    /// When it does not run, or the system does not tell.
+    #[must_use]
+    pub fn resident_bytes(&self) -> usize {
+        let pid = self.workerd.as_ref().unwrap().pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
     /// The folder with all its files.
     #[must_use]
     pub fn folder(&self) -> PathBuf {

@@ -1,0 +1,196 @@
+//! What has gone wrong elsewhere, and must not here. `docs/incidents.md` lists them all.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+
+use common::{World, create, delete, kek};
+use murmuration_account::{Account, AccountError, Blob, Notice, Session};
+use murmuration_data::cid_of_cbor;
+use murmuration_firehose::{CommitEvent, Event, Frame, Seq, frame};
+use murmuration_platform::Store;
+use murmuration_repo::car;
+
+/// Microseconds in an hour and in a year.
+const HOUR: u64 = 3_600_000_000;
+const YEAR: u64 = 365 * 24 * HOUR;
+
+fn commits(drafts: &[Vec<u8>]) -> Vec<CommitEvent> {
+    drafts
+        .iter()
+        .filter_map(|draft| match Frame::decode(&frame(draft, Seq::FIRST).unwrap()).unwrap() {
+            Frame::Event { event: Event::Commit(commit), .. } => Some(commit),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Every row of every table.
+fn storage(world: &World) -> String {
+    let tables = world.store.query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name", &[]);
+    let dump = |name: String| {
+        format!("{name}: {:?}\n", world.store.query(&format!("SELECT * FROM {name}"), &[]).unwrap())
+    };
+    tables.unwrap().into_iter().map(|mut row| dump(row.text(0).unwrap())).collect()
+}
+
+/// Cirrus, issue 162: a write failed in storage, the repository in memory had advanced, and every later commit was one that
+/// no relay could follow.
+#[test]
+fn regress_cirrus_162_memory_does_not_run_ahead_of_a_failed_write() {
+    let mut world = World::new();
+    for n in 0..5 {
+        world.write(vec![create(&format!("com.example.note/a{n}"), "x")]).unwrap();
+    }
+    let mut fired = 0;
+    for statement in 0..20 {
+        world.drain();
+        let before = world.account.head().unwrap();
+        world.store.fail_after(Some(statement));
+        let failed = world.write(vec![create(&format!("com.example.note/b{statement:02}"), "x")]).is_err();
+        world.store.fail_after(None);
+        if failed {
+            fired += 1;
+            assert_eq!(world.account.head().unwrap(), before);
+        }
+        world.drain();
+        let known = world.account.head().unwrap();
+        world.write(vec![create(&format!("com.example.note/c{statement:02}"), "x")]).unwrap();
+        let next = commits(&world.drain()).pop().unwrap();
+        assert_eq!((next.prev_data, next.since), (Some(known.data), Some(known.rev)), "the chain is broken");
+    }
+    assert!(fired >= 3, "only {fired} statements were made to fail");
+}
+
+/// A call of an account, by name.
+type Named = (&'static str, fn(&Account, u64) -> Result<(), AccountError>);
+
+fn session(id: &str) -> Session {
+    Session { id: id.into(), scope: "com.atproto.access".into() }
+}
+
+fn blob(name: &[u8]) -> Blob {
+    Blob { cid: cid_of_cbor(name), key: "key".into(), mime_type: "text/plain".into(), size: 9 }
+}
+
+const CALLS: &[Named] = &[
+    ("edit", |account, now| {
+        account.edit(&Notice::ACTIVATION, now, |profile| profile.takedown = Some("ref".into())).map(drop)
+    }),
+    ("deactivate", |account, now| {
+        account.edit(&[Notice::Status], now, |profile| profile.deactivated = true).map(drop)
+    }),
+    ("rename", |account, now| {
+        account.edit(&[Notice::Handle], now, |profile| profile.handle = "bob.test".parse().unwrap()).map(drop)
+    }),
+    ("begin a session", |account, now| account.begin_session(&session("new"), now + HOUR, now)),
+    ("rotate a session", |account, now| {
+        account.rotate_session("old", "next".into(), now + HOUR, now).map(drop)
+    }),
+    ("end a session", |account, _| account.end_session("old")),
+    ("upload", |account, now| account.add_blob(&blob(b"new"), now).map(drop)),
+    ("condemn", |account, now| account.condemned_blobs(now + YEAR, 1).map(drop)),
+    ("take events", |account, now| account.events_taken(now + YEAR)),
+];
+
+/// Each statement of each call fails once: the call fails, nothing is stored, and memory says what storage says.
+#[test]
+fn sim_every_statement_of_every_call_fails_once() {
+    for (name, call) in CALLS {
+        let mut statement = 0;
+        loop {
+            let mut world = World::new();
+            world.write(vec![create("com.example.note/a", "x")]).unwrap();
+            world.account.begin_session(&session("old"), world.now + HOUR, world.now).unwrap();
+            world.account.add_blob(&blob(b"old"), world.now).unwrap();
+            let before = (storage(&world), world.account.profile().unwrap(), world.account.head().unwrap());
+            world.store.fail_after(Some(statement));
+            let outcome = call(&world.account, world.now + 1000);
+            let fired = !world.store.fault_armed();
+            world.store.fail_after(None);
+            if !fired {
+                outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert!(statement > 0 || *name == "take events", "{name} runs no statement");
+                break;
+            }
+            assert!(outcome.is_err(), "{name}: statement {statement} failed unnoticed");
+            let woken = Account::new(world.store.clone(), kek(), false);
+            let after = (storage(&world), world.account.profile().unwrap(), world.account.head().unwrap());
+            assert!(after == before, "{name}: statement {statement} left something behind");
+            assert_eq!((woken.profile().unwrap(), woken.head().unwrap()), (before.1, before.2), "{name}");
+            statement += 1;
+        }
+    }
+}
+
+/// Cocoon, issues 152 to 154: each commit carried the whole tree, and grew until relays took no more of them.
+#[test]
+fn regress_cocoon_152_a_commit_carries_its_proof_and_not_the_tree() {
+    let mut world = World::new();
+    for batch in 0..25 {
+        let writes = (0..200).map(|n| create(&format!("com.example.note/r{batch:02}{n:03}"), "x")).collect();
+        world.write(writes).unwrap();
+    }
+    world.drain();
+    let mut largest = 0;
+    for n in 0..40 {
+        world
+            .write(vec![create(&format!("com.example.note/r{:02}{:03}x", n % 25, n * 37 % 200), "x")])
+            .unwrap();
+        let commit = commits(&world.drain()).pop().unwrap();
+        let mut blocks = 0;
+        let mut reader = car::Reader::new(car::Limits::IMPORT);
+        reader
+            .push(&commit.blocks, &mut |_, _| {
+                blocks += 1;
+                Ok(())
+            })
+            .unwrap();
+        largest = largest.max(blocks);
+    }
+    // Commit, record, and a path of about log4(5000) = 6 nodes with their neighbours; the whole tree has over a thousand.
+    assert!(largest <= 24, "a commit of one record carries {largest} blocks");
+}
+
+/// Cocoon, sweep of June 2026: creating and deleting one key in one batch was a 500.
+#[test]
+fn regress_cocoon_create_and_delete_of_one_key_in_one_batch() {
+    let mut world = World::new();
+    let head = world.account.head().unwrap();
+    let path = "com.example.note/a";
+    let receipt = world.write(vec![create(path, "x"), delete(path)]).unwrap();
+    assert_eq!((receipt.commit, receipt.records.len()), (None, 2));
+    assert_eq!(world.account.head().unwrap(), head);
+    world.write(vec![create(path, "x")]).unwrap();
+    let receipt = world.write(vec![delete(path), create(path, "y")]).unwrap();
+    assert!(receipt.commit.is_some());
+    world.assert_holds_the_model();
+}
+
+/// Cocoon, the same sweep: revs that were not valid, or did not rise, and had to be made anew. A clock that stands still, that
+/// is an hour back, and that has been a year ahead.
+#[test]
+fn regress_cocoon_revs_rise_whatever_the_clock_does() {
+    let mut world = World::new();
+    let start = world.now;
+    let mut last = world.account.head().unwrap().rev;
+    for (n, now) in
+        [start, start, start - HOUR, start + YEAR, start + YEAR, start + HOUR, start - YEAR, start]
+            .into_iter()
+            .enumerate()
+    {
+        for again in 0..50 {
+            world.now = now - 1000;
+            if again % 7 == 3 {
+                world.wake(true);
+            }
+            let write = create(&format!("com.example.note/n{n}x{again}"), "x");
+            let rev = world.write(vec![write]).unwrap().commit.unwrap().rev;
+            assert!(rev > last);
+            last = rev;
+            let tid = world.account.fresh_tid(now).unwrap();
+            assert!(tid.to_string() > rev.to_string(), "a record key made after the commit sorts after it");
+        }
+    }
+    world.assert_holds_the_model();
+}
