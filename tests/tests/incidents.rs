@@ -13,7 +13,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use murmuration_tests::{Account, Client, World};
+use murmuration_tests::{Account, Client, Subscriber, World};
 use serde_json::json;
 
 /// Longer than workerd lets an idle object stay in memory (10 s).
@@ -90,8 +90,10 @@ fn regress_workerd_6862_an_object_with_racing_sockets_goes_to_sleep() {
     let world = World::start();
     let alice = world.account("alice");
     let client = world.client().with_token(&alice.access);
+    let address = world.address();
     let mut readers: Vec<_> = thread::scope(|scope| {
-        let race: Vec<_> = (0..4).map(|_| scope.spawn(|| world.subscribe(Some(0)))).collect();
+        let connect = || Subscriber::connect(&address, "/xrpc/com.atproto.sync.subscribeRepos?cursor=0");
+        let race: Vec<_> = (0..4).map(|_| scope.spawn(connect)).collect();
         race.into_iter().map(|reader| reader.join().unwrap()).collect()
     });
     readers.iter_mut().for_each(|reader| drop(reader.until(4)));
