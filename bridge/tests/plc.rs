@@ -346,3 +346,44 @@ fn asks_the_directory_only_for_a_did_of_its_form() {
     }
     assert_eq!(plc.network.times_asked(), 0);
 }
+
+/// The logs among the published cases whose names hold one of `words`; each must be refused.
+#[track_caller]
+fn assert_refused(words: &[&str]) {
+    let vectors = vectors();
+    let cases = vectors["logs"].as_array().unwrap();
+    for word in words {
+        let case = cases.iter().find(|case| case["name"].as_str().unwrap().contains(word)).unwrap();
+        let log: Result<Vec<Operation>, _> = serde_json::from_value(case["log"].clone());
+        let verdict = log.ok().map(|log| verify(&did(&case["did"]), &log));
+        assert!(!matches!(verdict, Some(Ok(_))), "{word}");
+    }
+}
+
+/// June 2023: an operation had further valid forms, each with a CID of its own, and so anybody's could be replaced.
+#[test]
+fn regress_plc_2023_an_operation_has_one_valid_form() {
+    assert_refused(&[
+        "a high S in an update",
+        "a high S in a genesis",
+        "a signature in DER",
+        "padding in a signature",
+        "trailing bits in a signature",
+        "a line break in a signature",
+        "a field that does not belong",
+    ]);
+}
+
+/// October 2025: operations that break the rules were found in the directory. What it says is verified here.
+#[test]
+fn regress_plc_2025_a_log_that_breaks_a_rule_is_not_believed() {
+    assert_refused(&[
+        "an update signed by a stranger",
+        "an update signed by a rotation key that was removed",
+        "updates out of order",
+        "an update left out",
+        "an update after a tombstone",
+        "a genesis that follows something",
+        "a changed field",
+    ]);
+}

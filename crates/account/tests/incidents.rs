@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{World, create, delete, kek};
-use murmuration_account::{Account, AccountError, Blob, Notice, Session};
+use common::{World, create, delete, kek, path, record, value};
+use murmuration_account::{Account, AccountError, Blob, Notice, Session, Write, WriteRequest};
 use murmuration_data::cid_of_cbor;
 use murmuration_firehose::{CommitEvent, Event, Frame, Seq, frame};
 use murmuration_platform::Store;
@@ -193,4 +193,33 @@ fn regress_cocoon_revs_rise_whatever_the_clock_does() {
         }
     }
     world.assert_holds_the_model();
+}
+
+/// Cirrus, measured in November 2026: `swapCommit` and `swapRecord` were taken and not looked at.
+#[test]
+fn regress_cirrus_a_swap_that_does_not_hold_is_refused() {
+    let mut world = World::new();
+    let old = world.write(vec![create("com.example.note/a", "x")]).unwrap().records[0].unwrap();
+    let bogus = cid_of_cbor(b"nothing");
+    let before = storage(&world);
+    let swap = |record| Write::Put {
+        path: path("com.example.note/a"),
+        value: value(&record),
+        swap: Some(Some(bogus)),
+    };
+    let delete = Write::Delete { path: path("com.example.note/a"), swap: Some(bogus), must_exist: false };
+    let commit = WriteRequest {
+        swap_commit: Some(bogus),
+        writes: vec![create("com.example.note/b", "x")],
+        ..WriteRequest::default()
+    };
+    let answers = [
+        world.write(vec![swap(record("y"))]),
+        world.write(vec![delete]),
+        world.account.write(&[commit], world.now).remove(0),
+    ];
+    assert!(matches!(answers[0], Err(AccountError::RecordSwap { current }) if current == Some(old)));
+    assert!(matches!(answers[1], Err(AccountError::RecordSwap { .. })));
+    assert!(matches!(answers[2], Err(AccountError::CommitSwap { .. })));
+    assert_eq!(storage(&world), before);
 }

@@ -170,3 +170,16 @@ fn records_have_a_greatest_size() {
     assert!(record::from_json(blank.as_bytes()).is_ok());
     assert!(record::from_json(format!(" {blank}").as_bytes()).is_err());
 }
+
+/// atcute, issue 23: a record nested deep enough was a stack overflow. On a stack of 256 kB: an object may have little.
+#[test]
+fn regress_atcute_23_depth_is_an_error_and_not_a_crash() {
+    let work = || {
+        for depth in [MAX_DEPTH + 1, 1_000, 60_000, 500_000] {
+            let json = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(parse(&json), Err(DataError::Depth));
+            assert_eq!(cbor::decode(&[vec![0x81; depth], vec![0]].concat()), Err(DataError::Depth));
+        }
+    };
+    std::thread::Builder::new().stack_size(256 * 1024).spawn(work).unwrap().join().unwrap();
+}

@@ -226,3 +226,14 @@ fn refuses_a_draft_that_no_row_could_hold() {
     let event = Event::Commit(CommitEvent { ops: many, ..commit(false) });
     assert!(matches!(event.draft(), Err(FirehoseError::TooLarge { .. })));
 }
+
+/// iroh-relay, July 2026: a frame that ended early was a panic before anybody had logged in.
+#[test]
+fn regress_iroh_a_short_frame_is_an_error() {
+    for event in every_event() {
+        let frame = event.frame(Seq::FIRST).unwrap();
+        for end in 0..frame.len() {
+            assert!(Frame::decode(&frame[..end]).is_err(), "{end} of {} bytes", frame.len());
+        }
+    }
+}

@@ -345,3 +345,32 @@ fn an_endless_import_ends_at_its_limits() {
     car::block(&mut piece, &cid_of_raw(&block), &block);
     assert!(matches!(large.push(&piece[..10]), Err(RepoError::TooLarge { .. })));
 }
+
+/// indigo, issue 1229: a tree whose nodes go by CIDs of another codec was taken by some and refused by others.
+#[test]
+fn regress_indigo_1229_a_node_goes_by_a_dag_cbor_cid() {
+    let [low, high] = [on_layer(0, 1), on_layer(1, 1)].map(|keys| keys[0].clone());
+    let under = block(None, &[(low.as_bytes(), 0, None, record(1))]);
+    let over = |left: Cid| block(Some(left), &[(high.as_bytes(), 0, None, record(2))]);
+    let (good, bad) = (cid_of_cbor(&under), cid_of_raw(&under));
+    assert!(Node::decode(&over(good), 1).is_ok());
+    assert!(Node::decode(&over(bad), 1).is_err(), "a subtree");
+    let rev = murmuration_syntax::Rev::from_parts(1, 1);
+    assert!(Commit::sign(&did(), good, rev, &signing_key()).is_ok());
+    assert!(Commit::sign(&did(), bad, rev, &signing_key()).is_err(), "the root of a commit");
+}
+
+/// go-car, as lily met it in issue 1030: a malformed CAR was a panic.
+#[test]
+fn regress_go_car_a_malformed_car_is_an_error() {
+    let car = Repo::of(6).car();
+    let read = |bytes: &[u8]| import(bytes, &did(), &signing_key().verifying_key());
+    assert!(read(&car).is_ok());
+    for at in 0..car.len() {
+        for value in [0, 0x7f, 0xff, car[at] ^ 1, car[at] ^ 0x80] {
+            let mut bad = car.clone();
+            bad[at] = value;
+            assert!(value == car[at] || read(&bad).is_err(), "byte {at} as {value}");
+        }
+    }
+}
