@@ -66,7 +66,7 @@ fn regress_cirrus_162_memory_does_not_run_ahead_of_a_failed_write() {
 type Named = (&'static str, fn(&Account, u64) -> Result<(), AccountError>);
 
 fn session(id: &str) -> Session {
-    Session { id: id.into(), scope: "com.atproto.access".into() }
+    Session { id: id.into(), scope: "com.atproto.access".into(), app_password: None }
 }
 
 fn blob(name: &[u8]) -> Blob {
