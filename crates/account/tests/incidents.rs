@@ -4,8 +4,10 @@
 
 mod common;
 
-use common::{World, create, delete, kek, path, record, value};
-use murmuration_account::{Account, AccountError, Blob, Notice, Session, Write, WriteRequest};
+use common::{Fixed, World, create, delete, kek, path, record, value};
+use murmuration_account::{
+    Account, AccountError, AppPassword, Blob, Notice, Purpose, Session, Write, WriteRequest,
+};
 use murmuration_data::cid_of_cbor;
 use murmuration_firehose::{CommitEvent, Event, Frame, Seq, frame};
 use murmuration_platform::Store;
@@ -90,6 +92,26 @@ const CALLS: &[Named] = &[
     ("end a session", |account, _| account.end_session("old")),
     ("upload", |account, now| account.add_blob(&blob(b"new"), now).map(drop)),
     ("condemn", |account, now| account.condemned_blobs(now + YEAR, 1).map(drop)),
+    ("set the password", |account, _| account.set_password("another", &Fixed)),
+    ("add an app password", |account, now| {
+        let new = AppPassword { name: "new".into(), privileged: false, created_at: now };
+        account.add_app_password(&new, &Fixed).map(drop)
+    }),
+    ("revoke an app password", |account, _| account.revoke_app_password("old")),
+    ("end all sessions", |account, _| account.end_all_sessions()),
+    ("issue a code", |account, now| account.issue_code(Purpose::DeleteAccount, &Fixed, now).map(drop)),
+    ("use a code up", |account, now| {
+        let code = account.issue_code(Purpose::ConfirmEmail, &Fixed, now)?;
+        account.check_code(Purpose::ConfirmEmail, &code, now)
+    }),
+    ("set preferences", |account, _| account.set_preferences("app.bsky", "[]")),
+    ("take a record down", |account, _| {
+        account.take_record_down(&path("com.example.note/a"), Some("ref")).map(drop)
+    }),
+    ("take a blob down", |account, now| {
+        account.take_blob_down(&cid_of_cbor(b"old"), Some("ref"), now).map(drop)
+    }),
+    ("delete", |account, now| account.delete(now)),
     ("take events", |account, now| account.events_taken(now + YEAR)),
 ];
 
@@ -114,6 +136,11 @@ fn sim_every_statement_of_every_call_fails_once() {
                 break;
             }
             assert!(outcome.is_err(), "{name}: statement {statement} failed unnoticed");
+            if *name == "use a code up" && storage(&world) != before.0 {
+                // The code had been issued by then: that is a call of its own.
+                statement += 1;
+                continue;
+            }
             let woken = Account::new(world.store.clone(), kek(), false);
             let after = (storage(&world), world.account.profile().unwrap(), world.account.head().unwrap());
             assert!(after == before, "{name}: statement {statement} left something behind");
