@@ -130,7 +130,7 @@ fn every_state_lets_every_caller_read_and_write_what_the_reference_server_does()
         ("com.atproto.temp.checkSignupQueue", [own("200"); 3]),
         (
             "com.atproto.admin.getAccountInfo",
-            [["AuthMissing", "BadJwtType", "BadJwtType", "BadJwtType", "200"]; 3],
+            [["AuthenticationRequired", "BadJwtType", "BadJwtType", "BadJwtType", "200"]; 3],
         ),
         ("com.atproto.sync.listRepos", [same("200"); 3]),
     ];
@@ -401,7 +401,10 @@ fn an_account_is_shown_with_its_times() {
     let made = view["indexedAt"].as_str().unwrap().to_owned();
     assert_eq!(
         view,
-        json!({ "did": did, "handle": "alice.test", "email": "alice@example.com", "indexedAt": made })
+        json!({
+            "did": did, "handle": "alice.test", "email": "alice@example.com", "indexedAt": made,
+            "invites": [], "invitesDisabled": false,
+        })
     );
     world.pass_minutes(1);
     act(&world, &json!({ "subject": account(&did), "deactivated": { "applied": true } }));
@@ -633,4 +636,21 @@ fn a_new_password_of_the_operators_ends_every_session() {
     assert_eq!(renew().1["error"], "ExpiredToken");
     assert_eq!(world.login("alice.test", "alice's password").0, 401);
     assert_eq!(world.login("alice.test", "new").0, 200);
+}
+
+#[test]
+fn an_account_is_shown_with_its_invite_codes() {
+    let (world, did) = alice();
+    let make = json!({ "useCount": 2, "forAccount": did });
+    let (_, made) = world.ask("com.atproto.server.createInviteCode", Some(OPERATOR), &[], &make);
+    let code = made["code"].as_str().unwrap();
+    let bob = world.create_with("bob", json!({ "inviteCode": code })).1["did"].as_str().unwrap().to_owned();
+    world.ask(&format!("{NS}.disableAccountInvites"), Some(OPERATOR), &[], &json!({ "account": did }));
+    let (_, infos) = read(&world, "getAccountInfos", &[("dids", &did), ("dids", &bob)]);
+    let (alice, bob_shown) = (&infos["infos"][0], &infos["infos"][1]);
+    assert_eq!((&alice["invites"][0]["code"], &alice["invitesDisabled"]), (&json!(code), &json!(true)));
+    assert_eq!(alice["invites"][0]["uses"][0]["usedBy"], bob.as_str());
+    assert_eq!(alice.get("invitedBy"), None);
+    assert_eq!((&bob_shown["invites"], &bob_shown["invitesDisabled"]), (&json!([]), &json!(false)));
+    assert_eq!(bob_shown["invitedBy"], alice["invites"][0]);
 }

@@ -12,6 +12,14 @@ const named = (error) => ({ reason: 'the name that the lexicon gives this error'
 
 const INTEROP = 'not a valid value: interop-test-files, data-model-invalid.json; the reference stores it as a plain map'
 const NO_PROXY = 'the name and status of the XRPC specification; the reference would ask an AppView if it had one'
+const QUARANTINE = {
+  reason: 'whoever judges a blob must see it, and its owner has it anyway',
+  status: 200,
+  headers: '<any>',
+  error: '<any>',
+  message: '<any>',
+  keys: '<any>',
+}
 const PARSER = 'one name for whatever is wrong with a body; the reference shows its JSON parser\'s'
 const UNGUESSED = { reason: 'no browser is to guess what it is', 'headers.x-content-type-options': 'nosniff' }
 const PRIVATE = {
@@ -59,6 +67,13 @@ export const deviations = {
   'getBlob: no longer referenced': named('BlobNotFound'),
   'getBlob: a page': { reason: 'the type as it was stored, with nothing added', 'headers.content-type': 'text/html' },
   'getBlocks: one unknown': named('BlockNotFound'),
+
+  'updateSubjectStatus: a subject of another kind': refused('there is nothing that it could be about'),
+  'getBlob: taken down': named('BlobNotFound'),
+  'getBlob: taken down, by another': named('BlobNotFound'),
+  'getBlob: taken down, by its owner': QUARANTINE,
+  'getBlob: taken down, by the operator': QUARANTINE,
+  'updateAccountEmail: that is taken': not500('the address is another account\'s'),
 
   'subscribeRepos without an upgrade': { reason: 'what HTTP has for it', status: 426, error: 'UpgradeRequired' },
   'unknown method, GET': { reason: NO_PROXY, status: 501, error: 'MethodNotImplemented' },

@@ -206,7 +206,7 @@ fn use_count(input: &Args) -> Result<u32, XrpcError> {
 }
 
 /// A code as `com.atproto.server.defs#inviteCode`.
-fn view(invite: &Invite) -> Json {
+pub(super) fn view(invite: &Invite) -> Json {
     let time = |millis: u64| Timestamp::from_micros(millis.saturating_mul(1000)).to_string();
     let uses = invite.used.iter().map(|(by, at)| json!({ "usedBy": by, "usedAt": time(*at) }));
     json!({

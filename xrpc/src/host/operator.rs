@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::directory::Entry;
 use super::mail::no_mail;
 use super::signup::MAX_PASSWORD_CHARS;
-use super::{Host, Task, agents};
+use super::{Host, Task, agents, invites};
 use crate::XrpcError;
 use crate::agent::Args;
 use crate::agent::internal::operator::{AccountView, OperatorCall};
@@ -18,12 +18,12 @@ impl Host<'_> {
     /// `com.atproto.admin.getAccountInfo`
     pub(crate) async fn account_info(&self, params: &Args) -> Result<Response, XrpcError> {
         let did: Did = params.parsed("did")?;
-        let view: AccountView =
-            self.operate(&did, OperatorCall::View).await.map_err(|error| match is_missing(&error) {
-                true => XrpcError::named("NotFound", "Account not found"),
-                false => error,
-            })?;
-        Response::json(&view)
+        let view = self.operate::<AccountView>(&did, OperatorCall::View).await;
+        let view = view.map_err(|error| match is_missing(&error) {
+            true => XrpcError::named("NotFound", "Account not found"),
+            false => error,
+        })?;
+        Response::json(&self.with_invites(view).await?)
     }
 
     /// `com.atproto.admin.getAccountInfos`: in the order that was asked for, without those that are not there.
@@ -34,7 +34,7 @@ impl Host<'_> {
         }
         let found = self.directory.entries(&texts).await?;
         let wanted = texts.iter().filter_map(|text| found.iter().find(|entry| entry.did.as_str() == *text));
-        let infos = self.views(wanted.cloned().collect()).await;
+        let infos = self.views(wanted.cloned().collect()).await?;
         Response::json(&json!({ "infos": infos }))
     }
 
@@ -49,7 +49,7 @@ impl Host<'_> {
         };
         let mut answer = Map::new();
         answer.extend(next.map(|next| ("cursor".to_owned(), Json::from(next))));
-        answer.insert("accounts".into(), json!(self.views(found).await));
+        answer.insert("accounts".into(), self.views(found).await?.into());
         Response::json(&answer)
     }
 
@@ -111,13 +111,13 @@ impl Host<'_> {
 
     /// Has every object show its account. One that is not there is left out; of one that does not answer, what the directory
     /// knows is shown, so that one broken object hides nothing else.
-    async fn views(&self, entries: Vec<Entry>) -> Vec<AccountView> {
-        let ask = |entry: Entry| -> Task<'_, Option<AccountView>> {
+    async fn views(&self, entries: Vec<Entry>) -> Result<Vec<Json>, XrpcError> {
+        let ask = |entry: Entry| -> Task<'_, Result<Option<Json>, XrpcError>> {
             Box::pin(async move {
-                match self.operate(&entry.did, OperatorCall::View).await {
-                    Ok(view) => Some(view),
-                    Err(error) if error.error() == "NotFound" => None,
-                    Err(_) => Some(AccountView {
+                let view = match self.operate(&entry.did, OperatorCall::View).await {
+                    Ok(view) => view,
+                    Err(error) if is_missing(&error) => return Ok(None),
+                    Err(_) => AccountView {
                         indexed_at: Timestamp::from_micros(entry.created_at_millis.saturating_mul(1000))
                             .to_string(),
                         did: entry.did,
@@ -125,11 +125,26 @@ impl Host<'_> {
                         email: entry.email,
                         email_confirmed_at: None,
                         deactivated_at: None,
-                    }),
-                }
+                    },
+                };
+                self.with_invites(view).await.map(Some)
             })
         };
-        agents::all(entries.into_iter().map(ask).collect()).await.into_iter().flatten().collect()
+        let views = agents::all(entries.into_iter().map(ask).collect()).await;
+        views.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// Adds what the directory knows of an account's invite codes.
+    async fn with_invites(&self, view: AccountView) -> Result<Json, XrpcError> {
+        let codes = self.directory.invites_of(&view.did).await?;
+        let mut shown = json!(view);
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("invites".into(), codes.iter().map(invites::view).collect());
+            fields.insert("invitesDisabled".into(), self.directory.invites_stopped(&view.did).await?.into());
+            let used = self.directory.invite_used_by(&view.did).await?;
+            fields.extend(used.map(|code| ("invitedBy".to_owned(), invites::view(&code))));
+        }
+        Ok(shown)
     }
 }
 
@@ -151,8 +166,8 @@ fn no_address() -> XrpcError {
 const DEFAULT_SUBJECT: &str = "Message via your PDS";
 /// Bytes of a subject: a line of RFC 5322, 2.1.1.
 const MAX_SUBJECT_BYTES: usize = 998;
-/// Accounts of one call of `getAccountInfos`, where the lexicon names no limit: each costs a call of an object, and a
-/// request may make 1,000 in all.
+/// Accounts of one call of `getAccountInfos`, where the lexicon names no limit: each costs a call of an object and five
+/// statements at the most, and a request may make 1,000 of them in all.
 const MAX_INFOS: usize = 100;
 /// Accounts of a page of `searchAccounts` where the caller says nothing; the lexicon's default.
 const DEFAULT_PAGE: u32 = 50;

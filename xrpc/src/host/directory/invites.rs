@@ -191,6 +191,15 @@ impl Directory<'_> {
         Ok(!self.database.query(STOPPED, &[did.as_str().into()]).await?.is_empty())
     }
 
+    /// The code that an account was made with, if it was made with one.
+    ///
+    /// # Errors
+    /// When the database does not do its part, or a row is corrupt.
+    pub async fn invite_used_by(&self, did: &Did) -> Result<Option<Invite>, StoreError> {
+        let rows = self.database.query(USED_BY, &[did.as_str().into()]).await?;
+        Ok(self.with_uses(rows.into_iter().map(invite).collect::<Result<_, _>>()?).await?.pop())
+    }
+
     async fn with_uses(&self, mut invites: Vec<Invite>) -> Result<Vec<Invite>, StoreError> {
         if invites.is_empty() {
             return Ok(invites);
@@ -276,6 +285,9 @@ const USAGE: &str = "SELECT code, uses, disabled, for_account, created_by, creat
 /// Reads the uses of those codes.
 const USES: &str = "SELECT code, used_by, used_at FROM invite_use \
      WHERE code IN (SELECT value FROM json_each(?1)) ORDER BY used_at DESC, used_by";
+/// Reads every use; the operator's.
+const USED_BY: &str = "SELECT code, uses, disabled, for_account, created_by, created_at FROM invite_code \
+     WHERE code IN (SELECT code FROM invite_use WHERE used_by = ?1) LIMIT 1";
 /// Writes 1 row a code.
 const DISABLE: &str = "UPDATE invite_code SET disabled = 1 WHERE disabled = 0 \
      AND (code IN (SELECT value FROM json_each(?1)) OR for_account IN (SELECT value FROM json_each(?2)))";
