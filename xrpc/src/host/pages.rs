@@ -45,6 +45,7 @@ impl Host<'_> {
             }
             RESET_PATH => Ok(document("text/html; charset=utf-8", RESET_PAGE)
                 .with("content-security-policy", RESET_POLICY)
+                .with("x-content-type-options", "nosniff")
                 .with("referrer-policy", "no-referrer")),
             RESET_SCRIPT_PATH => Ok(document("text/javascript; charset=utf-8", RESET_SCRIPT)),
             "/tls-check" => self.tls_check(request.query).await,
