@@ -135,7 +135,7 @@ fn plain(text: &str) -> Response {
 }
 
 fn document(media_type: &'static str, text: &str) -> Response {
-    Response::ok(Body::Bytes(media_type, text.as_bytes().to_vec())).with("x-content-type-options", "nosniff")
+    Response::ok(Body::Bytes(media_type, text.as_bytes().to_vec()))
 }
 
 const WELCOME: &str = "\
