@@ -142,6 +142,9 @@ async fn route(
         Place::BlobUpload => {
             let answer = to_its_end(context, async move {
                 let header = request.headers().get("authorization").ok().flatten();
+                // There are none, but a name that is refused everywhere is refused here, too.
+                lexicons::params(Catalog::builtin(), method.nsid, &http::query(&request))
+                    .map_err(|error| XrpcError::invalid(error.to_string()))?;
                 let answer = async |host: &Host<'_>| {
                     let uploader = host.uploader(method, header.as_deref()).await?;
                     blobs::upload(&request, uploader, host.config, &env).await

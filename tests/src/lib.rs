@@ -19,10 +19,12 @@
 
 pub mod bench;
 mod client;
+pub mod malformed;
 mod scale;
 mod stand_in;
 mod subscriber;
 mod watcher;
+mod wire;
 mod world;
 
 pub use client::{Answer, Client};
@@ -30,4 +32,5 @@ pub use scale::{Dice, scaled};
 pub use stand_in::{Noted, Reply, StandIn, pause};
 pub use subscriber::{Frame, Subscriber};
 pub use watcher::{Watched, Watcher};
+pub use wire::{Received, Sent, Wire};
 pub use world::{Account, Setup, World};

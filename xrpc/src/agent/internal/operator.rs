@@ -177,11 +177,11 @@ fn take_down(
 }
 
 fn parse_path(text: &str) -> Result<RepoPath, XrpcError> {
-    RepoPath::parse(text).map_err(XrpcError::internal)
+    RepoPath::parse(text).map_err(|_| XrpcError::invalid("uri must name a record"))
 }
 
 fn parse_cid(text: &str) -> Result<Cid, XrpcError> {
-    Cid::try_from(text).map_err(XrpcError::internal)
+    Cid::try_from(text).map_err(|_| XrpcError::invalid("blob must be a valid cid"))
 }
 
 /// The answer for a subject that this account does not have.

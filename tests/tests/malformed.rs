@@ -1,0 +1,187 @@
+//! Ten thousand requests that fit no lexicon, over every method of the table, and what has crashed others: each is
+//! refused in JSON, at once, and nothing is written.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use murmuration_tests::malformed::{Case, GENERAL_ERRORS, Generator, Victim, crashers};
+use murmuration_tests::{Received, Wire, World, scaled};
+use serde_json::{Value, json};
+
+/// Generated requests, unless `MALFORMED_REQUESTS` says how many.
+const REQUESTS: u64 = 10_000;
+/// Connections at once.
+const CONNECTIONS: usize = 4;
+/// A request that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer is waited for at all.
+const BUSY: Duration = Duration::from_secs(20);
+/// Faults that are shown.
+const SHOWN: usize = 40;
+
+#[test]
+fn ten_thousand_malformed_requests_are_refused_and_write_nothing() {
+    let world = World::start();
+    let victim = victim(&world);
+    let count = usize::try_from(scaled("MALFORMED_REQUESTS", REQUESTS)).unwrap();
+    let seed = scaled("MALFORMED_SEED", 20_261_127);
+    let mut cases = crashers(&victim);
+    let known = cases.len();
+    cases.extend(Generator::new(seed, victim.clone()).cases(count));
+
+    let before = Written::of(&world, &victim);
+    let (next, faults) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let statuses = Mutex::new(BTreeMap::<u16, usize>::new());
+    let (start, address) = (Instant::now(), world.address());
+    thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(|| {
+                let mut wire = Wire::new(&address, BUSY);
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (mut outcome, mut took) = timed(&mut wire, case);
+                    if took > PATIENCE {
+                        // A machine that does other things as well is no fault of the host's.
+                        (outcome, took) = timed(&mut wire, case);
+                    }
+                    if let Ok(received) = &outcome {
+                        *statuses.lock().unwrap().entry(received.status).or_default() += 1;
+                    }
+                    if let Err(fault) = judge(case, outcome, took) {
+                        faults.lock().unwrap().push(format!("{}: {fault}", case.name));
+                    }
+                }
+            });
+        }
+    });
+    println!(
+        "{known} known crashers and {count} generated requests in {:.1} s: {:?}",
+        start.elapsed().as_secs_f64(),
+        statuses.lock().unwrap()
+    );
+    let faults = faults.into_inner().unwrap();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(SHOWN)].join("\n"));
+    assert_eq!(Written::of(&world, &victim), before, "something was written");
+    assert!(!world.log().contains("panicked"));
+}
+
+fn timed(wire: &mut Wire, case: &Case) -> (Result<Received, String>, Duration) {
+    let begun = Instant::now();
+    let outcome = wire.send(&case.sent);
+    (outcome, begun.elapsed())
+}
+
+fn judge(case: &Case, outcome: Result<Received, String>, took: Duration) -> Result<(), String> {
+    let answer = match outcome {
+        // A runtime that refuses a request unread may close the connection.
+        Err(_) if case.by_runtime => return Ok(()),
+        other => other?,
+    };
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let shown = format!("{} {text:.300}", answer.status);
+    if took > PATIENCE {
+        return Err(format!("took {took:?}: {shown}"));
+    }
+    if case.by_runtime && (400..500).contains(&answer.status) {
+        return Ok(());
+    }
+    match answer.status {
+        501 => {}
+        500.. => return Err(shown),
+        400.. => {}
+        _ if case.refused => return Err(format!("was accepted: {shown}")),
+        _ => return Ok(()),
+    }
+    if case.sent.verb == "HEAD" {
+        return Ok(());
+    }
+    let body: Value = serde_json::from_slice(&answer.body).map_err(|_| format!("no JSON: {shown}"))?;
+    let (Some(name), Some(message)) = (body["error"].as_str(), body["message"].as_str()) else {
+        return Err(format!("no error and message: {shown}"));
+    };
+    let kind = answer.header("content-type").unwrap_or_default();
+    if !kind.starts_with("application/json") || message.is_empty() {
+        return Err(format!("as {kind}: {shown}"));
+    }
+    if !GENERAL_ERRORS.contains(&name) && !case.errors.iter().any(|known| known == name) && !case.written_out
+    {
+        return Err(format!("a name that no lexicon has: {shown}"));
+    }
+    Ok(())
+}
+
+/// What must be the same afterwards.
+#[derive(Debug, PartialEq)]
+struct Written {
+    agent_rows: u64,
+    relay_rows: u64,
+    repos: Value,
+    head: Value,
+    directory: BTreeMap<String, Vec<u8>>,
+    files: usize,
+}
+
+impl Written {
+    fn of(world: &World, victim: &Victim) -> Self {
+        let rows = |object: &str, name: &str| {
+            let path = format!("/test/rows?object={object}&name={name}");
+            world.client().path(&path).ok().json()["written"].as_u64().unwrap()
+        };
+        let mut directory = BTreeMap::new();
+        let mut files = 0;
+        visit(&world.folder(), &mut |path| {
+            let name = path.display().to_string();
+            let database = name.ends_with(".sqlite") || name.ends_with(".sqlite-wal");
+            if database && name.contains("/d1/") {
+                directory.insert(name, std::fs::read(path).unwrap());
+            } else if !database && (name.contains("/blobs/") || name.contains("/outbox/")) {
+                files += 1;
+            }
+        });
+        Self {
+            agent_rows: rows("agent", &victim.did),
+            relay_rows: rows("relay", "host"),
+            repos: world.client().get("com.atproto.sync.listRepos", &[]).ok().json(),
+            head: world.client().get("com.atproto.sync.getLatestCommit", &[("did", &victim.did)]).ok().json(),
+            directory,
+            files,
+        }
+    }
+}
+
+fn visit(folder: &Path, file: &mut dyn FnMut(&Path)) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { visit(&path, file) } else { file(&path) }
+    }
+}
+
+fn victim(world: &World) -> Victim {
+    let account = world.account("victim");
+    let client = world.client().with_token(&account.access);
+    for n in 0..30 {
+        let record = json!({ "$type": "com.example.note", "n": n });
+        let body = json!({ "repo": account.did, "collection": "com.example.note", "record": record });
+        let _ = client.post("com.atproto.repo.createRecord", &body).ok();
+    }
+    let head = client.get("com.atproto.sync.getLatestCommit", &[("did", &account.did)]).ok().json();
+    Victim {
+        did: account.did,
+        handle: account.handle,
+        access: account.access,
+        refresh: account.refresh,
+        admin: world.admin_password().to_owned(),
+        commit: head["cid"].as_str().unwrap().to_owned(),
+    }
+}
