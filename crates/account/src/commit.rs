@@ -11,7 +11,7 @@ use std::rc::{Rc, Weak};
 use murmuration_data::{Cid, cbor};
 use murmuration_firehose::{CommitEvent, CommitParts, Event, FirehoseError, Timestamp, verify_commit};
 use murmuration_platform::{Store, StoreError};
-use murmuration_repo::{Change, Commit, Edit, Key};
+use murmuration_repo::{Change, Commit, Edit, Key, RepoError};
 use murmuration_syntax::Rev;
 
 use crate::account::{Account, Head, Open, clock_id};
@@ -120,7 +120,7 @@ impl Open {
         for write in &request.writes {
             records.push(stage(store, &mut edit, write, &mut staged)?);
         }
-        let change = edit.finish()?;
+        let change = edit.finish().map_err(outgrown)?;
         if change.ops.is_empty() {
             return Ok((Receipt { commit: None, records }, None));
         }
@@ -292,12 +292,23 @@ fn stage<'a>(
     let wanted = new.map(Value::cid);
     if wanted != current {
         match wanted {
-            Some(cid) => edit.put(path, cid)?,
+            Some(cid) => edit.put(path, cid).map_err(outgrown)?,
             None => edit.delete(path)?,
         };
         staged.insert(Key::from(path), new);
     }
     Ok(wanted)
+}
+
+/// A write that would make a node or the tree larger than readers take is the caller's mistake: keys can be chosen so that
+/// they all fall into one node.
+fn outgrown(error: RepoError) -> AccountError {
+    match error {
+        RepoError::TooLarge { .. } | RepoError::LayerLimit { .. } => {
+            AccountError::InvalidWrite(format!("The record keys do not fit the repository's tree: {error}"))
+        }
+        other => other.into(),
+    }
 }
 
 /// The first commit's event: of an empty repository, with nothing before it.
