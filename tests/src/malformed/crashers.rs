@@ -204,6 +204,18 @@ fn other_writes(victim: &Victim) -> Vec<Case> {
         case("a refresh by the access token", "POST", "/xrpc/com.atproto.server.refreshSession");
     refresh.sent.headers.push(("authorization".into(), format!("Bearer {}", victim.access)));
     cases.push(refresh);
+    let admin = |name: &str, nsid: &str, body: Value| {
+        let mut case =
+            with_json(case(name, "POST", &format!("/xrpc/com.atproto.{nsid}")), "", body.to_string());
+        let pair = format!("admin:{}", victim.admin);
+        case.sent.headers.push(("authorization".into(), format!("Basic {}", base64(pair.as_bytes()))));
+        case
+    };
+    let names: Vec<String> = (0..501).map(|n| format!("did:plc:{n:024}")).collect();
+    cases.push(admin("501 codes disabled", "admin.disableInviteCodes", json!({ "codes": names })));
+    cases.push(admin("501 accounts disabled", "admin.disableInviteCodes", json!({ "accounts": names })));
+    let owners = json!({ "codeCount": 1, "useCount": 1, "forAccounts": names });
+    cases.push(admin("codes for 501 accounts", "server.createInviteCodes", owners));
     cases
 }
 
@@ -218,6 +230,10 @@ fn reads(victim: &Victim) -> Vec<Case> {
             format!("/xrpc/com.atproto.sync.getBlocks?did={did}&cids={NO_CID}"),
         ),
         refused("getBlocks of 150", format!("/xrpc/com.atproto.sync.getBlocks?did={did}{many}")),
+        refused(
+            "getBlocks of 501",
+            format!("/xrpc/com.atproto.sync.getBlocks?did={did}{}", "&cids=x".repeat(501)),
+        ),
         refused("getBlob of a bad CID", format!("/xrpc/com.atproto.sync.getBlob?did={did}&cid=x")),
         refused(
             "getBlob of a record's CID",

@@ -357,4 +357,25 @@ mod tests {
             assert!(ways.len() >= 4, "{nsid}: {ways:?}");
         }
     }
+
+    #[test]
+    fn regress_one_caller_sent_batches_of_20_000_uris() {
+        // Every array that a lexicon leaves open has a bound of ours; one that is added is seen here.
+        const BOUNDED: [&str; 8] = [
+            "com.atproto.admin.disableInviteCodes accounts", // MAX_OWNERS
+            "com.atproto.admin.disableInviteCodes codes",    // MAX_MADE
+            "com.atproto.admin.getAccountInfos dids",        // MAX_INFOS
+            "com.atproto.identity.signPlcOperation alsoKnownAs", // MAX_OPERATION_BYTES
+            "com.atproto.identity.signPlcOperation rotationKeys", // MAX_ROTATION_KEYS
+            "com.atproto.repo.applyWrites writes",           // MAX_WRITES
+            "com.atproto.server.createInviteCodes forAccounts", // MAX_OWNERS
+            "com.atproto.sync.getBlocks cids",               // MAX_BLOCKS
+        ];
+        // Preferences are one text a namespace, within MAX_JSON_BYTES.
+        let open: Vec<_> = unbounded_arrays()
+            .into_iter()
+            .filter(|name| !name.contains("putPreferences preferences"))
+            .collect();
+        assert_eq!(open, BOUNDED);
+    }
 }

@@ -86,6 +86,11 @@ impl Host<'_> {
         if accounts.contains(&OPERATOR) {
             return Err(XrpcError::invalid("cannot disable admin invite codes"));
         }
+        if codes.len() > MAX_MADE || accounts.len() > MAX_OWNERS {
+            return Err(XrpcError::invalid(format!(
+                "{MAX_MADE} codes and {MAX_OWNERS} accounts at once are the most"
+            )));
+        }
         self.directory.disable_invites(&codes, &accounts).await?;
         Ok(Response::empty())
     }
