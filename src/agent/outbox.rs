@@ -9,7 +9,12 @@ use murmuration_xrpc::XrpcError;
 use worker::{Method, Request, RequestInit};
 
 use super::Agent;
+use crate::clock::wait;
 use crate::stubs::Stubs;
+
+/// Milliseconds from one push of an account to its next. What is written meanwhile leaves together: the relay stores it in
+/// one row, with one flush. The first event after a quiet time waits for nothing.
+const PAUSE_MS: u32 = 50;
 
 /// Begins to push, unless that goes on already. Runs behind the answer.
 pub(super) fn start(agent: &Rc<Agent>) {
@@ -25,8 +30,11 @@ pub(super) async fn push_all(agent: &Agent) {
     if agent.pushing.replace(true) {
         return;
     }
-    if let Err(error) = drain(agent).await {
-        worker::console_warn!("the relay did not take an event: {error}");
+    match drain(agent).await {
+        Ok(()) => {}
+        // Deleted while it paused.
+        Err(error) if error.error() == "RepoNotFound" => {}
+        Err(error) => worker::console_warn!("the relay did not take an event: {error}"),
     }
     agent.pushing.set(false);
 }
@@ -37,6 +45,7 @@ async fn drain(agent: &Agent) -> Result<(), XrpcError> {
         let next = push.ord + u64::try_from(push.drafts.len()).map_err(XrpcError::internal)?;
         send(agent, &account.did()?, &push).await?;
         account.events_taken(next)?;
+        wait(PAUSE_MS).await;
     }
     Ok(())
 }

@@ -25,6 +25,10 @@ pub(crate) const MAX_TAIL: usize = 11;
 const RING: usize = MAX_TAIL + 1;
 /// Bytes of events that wait in memory for the relay; what is beyond is read back from storage in its turn.
 const MAX_WAITING_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of events in one push, unless one turn has more: a row of the relay's.
+const MAX_PUSH_BYTES: usize = 1_000_000;
+/// Events from which on no other turn joins a push; the relay takes 1,000.
+const MAX_PUSH_EVENTS: usize = 500;
 /// Turns read back from storage at a time.
 const REFILL_TURNS: i64 = 8;
 /// Bytes of events in one turn: the row must stay below the platform's 2 MB.
@@ -55,12 +59,12 @@ pub(crate) struct Tail {
     pub(crate) drafts: Vec<Vec<u8>>,
 }
 
-/// Events on their way to the relay.
+/// Events on their way to the relay: those of the next turn, and of turns behind it that have waited for the same.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Push {
     /// The number of the first event.
     pub ord: u64,
-    /// When their turn was, in microseconds since the Unix epoch.
+    /// When the first turn was, in microseconds since the Unix epoch.
     pub made_at: u64,
     /// The events, in order.
     pub drafts: Vec<Vec<u8>>,
@@ -73,6 +77,16 @@ struct Waiting {
     at: u64,
     packed: Rc<[u8]>,
     attempted: bool,
+}
+
+impl Push {
+    /// Whether a turn may leave with it: its events follow without a gap, and have been sent as little or as much.
+    fn takes(&self, turn: &Waiting) -> bool {
+        self.drafts.len() < MAX_PUSH_EVENTS
+            && self.fresh != turn.attempted
+            && self.ord + number(self.drafts.len()) == turn.ord
+            && !turn.packed.is_empty()
+    }
 }
 
 /// The log of one account.
@@ -250,15 +264,27 @@ impl Log {
                 return Ok(None);
             }
         }
-        let Some(first) = self.waiting.front_mut() else { return Ok(None) };
-        let push = Push {
-            ord: first.ord,
-            made_at: first.at,
-            drafts: unpack(&first.packed)?,
-            fresh: !first.attempted,
-        };
-        first.attempted = true;
-        Ok(Some(push))
+        let mut push: Option<Push> = None;
+        let mut bytes = 0;
+        for turn in &mut self.waiting {
+            bytes += turn.packed.len();
+            match &mut push {
+                None => {
+                    push = Some(Push {
+                        ord: turn.ord,
+                        made_at: turn.at,
+                        drafts: unpack(&turn.packed)?,
+                        fresh: !turn.attempted,
+                    });
+                }
+                Some(push) if bytes <= MAX_PUSH_BYTES && push.takes(turn) => {
+                    push.drafts.extend(unpack(&turn.packed)?);
+                }
+                Some(_) => break,
+            }
+            turn.attempted = true;
+        }
+        Ok(push)
     }
 
     /// Notes that the relay has every event below `ord`.

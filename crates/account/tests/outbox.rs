@@ -99,3 +99,23 @@ fn what_was_surely_never_sent_is_fresh_and_what_may_have_been_is_not() {
     world.write(vec![create("com.example.note/b", "x")]).unwrap();
     assert!(world.account.next_push().unwrap().unwrap().fresh);
 }
+
+#[test]
+fn turns_that_wait_together_leave_together() {
+    let mut world = World::new();
+    world.drain();
+    let mut wanted = Vec::new();
+    for n in 0..3 {
+        let receipt = world.write(vec![create(&format!("com.example.note/t{n}"), "x")]).unwrap();
+        wanted.push(receipt.commit.unwrap().rev.to_string());
+    }
+    let push = world.account.next_push().unwrap().unwrap();
+    assert_eq!((revs(&push.drafts), push.fresh), (wanted, true));
+    // What has been sent before does not go with what has not.
+    world.write(vec![create("com.example.note/later", "x")]).unwrap();
+    let again = world.account.next_push().unwrap().unwrap();
+    assert_eq!((again.ord, again.drafts.len(), again.fresh), (push.ord, 3, false));
+    world.account.events_taken(push.ord + 3).unwrap();
+    let rest = world.account.next_push().unwrap().unwrap();
+    assert_eq!((rest.ord, rest.drafts.len(), rest.fresh), (push.ord + 3, 1, true));
+}
