@@ -5,6 +5,7 @@ use std::rc::Rc;
 use murmuration_account::{AccountError, CommitRef, Listing, Profile, Receipt, Record, Write, WriteRequest};
 use murmuration_data::{Cid, Ipld, cbor, json};
 use murmuration_syntax::{AtIdentifier, Did, Nsid, RecordKey, RepoPath};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json as object};
 
 use super::record::{Prepared, Validate, prepare};
@@ -107,7 +108,7 @@ pub fn get_record(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError>
             format!("Could not locate record: {}", uri(did, &path)),
         ));
     };
-    Ok(Reply::Now(Response::json(&record_view(did, &record)?)?))
+    Ok(Reply::Now(Response::json(&RecordView::of(did, &record)?)?))
 }
 
 /// `com.atproto.repo.listRecords`
@@ -125,13 +126,10 @@ pub fn list_records(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErro
         after: after.as_ref(),
         ascending: call.params.flag("reverse").unwrap_or(false),
     })?;
-    let mut answer = Map::new();
-    if let Some(last) = records.last() {
-        answer.insert("cursor".into(), last.path.rkey.as_str().into());
-    }
-    let views: Result<Vec<Json>, XrpcError> = records.iter().map(|record| record_view(did, record)).collect();
-    answer.insert("records".into(), Json::Array(views?));
-    Ok(Reply::Now(Response::json(&answer)?))
+    let views: Result<Vec<RecordView>, XrpcError> =
+        records.iter().map(|record| RecordView::of(did, record)).collect();
+    let cursor = records.last().map(|last| last.path.rkey.as_str());
+    Ok(Reply::Now(Response::json(&RecordPage { cursor, records: views? })?))
 }
 
 /// The account, if it is active: the records of any other look as those of nobody.
@@ -247,13 +245,31 @@ fn commit_view(commit: CommitRef) -> Json {
     object!({ "cid": commit.cid.to_string(), "rev": commit.rev.to_string() })
 }
 
-fn record_view(did: &Did, record: &Record) -> Result<Json, XrpcError> {
-    let value = cbor::decode(&record.value).map_err(XrpcError::internal)?;
-    Ok(object!({
-        "uri": uri(did, &record.path),
-        "cid": record.cid.to_string(),
-        "value": json::to_value(&value),
-    }))
+/// A record as it is shown; written as JSON without a tree of JSON values in between.
+#[derive(Serialize)]
+struct RecordView {
+    uri: String,
+    cid: String,
+    #[serde(serialize_with = "form")]
+    value: Ipld,
+}
+
+#[derive(Serialize)]
+struct RecordPage<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<&'a str>,
+    records: Vec<RecordView>,
+}
+
+impl RecordView {
+    fn of(did: &Did, record: &Record) -> Result<Self, XrpcError> {
+        let value = cbor::decode(&record.value).map_err(XrpcError::internal)?;
+        Ok(Self { uri: uri(did, &record.path), cid: record.cid.to_string(), value })
+    }
+}
+
+fn form<S: Serializer>(value: &Ipld, serializer: S) -> Result<S::Ok, S::Error> {
+    json::Form(value).serialize(serializer)
 }
 
 fn uri(did: &Did, path: &RepoPath) -> String {
