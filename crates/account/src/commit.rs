@@ -136,8 +136,9 @@ impl Open {
         let draft = self.event(&change, &commit, &head, &effects, &Timestamp::from_micros(now))?;
 
         let mut recording = Recording::new(store, rev, now);
-        for (path, value) in &effects {
-            let old = record::one(store, path.as_str())?;
+        for (op, (path, value)) in change.ops.iter().zip(&effects) {
+            // The tree knows what there was, so a new record needs no look.
+            let old = op.prev.map_or(Ok(None), |_| record::one(store, path.as_str()))?;
             let new = value.map(|value| NewRecord {
                 bytes: value.bytes(),
                 blobs: value.blobs().iter().map(|reference| reference.cid).collect(),
