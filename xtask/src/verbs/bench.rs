@@ -7,7 +7,8 @@ use crate::{Error, Result, root};
 pub(super) fn run(arguments: &[String]) -> Result<()> {
     let command = "cargo run --package murmuration-tests --bin bench";
     let status = Command::new("cargo")
-        .args(["run", "--quiet", "--locked", "--package", "murmuration-tests", "--bin", "bench", "--"])
+        .args(["run", "--quiet", "--locked", "--config", OPTIMIZED])
+        .args(["--package", "murmuration-tests", "--bin", "bench", "--"])
         .args(arguments)
         .stdin(Stdio::null())
         .current_dir(root())
@@ -18,3 +19,6 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
         false => Err(Error::Command { command: command.to_owned(), status: status.to_string() }),
     }
 }
+
+/// The load must not weigh more than what it measures.
+const OPTIMIZED: &str = "profile.dev.package.murmuration-tests.opt-level = 2";
