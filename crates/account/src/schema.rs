@@ -14,6 +14,8 @@ const MIGRATIONS: [&str; 2] = [
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
 ];
 
+/// Reads 1 row.
+const SELECT_VERSION: &str = "SELECT schema FROM account WHERE id = 1";
 /// Writes 1 row.
 const SET_VERSION: &str = "UPDATE account SET schema = ?1 WHERE id = 1";
 
@@ -25,12 +27,17 @@ pub(crate) fn create(store: &dyn Store) -> Result<(), StoreError> {
 /// Reads the account's row by `select`, whose first column is the version, after bringing the tables up to date.
 /// `None` if the object holds no account.
 pub(crate) fn open(store: &dyn Store, select: &str) -> Result<Option<Row>, StoreError> {
-    let read = || match store.query(select, &[]) {
+    let read = |sql| match store.query(sql, &[]) {
         Ok(mut rows) => Ok(rows.pop()),
         Err(StoreError::Engine(text)) if text.contains("no such table") => Ok(None),
         Err(error) => Err(error),
     };
-    let Some(mut row) = read()? else { return Ok(None) };
+    let row = match read(select) {
+        // Older tables do not have all that is asked for, but they have a version.
+        Err(StoreError::Engine(text)) if text.contains("no such column") => read(SELECT_VERSION)?,
+        other => other?,
+    };
+    let Some(mut row) = row else { return Ok(None) };
     let version = row.int(0)?;
     if version == VERSION {
         return Ok(Some(row));
@@ -42,7 +49,7 @@ pub(crate) fn open(store: &dyn Store, select: &str) -> Result<Option<Row>, Store
         MIGRATIONS.iter().skip(done).try_for_each(|script| run(store, script))?;
         store.query(SET_VERSION, &[Param::Int(VERSION)]).map(drop)
     })?;
-    read()
+    read(select)
 }
 
 /// Runs a script statement by statement. Scripts hold no semicolon but at the end of a statement.

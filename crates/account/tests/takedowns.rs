@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use common::{World, contents, create, delete, path, put, value};
 use murmuration_account::{AccountError, Blob, Listing, Write};
 use murmuration_data::{Cid, Ipld, cid_of_raw};
+use murmuration_platform::Store;
 
 const DAY: u64 = 86_400_000_000;
 const NOTE: &str = "com.example.note";
@@ -170,4 +171,30 @@ fn an_account_knows_since_when_it_is_as_it_is() {
     assert!(world.account.profile().unwrap().email_confirmed);
     world.account.edit(&[], made + 4, |profile| profile.deactivated = false).unwrap();
     assert_eq!(since(&world), (Some(made + 1), None));
+}
+
+/// Takes back what the second version has added, as if an account had slept since the first.
+#[test]
+fn an_account_whose_tables_are_of_the_first_version_is_brought_up_to_date() {
+    let mut world = World::new();
+    world.write(vec![create(&format!("{NOTE}/a"), "one")]).unwrap();
+    let added = include_str!("../../../migrations/agent/0002_whole_account.sql");
+    for line in added.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let undo = match words[..] {
+            ["ALTER", "TABLE", table, "ADD", "COLUMN", column, ..] => {
+                format!("ALTER TABLE {table} DROP COLUMN {}", column.trim_end_matches(';'))
+            }
+            ["CREATE", "TABLE", table, ..] => format!("DROP TABLE {table}"),
+            _ => continue,
+        };
+        world.store.query(&undo, &[]).unwrap();
+    }
+    world.store.query("UPDATE account SET schema = 1", &[]).unwrap();
+    world.wake(true);
+    assert_eq!(world.account.profile().unwrap().handle.as_str(), "alice.test");
+    let at = path(&format!("{NOTE}/a"));
+    assert!(world.account.take_record_down(&at, Some("x")).unwrap());
+    assert_eq!(world.account.record(&at).unwrap(), None);
+    world.assert_holds_the_model();
 }
