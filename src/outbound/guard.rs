@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_every_url_of_the_corpus() {
+    fn regress_atproto_893_refuses_every_url_of_the_corpus() {
         let corpus = include_str!("hostile_urls.txt").lines().filter(|line| !line.starts_with('#'));
         let (mut count, mut fetched) = (0, Vec::new());
         for url in corpus {

@@ -5,6 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -14,6 +15,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use murmuration_tests::{Account, Client, Noted, Reply, Setup, StandIn, World, pause};
 use serde_json::{Value, json};
+use xtask::child::{Child, Echo};
+use xtask::ports;
+use xtask::tools::Tools;
 
 /// How long anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -199,6 +203,13 @@ fn a_services_failures_are_told_and_its_bodies_stream() {
     let location = format!("{}/secret", decoy.url());
     appview.script(move |_| Reply::Answer(302, vec![("location", location.clone())], Vec::new()));
     assert_eq!(told(&get()), (502, "UpstreamFailure".into()));
+    // Neither a service's, nor a DID document's.
+    let (other, location) = (StandIn::start(fine), format!("{}/secret", decoy.url()));
+    other.script(move |_| Reply::Answer(301, vec![("location", location.clone())], Vec::new()));
+    let named = format!("{}#x", other.did());
+    let answer =
+        client.send("GET", "/xrpc/com.example.get", &[("atproto-proxy", &named)], Vec::new()).unwrap();
+    assert!((400..503).contains(&answer.status), "{}", answer.text());
     assert!(decoy.take().is_empty(), "no redirect is followed");
 
     drop(appview.take());
@@ -321,7 +332,7 @@ fn what_was_written_is_read_although_the_appview_does_not_have_it_yet() {
 }
 
 #[test]
-fn regress_ssrf_a_hostile_service_costs_ten_seconds_and_ten_megabytes_at_the_most() {
+fn regress_atproto_893_a_hostile_service_costs_ten_seconds_and_ten_megabytes_at_the_most() {
     let appview = StandIn::start(fine);
     let (_world, _alice, client) = world(&appview);
     let get = || client.send("GET", "/xrpc/com.example.get", &[], Vec::new());
@@ -403,7 +414,7 @@ fn regress_ssrf_a_hostile_service_costs_ten_seconds_and_ten_megabytes_at_the_mos
 }
 
 #[test]
-fn regress_ssrf_nothing_private_is_fetched_where_development_does_not_say_so() {
+fn regress_atproto_893_nothing_private_is_fetched_where_development_does_not_say_so() {
     let service = StandIn::start(fine);
     let world = Setup::new()
         .variable("APPVIEW_URL", &service.url())
@@ -420,6 +431,55 @@ fn regress_ssrf_nothing_private_is_fetched_where_development_does_not_say_so() {
     }
     assert!(service.take().is_empty());
 }
+
+/// What the Worker's guard cannot see: where a name leads. A Worker without a guard, on the network that a host has where
+/// development does not say otherwise.
+#[test]
+fn regress_atproto_2854_the_runtime_refuses_a_name_that_leads_to_a_private_address() {
+    let service = StandIn::start(fine);
+    let folder = std::env::temp_dir().join(format!("murmuration-network-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("worker.js"), UNGUARDED).unwrap();
+    for (networks, fetched) in [(r#""public""#, false), (r#""public", "private""#, true)] {
+        let port = ports::free(None).unwrap();
+        let config = NETWORK.replace("NETWORKS", networks).replace("PORT", &port.to_string());
+        std::fs::write(folder.join("config.capnp"), config).unwrap();
+        let mut command = Command::new(Tools::to_run(&xtask::root()).unwrap().workerd());
+        command.args(["serve", "--control-fd=1"]).arg(folder.join("config.capnp"));
+        let mut workerd = Child::start("workerd", command, Echo::Keep).unwrap();
+        workerd.event(PATIENCE).unwrap();
+        let client = Client::new(&format!("http://127.0.0.1:{port}"));
+        for host in ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"] {
+            let url = service.url().replace("localhost", host);
+            let text = client.path(&format!("/?{url}/")).text();
+            assert_eq!(text, fetched.to_string(), "{host} over {networks}");
+        }
+        assert_eq!(service.take().is_empty(), !fetched);
+        workerd.kill();
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+const UNGUARDED: &str = "
+export default {
+  async fetch(request) {
+    const url = request.url.slice(request.url.indexOf('?') + 1);
+    return new Response(String(await fetch(url).then(() => true, () => false)));
+  },
+};
+";
+
+const NETWORK: &str = r#"
+using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "main", worker = .main), (name = "internet", network = (allow = [NETWORKS]))],
+  sockets = [(name = "http", address = "127.0.0.1:PORT", http = (), service = "main")],
+);
+const main :Workerd.Worker = (
+  modules = [(name = "worker.js", esModule = embed "worker.js")],
+  compatibilityDate = "2026-04-22",
+);
+"#;
 
 /// `times` times `bytes`, packed.
 fn gzip(bytes: &[u8], times: usize) -> Vec<u8> {

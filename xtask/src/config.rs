@@ -228,6 +228,18 @@ mod tests {
     }
 
     #[test]
+    fn the_network_is_public_where_development_does_not_say_otherwise() {
+        let mut settings = Settings::new("localhost", 2583, "http://127.0.0.1:2582", Flavour::Plain);
+        let networks = |settings: &Settings| {
+            let text = settings.capnp("2026-04-01", Path::new("/s"));
+            text.split("network = (allow = [").nth(1).unwrap().split(']').next().unwrap().to_owned()
+        };
+        assert_eq!(networks(&settings), r#""public", "private""#);
+        settings.variables.insert("ALLOW_PRIVATE_NETWORK".to_owned(), "false".to_owned());
+        assert_eq!(networks(&settings), r#""public""#);
+    }
+
+    #[test]
     fn a_named_host_is_reached_over_https() {
         let settings = Settings::new("pds.example.com", 2583, "https://plc.directory", Flavour::Plain);
         assert_eq!(settings.public_url, "https://pds.example.com");
