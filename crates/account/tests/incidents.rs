@@ -61,7 +61,10 @@ fn regress_cirrus_162_memory_does_not_run_ahead_of_a_failed_write() {
         let next = commits(&world.drain()).pop().unwrap();
         assert_eq!((next.prev_data, next.since), (Some(known.data), Some(known.rev)), "the chain is broken");
     }
-    assert!(fired >= 3, "only {fired} statements were made to fail");
+    assert!(
+        fired >= 2,
+        "a create writes its record and its turn, and only {fired} statements were made to fail"
+    );
 }
 
 /// A call of an account, by name.
