@@ -32,9 +32,9 @@ impl Signup {
             return Err(XrpcError::invalid("Unsupported input: \"plcOp\""));
         }
         let password = input.text("password").map(str::to_owned);
-        if password.as_deref().is_some_and(|password| password.chars().count() > MAX_NEW_PASSWORD_CHARS) {
+        if password.as_deref().is_some_and(|password| password.chars().count() > MAX_PASSWORD_CHARS) {
             return Err(XrpcError::invalid(format!(
-                "Password too long. Maximum length is {MAX_NEW_PASSWORD_CHARS} characters."
+                "Password too long. Maximum length is {MAX_PASSWORD_CHARS} characters."
             )));
         }
         let typed_email = input.text("email").unwrap_or_default().to_owned();
@@ -103,7 +103,6 @@ pub(super) fn is_email(text: &str) -> bool {
 
 /// Characters of a new password (reference server).
 pub(super) const MAX_PASSWORD_CHARS: usize = 256;
-pub(super) const MAX_NEW_PASSWORD_CHARS: usize = 256;
 /// Bytes of an e-mail address, and of the part before the `@` (RFC 5321, 4.5.3.1).
 const MAX_EMAIL_BYTES: usize = 254;
 const MAX_LOCAL_BYTES: usize = 64;

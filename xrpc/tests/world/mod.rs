@@ -346,7 +346,6 @@ impl World {
     }
 
     /// A host with more variables than it needs.
-    /// A world whose operator has set these variables, too.
     pub fn with(variables: &[(&str, &str)]) -> Self {
         let faults = Rc::new(Faults::default());
         let store = SqliteStore::open().unwrap();
@@ -642,9 +641,7 @@ fn config(variables: &[(&str, &str)]) -> Config {
         if let Some((_, value)) = variables.iter().find(|(known, _)| *known == name) {
             return Some((*value).to_owned());
         }
-        let set = variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let value = match name {
-            _ if set.is_some() => set?,
             "PDS_HOSTNAME" => "pds.example",
             "PUBLIC_URL" => "https://pds.example",
             "PLC_URL" => PLC,
