@@ -212,8 +212,23 @@ fn a_host_without_mail_says_so_and_its_operator_confirms() {
     let method = "com.atproto.admin.updateAccountEmail";
     assert_eq!(world.ask(method, Some(OPERATOR), &[], &update).0, 200);
     assert_eq!(alice.session(&world)["emailConfirmed"], true);
-    // From now on a change wants a code, which nobody gets.
+    // From now on a change wants a code, which the operator hands over.
     alice.is_refused(&world, "requestEmailUpdate", Value::Null, "InvalidRequest");
+    let issue = |purpose: &str| {
+        let input = json!({ "did": alice.did, "purpose": purpose });
+        assert_eq!(world.ask("agent.host.issueCode", Some(&alice.header), &[], &input).0, 401);
+        world.ask("agent.host.issueCode", Some(OPERATOR), &[], &input)
+    };
+    let code = |purpose: &str| issue(purpose).1["code"].clone();
+    assert_eq!(issue("lunch").0, 400);
+    let change = json!({ "email": "alice@new.example", "token": code("update_email") });
+    alice.asks(&world, "updateEmail", change);
+    let confirm = json!({ "email": "alice@new.example", "token": code("confirm_email") });
+    alice.asks(&world, "confirmEmail", confirm);
+    let reset = json!({ "token": code("reset_password"), "password": "another" });
+    assert_eq!(world.post(&format!("{NS}.resetPassword"), &reset).0, 200);
+    assert_eq!(world.login("alice.test", "another").0, 200);
+    assert_eq!(code("plc_operation").as_str().unwrap().len(), 11);
     world.no_mail.set(false);
     assert_eq!(world.ask(method, Some(OPERATOR), &[], &update).0, 200);
     assert_eq!(alice.session(&world)["emailConfirmed"], false);

@@ -60,6 +60,14 @@ impl Purpose {
         }
     }
 
+    /// The purpose of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::ConfirmEmail, Self::UpdateEmail, Self::ResetPassword, Self::DeleteAccount, Self::PlcOperation]
+            .into_iter()
+            .find(|purpose| purpose.name() == name)
+    }
+
     fn hash(self, code: &str) -> [u8; 32] {
         let code = code.trim().to_ascii_uppercase();
         Sha256::new().chain_update(self.name()).chain_update(" ").chain_update(code).finalize().into()

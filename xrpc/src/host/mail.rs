@@ -8,6 +8,7 @@ use serde_json::json;
 use super::signup::{may_have_mail, unsupported_address};
 use super::{Host, HostCall, agents};
 use crate::XrpcError;
+use crate::agent::Args;
 use crate::agent::internal::InternalCall;
 use crate::agent::internal::mail::{IssuedCode, MailCall};
 use crate::http::Response;
@@ -60,6 +61,18 @@ impl Host<'_> {
         sent.map_err(|error| XrpcError::upstream("The letter could not be sent").because(error))
     }
 
+    /// `agent.host.issueCode`: a code for the operator to hand over, where no letter does.
+    pub(crate) async fn issue_by_hand(&self, input: &Args) -> Result<Response, XrpcError> {
+        let did: Did = input.parsed("did")?;
+        let purpose = input.text("purpose").and_then(Purpose::parse);
+        let purpose = purpose.ok_or_else(|| XrpcError::invalid("purpose is not one that a code is for"))?;
+        let issued = self.issue(&did, purpose, true).await?;
+        if purpose == Purpose::ResetPassword {
+            self.directory.note_reset(&did, &issued.code).await?;
+        }
+        Response::json(&json!({ "code": issued.code }))
+    }
+
     /// `com.atproto.server.requestEmailConfirmation`
     pub(crate) async fn request_email_confirmation(&self, call: &HostCall) -> Result<Response, XrpcError> {
         self.send_code(&call.caller.claims()?.sub, Purpose::ConfirmEmail, false).await?;
@@ -99,7 +112,7 @@ impl Host<'_> {
 
 /// The answer where a letter would be sent and this host sends none.
 pub(super) fn no_mail() -> XrpcError {
-    XrpcError::invalid("This server sends no mail. Its operator can help.")
+    XrpcError::invalid("This server sends no mail. Ask its operator for a code.")
 }
 
 /// The letter that brings a code.

@@ -4,6 +4,7 @@
 //! method asks of its caller.
 
 mod admin;
+mod agent_host;
 mod app_bsky;
 mod identity;
 mod moderation;
@@ -16,6 +17,7 @@ use crate::method::Method;
 
 /// The namespaces, in order.
 const NAMESPACES: &[&[Method]] = &[
+    agent_host::METHODS,
     app_bsky::METHODS,
     admin::METHODS,
     identity::METHODS,
