@@ -134,21 +134,25 @@ pub fn run(plan: &Plan, only: &[String], against: &Against<'_>) -> Vec<Line> {
 #[must_use]
 pub fn table(lines: &[Line], other: &str) -> String {
     let mut table =
-        format!("| measure | this Worker | {other} | better by | bar | |\n|---|---|---|---|---|---|\n");
+        format!("| measure | this Worker | {other} | better by | bar | |\n|---|---|---|---|---|---|---|\n");
     for line in lines {
         let (bar, met) = match line.bar {
             Bar::Times(times) => (format!("{times} times"), line.times >= times),
             Bar::AtMost(most) => (format!("at most {most} {}", line.unit), line.this <= most),
         };
+        // What takes no time, such as a look at the memory, has no ratio.
+        let thrift = match line.thrift.is_finite() {
+            true => format!("{:.1} times less", line.thrift),
+            false => String::new(),
+        };
         let _ = writeln!(
             table,
-            "| {} | {} {unit} | {} {unit} | {:.1} times | {bar} | {} | {:.1} times less |",
+            "| {} | {} {unit} | {} {unit} | {:.1} times | {bar} | {} | {thrift} |",
             line.title,
             figure(line.this),
             figure(line.other),
             line.times,
             if met { "met" } else { "missed" },
-            line.thrift,
             unit = line.unit,
         );
     }
