@@ -19,6 +19,7 @@ pub mod config;
 pub mod error;
 pub mod layers;
 pub mod lexicons;
+mod names;
 pub mod plc;
 pub mod ports;
 pub mod reference;

@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::tools::Tools;
-use crate::{Error, Result, child};
+use crate::{Error, Result, child, names};
 
 /// A built Worker.
 #[derive(Clone, Debug)]
@@ -95,6 +95,7 @@ impl Build {
             .env("WASM_OPT_BIN", tools.wasm_opt())
             .current_dir(root);
         child::run(&mut command)?;
+        names::strip(&folder.join("index_bg.wasm"))?;
         let build = Self::measure(folder, flavour)?;
         let value = json!({ "sources": sources.to_string(), "raw": build.raw, "gzipped": build.gzipped });
         fs::write(&stamp, value.to_string()).map_err(Error::at(&stamp))?;
