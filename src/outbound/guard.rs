@@ -89,7 +89,7 @@ mod tests {
             "https://plc.directory/did:plc:abc",
             "https://PDS.Example.com/.well-known/did.json",
             "https://pds.example.com:8443/xrpc/_health?a=b",
-            "https://bücher.example.com/",
+            "https://xn--bcher-kva.example.com/",
             "https://example.com./",
         ] {
             assert!(check(url, false).is_ok(), "{url}");
