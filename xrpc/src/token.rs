@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_another_secret_audience_or_algorithm() {
+    fn regress_aurora_prism_195_refuses_another_secret_audience_or_algorithm() {
         let token = sign(b"another secret of enough bytes", &claims(Scope::Access)).unwrap();
         assert_eq!(verify(SECRET, HOST, &token, false), Err(TokenError::BadSignature));
         let token = sign(SECRET, &claims(Scope::Access)).unwrap();

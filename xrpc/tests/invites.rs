@@ -81,7 +81,7 @@ fn an_open_host_wants_no_code_but_takes_one() {
 }
 
 #[test]
-fn a_use_is_one_statement_so_the_last_one_goes_to_one_account() {
+fn regress_cocoon_a_use_is_one_statement_so_the_last_one_goes_to_one_account() {
     let world = closed();
     let code = code(&world, 1);
     let directory = Directory::new(&world.shelf.store);

@@ -396,7 +396,7 @@ fn forged(world: &World, auth: Auth) -> Vec<(String, String, Option<&'static str
 }
 
 #[test]
-fn takes_none_of_more_than_two_hundred_bad_tokens() {
+fn regress_cocoon_none_of_more_than_two_hundred_bad_tokens_is_taken() {
     for auth in WANTED {
         let world = world();
         publish(&world, "did:web:alice.example.com", &key(9, Curve::K256), None);

@@ -40,7 +40,7 @@ fn is_invalid(outcome: Result<(), AccountError>) -> bool {
 }
 
 #[test]
-fn a_code_works_once_and_for_its_purpose_only() {
+fn regress_cocoon_a_code_works_once_and_for_its_purpose_only() {
     let world = World::new();
     for purpose in EVERY {
         let code = issue(&world, purpose, 1);
