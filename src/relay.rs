@@ -14,10 +14,11 @@ mod sockets;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use murmuration_lexicons::Catalog;
 use murmuration_platform::{Clock, Outbound};
-use murmuration_relay::wire::{Purge, Push};
+use murmuration_relay::wire::{Purge, Push, Told};
 use murmuration_relay::{CLOSE_POLICY, LogConfig, Pump, Relay, RelayError, crawl_request};
-use murmuration_xrpc::{Config, XrpcError};
+use murmuration_xrpc::{Config, XrpcError, listing};
 use worker::{
     DurableObject, Env, Headers, Method, Request, Response, Result, State, Url, WebSocket,
     WebSocketIncomingMessage, WebSocketPair, durable_object,
@@ -36,6 +37,8 @@ use sockets::OpenSockets;
 const INTERNAL_HOST: &str = "internal";
 /// The stream, as the Worker forwards it.
 const SUBSCRIBE_PATH: &str = "/xrpc/com.atproto.sync.subscribeRepos";
+/// The list of who holds records of a collection, as the Worker forwards it.
+const LIST_PATH: &str = "/xrpc/com.atproto.sync.listReposByCollection";
 /// WebSocket close code 1000: what was to be said has been said.
 const CLOSE_NORMAL: u16 = 1000;
 /// Close codes that a runtime reports and no frame may carry: no code, no close frame, no TLS (RFC 6455, 7.4.1).
@@ -95,9 +98,11 @@ impl DurableObject for RelayObject {
         }
         let url = request.url()?;
         match (url.host_str(), url.path()) {
+            (_, LIST_PATH) => Ok(host.list(&request)),
             (_, SUBSCRIBE_PATH) => host.subscribe(&request, &url).await,
             (Some(INTERNAL_HOST), "/append") => host.append(request).await,
             (Some(INTERNAL_HOST), "/purge") => host.purge(request).await,
+            (Some(INTERNAL_HOST), "/told") => host.told(request).await,
             _ => Ok(http::refuse(404, "NotFound", "Not Found")),
         }
     }
@@ -188,6 +193,26 @@ impl Host {
             Ok(()) => Response::empty(),
             Err(error) => Ok(http::fault(&error)),
         }
+    }
+
+    /// `POST https://internal/told`: what an account holds.
+    async fn told(&self, mut request: Request) -> Result<Response> {
+        let told = match Told::decode(&request.bytes().await?) {
+            Ok(told) => told,
+            Err(error) => return Ok(http::refuse(400, "InvalidRequest", &error.to_string())),
+        };
+        match self.turn(|relay, _| relay.told(&self.store, &told)) {
+            Ok(()) => Response::empty(),
+            Err(error) => Ok(http::fault(&error)),
+        }
+    }
+
+    /// The accounts that hold records of a collection.
+    fn list(&self, request: &Request) -> Response {
+        let answer = listing::repos_by_collection(Catalog::builtin(), &http::query(request), |page| {
+            self.turn(|relay, _| relay.holders(&self.store, &page.collection, &page.after, page.limit))
+        });
+        http::answer(answer.unwrap_or_else(|error| http::refusal(&error)), request)
     }
 
     /// The stream: a WebSocket that begins where its cursor says.

@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 
-use murmuration_account::Push;
+use murmuration_account::{Account, AccountError, Push};
 use murmuration_relay::wire::{self, Item};
-use murmuration_syntax::Did;
 use murmuration_xrpc::XrpcError;
 use worker::{Method, Request, RequestInit};
 
@@ -43,20 +42,39 @@ async fn drain(agent: &Agent) -> Result<(), XrpcError> {
     let account = &agent.awake().await?.account;
     while let Some(push) = account.next_push()? {
         let next = push.ord + u64::try_from(push.drafts.len()).map_err(XrpcError::internal)?;
-        send(agent, &account.did()?, &push).await?;
+        send(agent, account, &push).await?;
         account.events_taken(next)?;
         wait(PAUSE_MS).await;
     }
     Ok(())
 }
 
-async fn send(agent: &Agent, did: &Did, push: &Push) -> Result<(), XrpcError> {
+async fn send(agent: &Agent, account: &Account, push: &Push) -> Result<(), XrpcError> {
     let made_at = push.made_at / 1000;
     let items = (push.ord..).zip(&push.drafts).map(|(ord, draft)| Item { ord, made_at, draft }).collect();
-    let push = wire::Push { did: did.clone(), fresh: push.fresh, items };
+    let push = wire::Push { did: account.did()?, fresh: push.fresh, items };
+    // What came with an import is in no event. Told before this one, so that nothing is lost in between.
+    if push.brings_another_repository() {
+        tell(agent, account).await?;
+    }
     let body = push.encode().map_err(XrpcError::internal)?;
     let answer = post(agent, "https://internal/append", &body).await?;
     wire::Ack::decode(&answer).map(drop).map_err(XrpcError::internal)
+}
+
+/// Tells the relay which collections the account holds.
+async fn tell(agent: &Agent, account: &Account) -> Result<(), XrpcError> {
+    let collections = match account.collections() {
+        // It has been deleted since.
+        Err(AccountError::Vacant) => Vec::new(),
+        other => other?,
+    };
+    if collections.is_empty() {
+        return Ok(());
+    }
+    let told = wire::Told { did: account.did()?, collections };
+    let body = told.encode().map_err(XrpcError::internal)?;
+    post(agent, "https://internal/told", &body).await.map(drop)
 }
 
 /// Sends something to the relay, and reads its answer.

@@ -17,6 +17,7 @@ pub mod error;
 pub mod host;
 pub mod http;
 pub mod limits;
+pub mod listing;
 pub mod mail;
 pub mod method;
 pub mod protected;

@@ -48,6 +48,7 @@ fn only_these_methods_are_open() {
             "com.atproto.server.resetPassword",
             "com.atproto.sync.getRepoStatus",
             "com.atproto.sync.listRepos",
+            "com.atproto.sync.listReposByCollection",
             "com.atproto.sync.subscribeRepos",
         ]
     );

@@ -109,6 +109,11 @@ fn write_header(cbor: &mut Writer, tag: &str) {
     cbor.uint(1);
 }
 
+/// What stands in a draft before its sequence number.
+pub(crate) fn head(draft: &[u8]) -> Option<&[u8]> {
+    split(draft).map(|(head, _)| head)
+}
+
 fn split(draft: &[u8]) -> Option<(&[u8], &[u8])> {
     let (offset, frame) = draft.split_first_chunk::<OFFSET_BYTES>()?;
     let offset = usize::try_from(u32::from_be_bytes(*offset)).ok()?;

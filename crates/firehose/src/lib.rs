@@ -34,6 +34,7 @@ mod event;
 mod limits;
 mod seq;
 mod time;
+mod touched;
 mod verify;
 
 pub use build::CommitParts;
@@ -47,6 +48,7 @@ pub use limits::{
 };
 pub use seq::Seq;
 pub use time::Timestamp;
+pub use touched::{Touched, touched};
 pub use verify::{Head, verify_commit, verify_sync};
 
 use murmuration_data::Cid;

@@ -14,6 +14,7 @@
 //! - [`Log`] is the storage: partitions that are dropped whole, a high-water mark that outlives them, and the
 //!   deduplication of pushes that agents repeat.
 //! - [`Feed`] is the subscribers, behind a small trait for the host's [`Sockets`]; [`pace`] decides how fast each is served.
+//! - Which account holds records of which collection is noted on the way, for [`Relay::holders`].
 //! - [`Crawl`] asks other relays to come, and asks again.
 //! - [`Relay`] is the three as one object; the Worker gives it storage, sockets and the time.
 //! - [`wire`] is what agents' objects and the relay's say to each other.
@@ -24,6 +25,7 @@ mod crawl;
 mod cursor;
 mod error;
 mod feed;
+mod holdings;
 mod known;
 pub mod limits;
 mod log;

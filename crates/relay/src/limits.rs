@@ -26,6 +26,12 @@ pub const MAX_PUSH_ITEMS: usize = 1_000;
 /// Accounts whose last `ord` is remembered: about 10 MB.
 pub const KNOWN_ACCOUNTS: usize = 65_536;
 
+/// Pairs of an account and a collection that are remembered as stored: about 8 MB.
+pub const KNOWN_PAIRS: usize = 65_536;
+
+/// Collections that an account tells of at once.
+pub const MAX_TOLD_COLLECTIONS: usize = 1_000;
+
 /// Milliseconds that the clocks of two objects may differ: how far before an event's making the log is searched for it.
 pub const CLOCK_MARGIN_MS: u64 = 5 * 60_000;
 

@@ -1,13 +1,15 @@
 //! The relay of one host: the log, its subscribers and its watchdog, as one object.
 
 use murmuration_platform::{Store, StoreError};
+use murmuration_syntax::Nsid;
 
 use crate::RelayError;
 use crate::crawl::Crawl;
 use crate::feed::{Feed, Pump, Sockets, SubscriberId, refusal};
-use crate::limits::PUMP_BACKSTOP_MS;
+use crate::holdings::{self, Holdings};
+use crate::limits::{KNOWN_PAIRS, PUMP_BACKSTOP_MS};
 use crate::log::{Log, LogConfig};
-use crate::wire::{Ack, Push};
+use crate::wire::{Ack, Push, Told};
 
 /// The relay of one host.
 ///
@@ -18,6 +20,7 @@ pub struct Relay {
     log: Log,
     feed: Feed,
     crawl: Crawl,
+    holdings: Holdings,
 }
 
 impl Relay {
@@ -27,7 +30,12 @@ impl Relay {
     /// [`RelayError::Store`].
     pub fn open(store: &dyn Store, config: LogConfig, crawlers: &[String]) -> Result<Self, RelayError> {
         let log = Log::open(store, config)?;
-        Ok(Self { log, feed: Feed::default(), crawl: Crawl::open(store, crawlers)? })
+        Ok(Self {
+            log,
+            feed: Feed::default(),
+            crawl: Crawl::open(store, crawlers)?,
+            holdings: Holdings::new(KNOWN_PAIRS),
+        })
     }
 
     /// Takes back a socket that was open while the object slept.
@@ -57,6 +65,7 @@ impl Relay {
         push: &Push<'_>,
         now_ms: u64,
     ) -> Result<Ack, RelayError> {
+        self.holdings.learn(store, push)?;
         let appended = self.log.append(store, push, now_ms)?;
         self.feed.publish(sockets, &appended.frames);
         if !appended.frames.is_empty() {
@@ -156,7 +165,30 @@ impl Relay {
     /// # Errors
     /// [`RelayError::Store`].
     pub fn purge(&mut self, store: &dyn Store, did: &str, ord: u64) -> Result<(), RelayError> {
+        self.holdings.remove(store, did)?;
         self.log.purge(store, did, ord)
+    }
+
+    /// Notes what an account holds beside what its events say: all of it, when its repository has become another one.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn told(&mut self, store: &dyn Store, told: &Told) -> Result<(), RelayError> {
+        Ok(self.holdings.add(store, told.did.as_str(), told.collections.iter().map(Nsid::as_str))?)
+    }
+
+    /// The accounts that hold, or have held, records of a collection: at most `limit`, by DID, behind `after`.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn holders(
+        &self,
+        store: &dyn Store,
+        collection: &Nsid,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<String>, RelayError> {
+        Ok(holdings::list(store, collection.as_str(), after, limit)?)
     }
 
     /// The log.

@@ -6,7 +6,10 @@
 use murmuration_platform::{Param, Store, StoreError, transaction};
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/relay/0001_log.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/relay/0001_log.sql"),
+    include_str!("../../../migrations/relay/0002_collection.sql"),
+];
 
 /// Reads 1 row.
 const SELECT_VERSION: &str = "SELECT version FROM schema WHERE id = 1";

@@ -6,14 +6,15 @@
 //! ```text
 //! push  1  flags:u8 (1: first attempt)  did:u16+bytes  count:u32  { ord:u64  made_at:u64  draft:u32+bytes }*
 //! purge 1  did:u16+bytes  before:u64
+//! told  1  did:u16+bytes  count:u32  { collection:u32+bytes }*
 //! ack   1  through:u64  first:u64 (0: none)  sequenced:u32  duplicates:u32
 //! ```
 
-use murmuration_firehose::{Seq, draft_is_sound};
-use murmuration_syntax::Did;
+use murmuration_firehose::{Seq, Touched, draft_is_sound, touched};
+use murmuration_syntax::{Did, Nsid};
 
 use crate::RelayError;
-use crate::limits::{MAX_PUSH_BYTES, MAX_PUSH_ITEMS};
+use crate::limits::{MAX_PUSH_BYTES, MAX_PUSH_ITEMS, MAX_TOLD_COLLECTIONS};
 
 const VERSION: u8 = 1;
 const FLAG_FRESH: u8 = 1;
@@ -119,6 +120,12 @@ impl<'a> Push<'a> {
         Ok(push)
     }
 
+    /// Whether one of the events says that the repository has become another one.
+    #[must_use]
+    pub fn brings_another_repository(&self) -> bool {
+        self.items.iter().any(|item| matches!(touched(item.draft), Ok(Touched::All)))
+    }
+
     /// Whether the push keeps its promises: drafts that are drafts, within the limits, `ord` strictly rising.
     pub(crate) fn check(&self) -> Result<(), RelayError> {
         let mut last = None;
@@ -137,6 +144,62 @@ impl<'a> Push<'a> {
             return Err(RelayError::Push("size"));
         }
         Ok(())
+    }
+}
+
+/// What an account holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Told {
+    /// The account.
+    pub did: Did,
+    /// The collections that it has records of.
+    pub collections: Vec<Nsid>,
+}
+
+impl Told {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// [`RelayError::Push`] when it is over a limit.
+    pub fn encode(&self) -> Result<Vec<u8>, RelayError> {
+        if self.collections.len() > MAX_TOLD_COLLECTIONS {
+            return Err(RelayError::Push("too many collections"));
+        }
+        let mut out = vec![VERSION];
+        put_did(&mut out, &self.did)?;
+        out.extend_from_slice(&length(self.collections.len())?);
+        for collection in &self.collections {
+            out.extend_from_slice(&length(collection.as_str().len())?);
+            out.extend_from_slice(collection.as_str().as_bytes());
+        }
+        Ok(out)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`RelayError::Push`] when it is malformed or over a limit.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RelayError> {
+        let mut input = Input(bytes);
+        if input.u8()? != VERSION {
+            return Err(RelayError::Push("version"));
+        }
+        let (did, count) = (input.did()?, input.length()?);
+        if count > MAX_TOLD_COLLECTIONS {
+            return Err(RelayError::Push("too many collections"));
+        }
+        let mut collections = Vec::with_capacity(count);
+        for _ in 0..count {
+            let length = input.length()?;
+            let text =
+                std::str::from_utf8(input.take(length)?).map_err(|_| RelayError::Push("collection"))?;
+            collections.push(Nsid::parse(text).map_err(|_| RelayError::Push("collection"))?);
+        }
+        if input.0.is_empty() {
+            Ok(Self { did, collections })
+        } else {
+            Err(RelayError::Push("trailing bytes"))
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("com.atproto.sync.listRepos", Kind::Query, |host, call| {
         Box::pin(async move { host.list_repos(&call.params).await })
     }),
+    Method::new("com.atproto.sync.listReposByCollection", Kind::Query, Place::Relay),
     Method::new("com.atproto.sync.subscribeRepos", Kind::Subscription, Place::Relay),
 ];
 
