@@ -283,12 +283,19 @@ fn pick(dice: &mut Dice, length: usize) -> usize {
 }
 
 /// Error names that no lexicon declares: the XRPC specification's and the reference server's.
-pub const GENERAL_ERRORS: [&str; 14] = [
+pub const GENERAL_ERRORS: [&str; 22] = [
     "AuthMissing",
     "AuthenticationRequired",
+    "BadJwt",
+    "BadJwtAudience",
+    "BadJwtIss",
+    "BadJwtLexiconMethod",
+    "BadJwtSignature",
+    "BadJwtType",
     "ExpiredToken",
     "InvalidRequest",
     "InvalidToken",
+    "JwtExpired",
     "MethodNotImplemented",
     "NotFound",
     "PayloadTooLarge",
@@ -297,6 +304,7 @@ pub const GENERAL_ERRORS: [&str; 14] = [
     "RepoNotFound",
     "RepoTakendown",
     "UnsupportedMediaType",
+    "UntrustedIss",
     "UpgradeRequired",
 ];
 
