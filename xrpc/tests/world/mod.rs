@@ -4,6 +4,7 @@
 
 pub mod ask;
 mod ending;
+mod network;
 mod postbox;
 
 use std::cell::{Cell, RefCell};
@@ -14,16 +15,11 @@ use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use murmuration_account::Account;
-use murmuration_bridge::Document;
-use murmuration_bridge::plc::{self, Operation};
 use murmuration_bridge::resolver::Cache;
 use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_lexicons::Catalog;
 use murmuration_platform::sqlite::SqliteStore;
-use murmuration_platform::{
-    Clock, Entropy, Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Param, Row,
-    Store, StoreError, Verb as OutboundVerb,
-};
+use murmuration_platform::{Clock, Entropy, Param, Row, Store, StoreError};
 use murmuration_rate::{Rule, Window};
 use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::agent::ending::finish;
@@ -36,6 +32,8 @@ use murmuration_xrpc::limits::Counter;
 use murmuration_xrpc::method::{Method, Place, Route};
 use murmuration_xrpc::{Config, XrpcError, auth, table, token};
 use serde_json::{Value, json};
+
+pub use network::Network;
 
 pub const PLC: &str = "https://plc.example";
 pub const MOD_SERVICE: &str = "did:web:mod.example.com";
@@ -88,75 +86,6 @@ impl Database for Shelf {
     ) -> Task<'a, Result<Vec<Row>, StoreError>> {
         let answer = self.faults.call(|| Store::query(&self.store, sql, params));
         Box::pin(ready(answer.unwrap_or_else(|| Err(StoreError::Engine("no answer".into())))))
-    }
-}
-
-/// The network: a PLC directory, and canned answers.
-pub struct Network {
-    pub log: RefCell<BTreeMap<Did, Vec<Operation>>>,
-    pub pages: RefCell<BTreeMap<String, (u16, String)>>,
-    /// What was asked for, of all but the PLC directory.
-    pub asked: RefCell<Vec<OutboundRequest>>,
-    pub plc_is_away: Cell<bool>,
-    pub plc_refuses: Cell<bool>,
-    faults: Rc<Faults>,
-}
-
-impl Network {
-    /// What the PLC directory says of a DID: `None` when it never heard of it or it has ended.
-    pub fn state(&self, did: &Did) -> Option<plc::State> {
-        self.log.borrow().get(did).and_then(|log| plc::verify(did, log).unwrap().state)
-    }
-
-    fn answer(&self, request: &OutboundRequest) -> Result<(u16, String), OutboundError> {
-        let Some(path) = request.url.strip_prefix(PLC) else {
-            self.asked.borrow_mut().push(request.clone());
-            let page = self.pages.borrow().get(&request.url).cloned();
-            return page.ok_or_else(|| OutboundError::Unreachable(request.url.clone()));
-        };
-        if self.plc_is_away.get() {
-            return Err(OutboundError::TimedOut(request.timeout_ms));
-        }
-        let mut parts = path.trim_start_matches('/').splitn(2, '/');
-        let did = Did::parse(parts.next().unwrap()).unwrap();
-        let suffix = parts.next().unwrap_or_default();
-        if request.verb == OutboundVerb::Post {
-            return Ok(self.submit(did, &request.body));
-        }
-        let log = self.log.borrow().get(&did).cloned().unwrap_or_default();
-        Ok(match (log.last(), suffix) {
-            (None, _) => (404, r#"{"message":"DID not registered"}"#.into()),
-            (Some(_), "log") => (200, serde_json::to_string(&log).unwrap()),
-            (Some(last), "log/last") => (200, last.to_json().unwrap()),
-            (_, "log/audit") => (200, audit(&did, &log)),
-            (Some(last), "") => match last.state() {
-                Some(state) => (200, Document::of_state(&did, &state).json().to_string()),
-                None => (404, r#"{"message":"DID not available"}"#.into()),
-            },
-            _ => panic!("nobody asks for {path}"),
-        })
-    }
-
-    fn submit(&self, did: Did, body: &[u8]) -> (u16, String) {
-        let mut log = self.log.borrow().get(&did).cloned().unwrap_or_default();
-        log.push(Operation::from_json(body).unwrap());
-        if self.plc_refuses.get() || plc::verify(&did, &log).is_err() {
-            return (400, r#"{"message":"Operations not correctly ordered"}"#.into());
-        }
-        self.log.borrow_mut().insert(did, log);
-        (200, "OK".into())
-    }
-}
-
-impl Outbound for Network {
-    fn send(&self, request: OutboundRequest) -> OutboundFuture<'_> {
-        let answer = self.faults.call(|| self.answer(&request));
-        let answer = answer.unwrap_or_else(|| Err(OutboundError::Unreachable(request.url.clone())));
-        Box::pin(ready(answer.map(|(status, body)| OutboundResponse {
-            status,
-            headers: Vec::new(),
-            body: body.into_bytes(),
-        })))
     }
 }
 
@@ -594,24 +523,6 @@ impl World {
         let input = json!({ "identifier": identifier, "password": password });
         self.post("com.atproto.server.createSession", &input)
     }
-}
-
-/// The directory's audit log of a DID whose operations all are in force.
-fn audit(did: &Did, log: &[Operation]) -> String {
-    let entries: Vec<Value> = log
-        .iter()
-        .enumerate()
-        .map(|(number, operation)| {
-            json!({
-                "did": did,
-                "operation": operation,
-                "cid": operation.cid().to_string(),
-                "nullified": false,
-                "createdAt": format!("2026-01-01T00:{:02}:{:02}.000Z", number / 60, number % 60),
-            })
-        })
-        .collect();
-    Value::from(entries).to_string()
 }
 
 pub fn plain(answer: Result<Response, XrpcError>) -> (u16, Value) {
