@@ -128,6 +128,8 @@ fn column(value: JsValue, index: u32) -> Result<Column, StoreError> {
     }
     match value.dyn_into::<JsString>() {
         Ok(text) => Ok(Column::Text(text.into())),
+        // D1 gives a blob as an array of numbers.
+        Err(other) if Array::is_array(&other) => Ok(Column::Blob(Uint8Array::new(&other).to_vec())),
         Err(other) => match other.dyn_into::<Uint8Array>() {
             Ok(bytes) => Ok(Column::Blob(bytes.to_vec())),
             Err(_) => Err(shape("a number, text, a blob or NULL")),

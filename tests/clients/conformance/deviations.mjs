@@ -12,6 +12,11 @@ const named = (error) => ({ reason: 'the name that the lexicon gives this error'
 
 const INTEROP = 'not a valid value: interop-test-files, data-model-invalid.json; the reference stores it as a plain map'
 const NO_PROXY = 'the name and status of the XRPC specification; the reference would ask an AppView if it had one'
+const GUARDED = {
+  reason: 'the password is looked at before anything else, and a refusal too is for whoever showed it',
+  'headers.cache-control': 'private',
+  'headers.vary': 'authorization',
+}
 const QUARANTINE = {
   reason: 'whoever judges a blob must see it, and its owner has it anyway',
   status: 200,
@@ -21,7 +26,6 @@ const QUARANTINE = {
   keys: '<any>',
 }
 const PARSER = 'one name for whatever is wrong with a body; the reference shows its JSON parser\'s'
-const UNGUESSED = { reason: 'no browser is to guess what it is', 'headers.x-content-type-options': 'nosniff' }
 const PRIVATE = {
   reason: 'whatever is answered to a token is for nobody else, refusals of a parameter too',
   'headers.cache-control': 'private',
@@ -31,8 +35,6 @@ const PRIVATE = {
 export const deviations = {
   'createAccount: taken handle': named('HandleNotAvailable'),
   'createAccount: taken handle in capitals': named('HandleNotAvailable'),
-  'atproto-did of a known handle': UNGUESSED,
-  'atproto-did of an unknown handle': UNGUESSED,
 
   'getServiceAuth: no audience': PRIVATE,
   'getServiceAuth: a method that is none': PRIVATE,
@@ -68,6 +70,9 @@ export const deviations = {
   'getBlob: a page': { reason: 'the type as it was stored, with nothing added', 'headers.content-type': 'text/html' },
   'getBlocks: one unknown': named('BlockNotFound'),
 
+  'getAccountInfo: not a DID': GUARDED,
+  'getAccountInfo: missing': GUARDED,
+  'getAccountInfos: none': GUARDED,
   'updateSubjectStatus: a subject of another kind': refused('there is nothing that it could be about'),
   'getBlob: taken down': named('BlobNotFound'),
   'getBlob: taken down, by another': named('BlobNotFound'),
