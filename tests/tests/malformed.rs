@@ -32,7 +32,7 @@ const BUSY: Duration = Duration::from_secs(20);
 const SHOWN: usize = 40;
 
 #[test]
-fn ten_thousand_malformed_requests_are_refused_and_write_nothing() {
+fn regress_cirrus_ten_thousand_malformed_requests_are_refused_and_write_nothing() {
     let world = World::start();
     let victim = victim(&world);
     let count = usize::try_from(scaled("MALFORMED_REQUESTS", REQUESTS)).unwrap();
