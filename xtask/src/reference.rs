@@ -60,6 +60,9 @@ impl Reference {
             .env("PDS_INVITE_REQUIRED", "false")
             .env("PDS_RATE_LIMITS_ENABLED", "false")
             .env("PDS_DISABLE_SSRF_PROTECTION", "true")
+            // It keeps preferences only where there is an AppView; nobody answers there.
+            .env("PDS_BSKY_APP_VIEW_URL", "http://localhost:9")
+            .env("PDS_BSKY_APP_VIEW_DID", "did:web:appview.example")
             .env("PDS_DATA_DIRECTORY", folder)
             .env("PDS_BLOBSTORE_DISK_LOCATION", blobs)
             .env("PDS_JWT_SECRET", &secrets.jwt_secret)
