@@ -50,6 +50,8 @@ struct Agent {
     queue: RefCell<VecDeque<Waiting>>,
     turning: Cell<bool>,
     pushing: Cell<bool>,
+    /// Whether calls have shared a turn since the last push.
+    crowded: Cell<bool>,
     /// Whether the remains of the account are being cleared away.
     ending: Cell<bool>,
     alarm: Alarm,
@@ -101,6 +103,7 @@ impl DurableObject for AgentObject {
                 queue: RefCell::default(),
                 turning: Cell::new(false),
                 pushing: Cell::new(false),
+                crowded: Cell::new(false),
                 ending: Cell::new(false),
                 alarm: Alarm::default(),
             }),

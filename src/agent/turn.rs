@@ -40,6 +40,9 @@ async fn run(agent: &Rc<Agent>) {
         if calls.is_empty() {
             return;
         }
+        if calls.len() > 1 {
+            agent.crowded.set(true);
+        }
         one(agent, calls).await;
         outbox::start(agent);
         // What arrives while this is flushed is the next turn.

@@ -80,8 +80,10 @@ fn ten_thousand_records_come_back_in_one_turn() {
         client.post("com.atproto.repo.applyWrites", &json!({ "repo": account.did, "writes": writes })).ok();
     let note = json!({ "$type": "com.example.other", "text": "after the backup" });
     let body = json!({ "repo": account.did, "collection": "com.example.other", "rkey": "a", "record": note });
-    let _ = client.post("com.atproto.repo.createRecord", &body).ok();
     let mut stream = world.subscribe(None);
+    let _ = client.post("com.atproto.repo.createRecord", &body).ok();
+    // The deletions may come before it.
+    while !stream.frame().unwrap().bytes.windows(13).any(|part| part == b"example.other") {}
 
     let before = rows_written(&world, &account);
     let started = Instant::now();
