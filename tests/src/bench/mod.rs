@@ -133,8 +133,9 @@ pub fn run(plan: &Plan, only: &[String], against: &Against<'_>) -> Vec<Line> {
 /// The table, as `docs/benchmarks.md` has it.
 #[must_use]
 pub fn table(lines: &[Line], other: &str) -> String {
-    let mut table =
-        format!("| measure | this Worker | {other} | better by | bar | |\n|---|---|---|---|---|---|---|\n");
+    let mut table = format!(
+        "| measure | this Worker | {other} | better by | bar | | processor time |\n|---|---|---|---|---|---|---|\n"
+    );
     for line in lines {
         let (bar, met) = match line.bar {
             Bar::Times(times) => (format!("{times} times"), line.times >= times),
