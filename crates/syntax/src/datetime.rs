@@ -22,15 +22,15 @@ pub fn micros(text: &str) -> Result<i64, SyntaxError> {
     crate::error::check_length(text, Kind::Datetime, MAX_DATETIME_BYTES)?;
     let mut reader = Reader { rest: text.as_bytes() };
     let year = reader.number(4)?;
-    reader.expect(b'-')?;
+    reader.literal(b'-')?;
     let month = reader.number(2)?;
-    reader.expect(b'-')?;
+    reader.literal(b'-')?;
     let day = reader.number(2)?;
-    reader.expect(b'T')?;
+    reader.literal(b'T')?;
     let hour = reader.number(2)?;
-    reader.expect(b':')?;
+    reader.literal(b':')?;
     let minute = reader.number(2)?;
-    reader.expect(b':')?;
+    reader.literal(b':')?;
     let second = reader.number(2)?;
     let fraction = reader.fraction()?;
     let offset = reader.zone()?;
@@ -73,7 +73,7 @@ impl Reader<'_> {
         Ok(*first)
     }
 
-    fn expect(&mut self, expected: u8) -> Result<(), SyntaxError> {
+    fn literal(&mut self, expected: u8) -> Result<(), SyntaxError> {
         if self.byte()? == expected { Ok(()) } else { Err(SyntaxError::Character { kind: Kind::Datetime }) }
     }
 
@@ -99,7 +99,7 @@ impl Reader<'_> {
         if self.rest.first() != Some(&b'.') {
             return Ok(0);
         }
-        self.expect(b'.')?;
+        self.literal(b'.')?;
         let mut scale = 100_000;
         let mut value = self.digit()? * scale;
         while self.rest.first().is_some_and(u8::is_ascii_digit) {
@@ -120,7 +120,7 @@ impl Reader<'_> {
         let mut offset = 0;
         if sign != 0 {
             let hours = self.number(2)?;
-            self.expect(b':')?;
+            self.literal(b':')?;
             let minutes = self.number(2)?;
             if hours > 23 || minutes > 59 {
                 return Err(form("the time zone is out of its range"));
