@@ -6,7 +6,7 @@
 //!
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
-//! only waits for blobs to collect (even).
+//! only waits for blobs to collect, or for the day on which a deactivated account is to be deleted (even).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,6 +23,9 @@ use crate::blobs::BlobStore;
 const RETRY_MICROS: u64 = 20 * 1_000_000;
 /// Microseconds to the alarm after a push that failed.
 const BACKOFF_MICROS: u64 = 5 * 1_000_000;
+/// Microseconds that an alarm lies ahead at the most. workerd keeps it as nanoseconds in 64 bits, which end in 2262; what is due
+/// later is looked at again, for a row a year.
+const FURTHEST_MICROS: u64 = 365 * 24 * 60 * 60 * 1_000_000;
 
 #[wasm_bindgen]
 extern "C" {
@@ -67,16 +70,17 @@ impl Alarm {
         self.0.set(Pending::default());
     }
 
-    /// Sees that it fires at `at` (microseconds) or before. Runs in the turn that needs it: the request to the storage
+    /// Sees that it fires at `at` (microseconds, two milliseconds more at the most) or before. Runs in the turn that needs it: the request to the storage
     /// is made before anything is awaited.
     async fn set(&self, state: &State, at: u64, unsent: bool) -> Result<(), XrpcError> {
-        let millis = (at / 1000) & !1 | u64::from(unsent);
+        // Rounded up, so that it does not fire before the time that it is for.
+        let millis = (at.div_ceil(1000) + 1) & !1 | u64::from(unsent);
         let settled =
             self.0.get().0.is_some_and(|pending| if unsent { pending % 2 == 1 } else { pending <= millis });
         if settled {
             return Ok(());
         }
-        // An earlier alarm for blobs gives way: the outbox's sweeps as well, and sets the next.
+        // An earlier alarm for something else gives way: the outbox's sees to that as well, and sets the next.
         self.0.set(Pending(Some(millis)));
         let promise = storage(state).set_alarm(to_float(millis)).map_err(fault)?;
         JsFuture::from(promise).await.map(drop).map_err(fault)
@@ -94,22 +98,28 @@ impl Agent {
         if deleted {
             return Ok(());
         }
-        if awake.account.blobs_touched()? {
-            self.mind_blobs().await?;
-        }
-        Ok(())
+        let touched = awake.account.blobs_touched()?;
+        self.wait_for_what_is_due(touched).await
     }
 
-    async fn mind_blobs(&self) -> Result<(), XrpcError> {
+    /// Sets the alarm for what time alone brings: the deletion of an account at rest, and, if `blobs`, the next collection.
+    async fn wait_for_what_is_due(&self, blobs: bool) -> Result<(), XrpcError> {
         let awake = self.awake().await?;
-        if let Some(at) = awake.account.next_sweep(awake.config.blob_patience_micros())? {
-            self.alarm.set(&self.state, at.max(self.now()), false).await?;
+        let sweep = match blobs {
+            true => awake.account.next_sweep(awake.config.blob_patience_micros())?,
+            false => None,
+        };
+        let due = [awake.account.deletion_due()?, sweep].into_iter().flatten().min();
+        if let Some(at) = due {
+            let now = self.now();
+            self.alarm.set(&self.state, at.clamp(now, now + FURTHEST_MICROS), false).await?;
         }
         Ok(())
     }
 }
 
-/// What the alarm does: pushes what is unsent, collects blobs, and sets itself again if anything is left.
+/// What the alarm does: pushes what is unsent, deletes the account if its time has come, or else collects blobs, and sets
+/// itself again if anything is left.
 pub(super) async fn fire(agent: &Rc<Agent>) {
     // While an alarm runs none is pending, so a woken account would believe that all was taken.
     if agent.awake.get().is_none() {
@@ -121,12 +131,18 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         if awake.account.is_deleted()? {
             return ending::run(agent).await;
         }
+        // What the account has said goes first: the relay would keep it in one row with the event that ends the account.
         outbox::push_all(agent).await;
+        if awake.account.delete_if_due(agent.now())? {
+            // Before what may fail, and in the same turn: a crash from here on leaves an alarm that ends what was begun.
+            agent.mind().await?;
+            return ending::run(agent).await;
+        }
         if awake.account.has_unsent()? {
             agent.alarm.set(&agent.state, agent.now() + BACKOFF_MICROS, true).await?;
         }
         collect_blobs(agent).await?;
-        agent.mind_blobs().await
+        agent.wait_for_what_is_due(true).await
     };
     match outcome.await {
         Ok(()) => {}

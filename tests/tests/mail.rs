@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use murmuration_data::Ipld;
-use murmuration_tests::{Account, Client, World};
+use murmuration_tests::{Account, Client, Setup, World};
 use serde_json::{Value, json};
 
 /// The alarm that goes on with a deletion is due after 20 seconds.
@@ -147,4 +147,28 @@ fn a_deletion_that_kill_9_cuts_off_is_finished() {
         thread::sleep(Duration::from_millis(200));
     }
     assert_gone(&world, &alice);
+}
+
+#[test]
+fn an_account_at_rest_is_deleted_when_its_time_comes_and_one_that_came_back_is_not() {
+    let world = Setup::new().variable("DELETION_PATIENCE_SECONDS", "1").start();
+    let (alice, client) = furnished(&world);
+    let bob = world.account("bob");
+    let bobs = world.client().with_token(&bob.access);
+    let body = json!({ "deleteAfter": "2020-01-01T00:00:00Z" });
+    for client in [&client, &bobs] {
+        let _ = client.post("com.atproto.server.deactivateAccount", &body).ok();
+    }
+    ask(&bobs, "com.atproto.server.activateAccount");
+    // What it must not forget lies in storage.
+    world.evict("agent", &alice.did);
+    let error = |did: &str| world.client().get("com.atproto.sync.getRepoStatus", &[("did", did)]).json();
+    let end = Instant::now() + PATIENCE;
+    while error(&alice.did)["error"] != "RepoNotFound" || files(&world.folder().join("blobs")) > 0 {
+        assert!(Instant::now() < end, "the alarm has not deleted it");
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_gone(&world, &alice);
+    let _ = world.client().path(&format!("/test/fire?object=agent&name={}", bob.did)).ok();
+    assert_eq!(error(&bob.did)["active"], true);
 }

@@ -15,6 +15,10 @@ const DEFAULT_BLOB_LIMIT_BYTES: usize = 5 * 1024 * 1024;
 /// Seconds that the firehose keeps an event where the operator says nothing; the reference server's default
 /// (`PDS_REPO_BACKFILL_LIMIT_MS`).
 const DEFAULT_RETENTION_SECONDS: u64 = 24 * 60 * 60;
+/// Seconds from a deactivation to the account's deletion at the least, where the operator says nothing. Ours: `deleteAfter` is a
+/// recommendation to the server, and an access token is all that deactivateAccount wants. Whoever lost one shall have three
+/// days to find that out, and to activate the account.
+const DEFAULT_DELETION_PATIENCE_SECONDS: u64 = 3 * 24 * 60 * 60;
 /// Microseconds in a second.
 const MICROS: u64 = 1_000_000;
 /// The version of the only key-encryption key there is until rotation.
@@ -55,6 +59,8 @@ pub struct Config {
     pub retention_seconds: u64,
     /// Seconds that an uploaded blob waits for a record.
     pub blob_patience_seconds: u64,
+    /// Seconds at the least from a deactivation to the deletion that its `deleteAfter` asks for.
+    pub deletion_patience_seconds: u64,
     /// Whether outbound requests may go to plain http and private addresses. Only in development.
     pub allow_private_network: bool,
     /// How letters are sent.
@@ -205,6 +211,10 @@ impl Config {
             import_limit_bytes,
             retention_seconds: number("FIREHOSE_RETENTION_SECONDS", DEFAULT_RETENTION_SECONDS)?,
             blob_patience_seconds: number("BLOB_PATIENCE_SECONDS", UNREFERENCED_MICROS / MICROS)?,
+            deletion_patience_seconds: number(
+                "DELETION_PATIENCE_SECONDS",
+                DEFAULT_DELETION_PATIENCE_SECONDS,
+            )?,
             allow_private_network: optional("ALLOW_PRIVATE_NETWORK").as_deref() == Some("true"),
             mail,
             refused_mail_domains: list("REFUSED_MAIL_DOMAINS")
@@ -258,6 +268,12 @@ impl Config {
     #[must_use]
     pub const fn blob_patience_micros(&self) -> u64 {
         self.blob_patience_seconds.saturating_mul(MICROS)
+    }
+
+    /// Microseconds at the least from a deactivation to the deletion that it asks for.
+    #[must_use]
+    pub const fn deletion_patience_micros(&self) -> u64 {
+        self.deletion_patience_seconds.saturating_mul(MICROS)
     }
 
     /// The host's own DID: `did:web` of its name.

@@ -152,6 +152,48 @@ fn sim_a_deletion_is_finished_whatever_fails() {
     assert_eq!(steps, 7, "call, row, event, purge, two blobs, storage");
 }
 
+/// What the object's alarm does.
+fn alarm(world: &World, did: &Did) -> bool {
+    let deleted = world.objects.accounts.borrow().get(did).map(|account| {
+        while world.objects.outside.push(account).unwrap() {}
+        account.delete_if_due(world.now_millis() * 1000)
+    });
+    world.objects.end(did).unwrap();
+    matches!(deleted, Some(Ok(true)))
+}
+
+#[test]
+fn an_account_at_rest_is_deleted_on_its_day_and_not_before_its_owner_can_take_that_back() {
+    let (world, did, alice) = world();
+    let token = alice["accessJwt"].as_str().unwrap().to_owned();
+    let past = json!({ "deleteAfter": "1969-07-20T20:17:40Z" });
+    assert_eq!(world.post_as(Some(&token), "com.atproto.server.deactivateAccount", &past).0, 200);
+    assert!(!alarm(&world, &did), "an access token alone deletes nothing");
+    world.pass_minutes(3 * 24 * 60 - 1);
+    assert!(!alarm(&world, &did) && has_row(&world, &did));
+    world.pass_minutes(1);
+    assert!(alarm(&world, &did));
+    assert_gone(&world, &did);
+    assert!(!alarm(&world, &did), "a second alarm finds nothing to do");
+    assert_eq!(world.create("alice").0, 200, "the names are free");
+}
+
+#[test]
+fn an_account_that_was_activated_again_is_kept() {
+    let (world, did, alice) = world();
+    let token = alice["accessJwt"].as_str().unwrap().to_owned();
+    let soon = json!({ "deleteAfter": "1970-01-01T00:00:00Z" });
+    assert_eq!(world.post_as(Some(&token), "com.atproto.server.deactivateAccount", &soon).0, 200);
+    let (status, body) = world.post_as(Some(&token), "com.atproto.server.activateAccount", &Value::Null);
+    assert_eq!(status, 200, "{body}");
+    world.pass_minutes(4 * 24 * 60);
+    assert!(!alarm(&world, &did) && world.objects.has(&did));
+    // Put to rest once more, without a time: the old one counts no more.
+    let token = world.login("alice.test", "alice's password").1["accessJwt"].as_str().unwrap().to_owned();
+    assert_eq!(world.post_as(Some(&token), "com.atproto.server.deactivateAccount", &json!({})).0, 200);
+    assert!(!alarm(&world, &did) && world.objects.has(&did));
+}
+
 #[test]
 fn the_operator_deletes_without_a_code_and_hears_when_there_is_nothing() {
     let (world, did, _) = world();

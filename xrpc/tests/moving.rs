@@ -326,7 +326,7 @@ fn a_deactivated_account_is_hidden_and_comes_back_as_it_was() {
     assert_eq!(kinds(&world.events(&did)[before..]), ["account deactivated"]);
     let profile = || world.objects.accounts.borrow()[&did].profile().unwrap();
     assert_eq!(profile().inactive(), Some(AccountStatus::Deactivated));
-    assert_eq!(profile().delete_after.as_deref(), Some("2030-01-01T00:00:00.000Z"));
+    assert_eq!(profile().delete_after, Some(1_893_456_000_000_000));
     assert_eq!(row(&world, &did), Some(Status::Deactivated));
     let (code, answer) = world.post_as(Some(&token), "com.atproto.repo.createRecord", &write);
     assert_eq!((code, &answer["error"]), (401, &json!("AccountDeactivated")));
@@ -336,7 +336,7 @@ fn a_deactivated_account_is_hidden_and_comes_back_as_it_was() {
     assert_eq!(world.ask_as(Some(&token), ACTIVATE).0, 200);
     let told = ["account deactivated", "account active", "identity alice.test", "sync"];
     assert_eq!(kinds(&world.events(&did)[before..]), told);
-    assert_eq!((profile().inactive(), profile().delete_after.clone()), (None, None));
+    assert_eq!((profile().inactive(), profile().delete_after), (None, None));
     assert_eq!(row(&world, &did), Some(Status::Active));
     assert_eq!(world.post_as(Some(&token), "com.atproto.repo.createRecord", &write).0, 200);
 }

@@ -1,4 +1,4 @@
-//! The end of an account.
+//! The end of an account: its owner asks for it, or has named a time for it when the account was put to rest.
 //!
 //! [`Account::delete`] is the moment: one transaction marks the account and stores the event that tells of it. From then on
 //! every call answers as if the object were empty, but those below and those of the outbox. What is left to do lies outside
@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use murmuration_data::Cid;
+use murmuration_firehose::AccountStatus;
 use murmuration_syntax::Did;
 
 use crate::{Account, AccountError, Notice, Profile, blob, session};
@@ -25,6 +26,30 @@ impl Account {
             let draft = open.notice(Notice::Status, now)?.draft()?;
             open.end_turn(&[draft], now)
         })
+    }
+
+    /// When the account is to be deleted, in microseconds since the Unix epoch, if its owner has put it to rest until then.
+    /// While the operator has taken it down its time does not come: its owner could not activate it to keep it, and whoever
+    /// judges it must see it.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn deletion_due(&self) -> Result<Option<u64>, AccountError> {
+        let profile = self.profile()?;
+        let rests = matches!(profile.inactive(), Some(AccountStatus::Deactivated));
+        Ok(profile.delete_after.filter(|_| rests))
+    }
+
+    /// Deletes the account, as [`Account::delete`] does, if its time has come; says whether it has.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn delete_if_due(&self, now: u64) -> Result<bool, AccountError> {
+        let due = self.deletion_due()?.is_some_and(|at| at <= now);
+        if due {
+            self.delete(now)?;
+        }
+        Ok(due)
     }
 
     /// Whether this object holds the remains of an account that was deleted.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use murmuration_firehose::{AccountEvent, AccountStatus, Event, IdentityEvent, SyncEvent, Timestamp};
 use murmuration_platform::{Param, Row, Store, StoreError};
 use murmuration_repo::Commit;
-use murmuration_syntax::{Did, Handle};
+use murmuration_syntax::{Did, Handle, datetime};
 
 use crate::account::{Account, Open};
 use crate::{AccountError, schema};
@@ -37,8 +37,8 @@ pub struct Profile {
     pub email_confirmed: bool,
     /// Whether its owner has put it to rest.
     pub deactivated: bool,
-    /// When its owner wants it deleted, as they wrote it. Only while it is deactivated.
-    pub delete_after: Option<String>,
+    /// When its owner wants it deleted, in microseconds since the Unix epoch. Only while it is deactivated.
+    pub delete_after: Option<u64>,
     /// Under which reference the operator has taken it down, if so.
     pub takedown: Option<String>,
     /// Whether it was deleted, and only its remains are here.
@@ -90,7 +90,7 @@ impl Profile {
 
     /// Stores the profile of a new account.
     pub(crate) fn insert(&self, store: &dyn Store, sealed_key: &[u8]) -> Result<(), StoreError> {
-        let status = self.status();
+        let (status, delete_after) = (self.status(), self.delete_after_text());
         store
             .query(
                 INSERT,
@@ -105,7 +105,7 @@ impl Profile {
                     micros(Some(self.since.created)),
                     micros(self.since.email_confirmed),
                     optional(self.takedown.as_deref()),
-                    optional(self.delete_after.as_deref()),
+                    optional(delete_after.as_deref()),
                     micros(self.since.deactivated),
                 ],
             )
@@ -113,6 +113,7 @@ impl Profile {
     }
 
     pub(crate) fn update(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let delete_after = self.delete_after_text();
         let params = [
             Param::Text(self.handle.as_str()),
             optional(self.email.as_deref()),
@@ -120,10 +121,14 @@ impl Profile {
             Param::Text(self.status()),
             micros(self.since.email_confirmed),
             optional(self.takedown.as_deref()),
-            optional(self.delete_after.as_deref()),
+            optional(delete_after.as_deref()),
             micros(self.since.deactivated),
         ];
         store.query(UPDATE, &params).map(drop)
+    }
+
+    fn delete_after_text(&self) -> Option<String> {
+        self.delete_after.map(|micros| Timestamp::from_micros(micros).to_string())
     }
 
     const fn status(&self) -> &'static str {
@@ -150,6 +155,12 @@ impl Profile {
             "deleted" => (false, true),
             other => return Err(corrupt(&format!("the status is {other}")).into()),
         };
+        let moment = |text: String| {
+            let micros = datetime::micros(&text).map_err(|error| corrupt(&error))?;
+            // INVARIANT: what is stored is a time in the future of 1970.
+            Ok::<_, StoreError>(u64::try_from(micros).unwrap_or_default())
+        };
+        let delete_after = row.opt_text(9)?.map(moment).transpose()?;
         let profile = Self {
             did: Did::parse(&row.text(1)?).map_err(|error| corrupt(&error))?,
             handle: Handle::parse(&row.text(2)?).map_err(|error| corrupt(&error))?,
@@ -159,7 +170,7 @@ impl Profile {
             deleted,
             email_confirmed: since.email_confirmed.is_some(),
             takedown: row.opt_text(8)?,
-            delete_after: row.opt_text(9)?,
+            delete_after,
             since,
         };
         Ok((profile, row.blob(6)?))

@@ -6,7 +6,7 @@
 
 use murmuration_bridge::BridgeError;
 use murmuration_bridge::resolver::Purpose;
-use murmuration_syntax::Did;
+use murmuration_syntax::{Did, datetime};
 use serde_json::json;
 
 use super::directory::Status;
@@ -41,7 +41,10 @@ impl Host<'_> {
 
     /// `com.atproto.server.deactivateAccount`
     pub(crate) async fn deactivate_account(&self, call: &HostCall) -> Result<Response, XrpcError> {
-        let delete_after = call.input.text("deleteAfter").map(str::to_owned);
+        // The lexicon wants a datetime. What lies before 1970 is in the past, as 1970 is.
+        let moment = |text| datetime::micros(text).map(|micros| u64::try_from(micros).unwrap_or_default());
+        let delete_after = call.input.text("deleteAfter").map(moment).transpose();
+        let delete_after = delete_after.map_err(|error| XrpcError::invalid(error.to_string()))?;
         self.deactivate(&call.caller.claims()?.sub, delete_after).await?;
         Ok(Response::empty())
     }
@@ -65,7 +68,7 @@ impl Host<'_> {
     }
 
     /// Serves an account no longer.
-    pub(super) async fn deactivate(&self, did: &Did, delete_after: Option<String>) -> Result<(), XrpcError> {
+    pub(super) async fn deactivate(&self, did: &Did, delete_after: Option<u64>) -> Result<(), XrpcError> {
         let call = InternalCall::Session(SessionCall::Deactivate { delete_after });
         agents::tell(self.agents, did, call).await?;
         Ok(self.directory.set_own_status(did, Status::Deactivated).await?)

@@ -18,9 +18,9 @@ pub enum SessionCall {
     Activate,
     /// Serve it no longer.
     Deactivate {
-        /// When its owner wants it deleted.
+        /// When its owner wants it deleted, in microseconds since the Unix epoch.
         #[serde(rename = "deleteAfter")]
-        delete_after: Option<String>,
+        delete_after: Option<u64>,
     },
 }
 
@@ -79,9 +79,10 @@ pub(super) fn answer(context: &Context<'_>, call: SessionCall) -> Result<Respons
             })?;
         }
         SessionCall::Deactivate { delete_after } => {
+            let earliest = now.saturating_add(context.config.deletion_patience_micros());
             account.edit(&[Notice::Status], now, |profile| {
                 profile.deactivated = true;
-                profile.delete_after = delete_after;
+                profile.delete_after = delete_after.map(|asked| asked.max(earliest));
             })?;
         }
     }
