@@ -131,6 +131,29 @@ fn containers_and_documents_are_taken_to_the_limit_and_not_beyond() {
     assert_eq!(parse(&format!("[{many}]")), Err(DataError::Values));
 }
 
+/// A long text is counted before it is read; the count must say what the reader would.
+#[test]
+fn a_long_text_is_counted_as_it_is_read() {
+    let blank = " ".repeat(2 * MAX_CONTAINER);
+    let pad = |text: &str| format!("{blank}{text}");
+    let list = |item: &str, length: usize| format!("[{}{item}]", format!("{item} , ").repeat(length - 1));
+    // Empty containers hold nothing, and what stands in a string is text.
+    for item in ["1", "[]", "{ }", "\",\"", r#""[\\\"{,""#] {
+        let text = pad(&list(item, MAX_CONTAINER));
+        assert!(matches!(parse(&text), Ok(Ipld::List(items)) if items.len() == MAX_CONTAINER), "{item}");
+        assert_eq!(parse(&pad(&list(item, MAX_CONTAINER + 1))), Err(DataError::Container), "{item}");
+    }
+    // The outer list, and two values an item.
+    let pairs = MAX_VALUES / 2;
+    assert_eq!(parse(&pad(&list("[1]", pairs))), Err(DataError::Values));
+    assert!(parse(&pad(&list("[1]", pairs - 1))).is_ok());
+    // Siblings are counted apart.
+    assert!(parse(&pad(&list(&list("1", 1000), MAX_VALUES / 1002))).is_ok());
+    for text in ["", "]", "[", "\"", "\"\\", "[1,]", "{,}", "[1"] {
+        assert!(matches!(parse(&pad(text)), Err(DataError::Json(_))), "{text}");
+    }
+}
+
 #[test]
 fn values_already_parsed_are_held_to_the_same_rules() {
     for text in [r#"{"": 1}"#, r#"{"__proto__": 1}"#, r#"{"$type": 1}"#, r#"{"$link": 1}"#] {

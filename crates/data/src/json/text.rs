@@ -11,13 +11,20 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{check_key, check_length, count, enter_list, enter_map, integer, object, whole};
+use crate::limits::{MAX_CONTAINER, MAX_DEPTH};
 use crate::{DataError, Ipld};
+
+/// Bytes of the longest text that cannot hold too many items: each takes two, with the comma behind it.
+const MAX_UNCOUNTED_BYTES: usize = 2 * MAX_CONTAINER;
 
 /// The value of a JSON text.
 ///
 /// # Errors
 /// When the text is not JSON, or what it says is not of the data model.
 pub fn parse(text: &[u8]) -> Result<Ipld, DataError> {
+    if text.len() > MAX_UNCOUNTED_BYTES {
+        survey(text)?;
+    }
     let state = State::default();
     let mut parser = serde_json::Deserializer::from_slice(text);
     let value = Seed { depth: 0, state: &state }.deserialize(&mut parser).and_then(|value| {
@@ -25,6 +32,49 @@ pub fn parse(text: &[u8]) -> Result<Ipld, DataError> {
         Ok(value)
     });
     value.map_err(|error| state.refusal.take().unwrap_or_else(|| DataError::Json(error.to_string())))
+}
+
+/// Counts what a long text holds before anything is made of it: a value takes seventy times the two bytes that it may be
+/// written in. Whether the text is JSON is the parser's to say.
+fn survey(text: &[u8]) -> Result<(), DataError> {
+    // The innermost map may yet be a link, so there is one more of them than of the limit.
+    let mut items = [0_usize; MAX_DEPTH + 2];
+    let (mut depth, mut values, mut begun) = (0_usize, 1_usize, false);
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        let first = begun && !matches!(byte, b']' | b'}');
+        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            continue;
+        }
+        begun = matches!(byte, b'[' | b'{');
+        if first || *byte == b',' {
+            let items = items.get_mut(depth).ok_or(DataError::Depth)?;
+            *items += 1;
+            check_length(*items)?;
+            count(&mut values)?;
+        }
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                *items.get_mut(depth).ok_or(DataError::Depth)? = 0;
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Goes behind the end of a string.
+fn skip_string<'b>(bytes: &mut impl Iterator<Item = &'b u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'"' => return,
+            _ => {}
+        }
+    }
 }
 
 /// What all values of a document share.
