@@ -4,14 +4,20 @@
 
 mod world;
 
+use std::cell::{Cell, RefCell};
+use std::future::ready;
+
 use murmuration_platform::{Letter, Mailer, Outbound, OutboundFuture, OutboundRequest, OutboundResponse};
 use murmuration_syntax::Did;
+use murmuration_xrpc::XrpcError;
+use murmuration_xrpc::agent::internal::InternalCall;
 use murmuration_xrpc::config::HttpMail;
-use murmuration_xrpc::host::Directory;
+use murmuration_xrpc::host::{AgentAnswer, Agents, Directory, Host, Task};
+use murmuration_xrpc::http::{Request, Verb};
 use murmuration_xrpc::mail::HttpMailer;
+use murmuration_xrpc::method::Place;
+use murmuration_xrpc::table::find;
 use serde_json::{Value, json};
-use std::cell::RefCell;
-use std::future::ready;
 use world::ask::OPERATOR;
 use world::{Fault, World, block_on, did};
 
@@ -114,6 +120,49 @@ fn a_confirmed_address_changes_with_a_code_sent_to_it() {
     assert_eq!((&session["email"], &session["emailConfirmed"]), (&json!("alice@new.example"), &json!(false)));
     alice.confirm(&world);
     alice.is_refused(&world, "updateEmail", with(&token), "InvalidToken");
+}
+
+/// The accounts' objects, of which the second call comes behind another request's.
+struct Overtaken<'a> {
+    world: &'a World,
+    calls: Cell<usize>,
+    other: &'a dyn Fn(),
+}
+
+impl Agents for Overtaken<'_> {
+    fn call<'a>(&'a self, did: &'a Did, call: InternalCall) -> Task<'a, Result<AgentAnswer, XrpcError>> {
+        if self.calls.replace(self.calls.get() + 1) == 1 {
+            (self.other)();
+        }
+        self.world.objects.call(did, call)
+    }
+}
+
+#[test]
+fn of_two_changes_of_address_at_once_with_one_code_one_is_made() {
+    let world = World::new();
+    let alice = alice(&world);
+    alice.confirm(&world);
+    alice.asks(&world, "requestEmailUpdate", Value::Null);
+    let code = world.postbox.code("update_email");
+    let input = |email: &str| json!({ "email": email, "token": code });
+    let other = || drop(alice.asks(&world, "updateEmail", input("second@new.example")));
+    let agents = Overtaken { world: &world, calls: Cell::new(0), other: &other };
+    let host = Host { agents: &agents, ..world.host() };
+    let method = find(&format!("{NS}.updateEmail")).unwrap();
+    let Place::Host(run) = method.place else { panic!("it runs elsewhere") };
+    let request = Request {
+        verb: Verb::Post,
+        nsid: method.nsid.into(),
+        query: Vec::new(),
+        authorization: Some(alice.header.clone()),
+        content_type: Some("application/json".into()),
+        body: input("first@new.example").to_string().into_bytes(),
+    };
+    let refusal = block_on(host.answer(method, run, &request)).err().unwrap();
+    assert_eq!((refusal.status(), refusal.error()), (400, "InvalidToken"));
+    assert_eq!(alice.session(&world)["email"], "second@new.example");
+    assert_eq!(email_of(&world, &alice.did).as_deref(), Some("second@new.example"));
 }
 
 #[test]

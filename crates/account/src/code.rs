@@ -99,13 +99,7 @@ impl Account {
     /// [`AccountError::CodeExpired`] when it is right but too old; [`AccountError::Vacant`] if there is no account.
     pub fn check_code(&self, purpose: Purpose, code: &str, now: u64) -> Result<(), AccountError> {
         // A refusal is stored as well, so it is no failure of the transaction.
-        self.change(|_| {
-            let verdict = weigh(&*self.store, purpose, code, now)?;
-            if verdict.is_ok() {
-                self.store.query(DELETE, &[Param::Text(purpose.name())])?;
-            }
-            Ok(verdict)
-        })?
+        self.change(|_| Ok(spend(&*self.store, purpose, code, now)?))?
     }
 
     /// As [`Account::check_code`], but a code that is right goes on working.
@@ -116,13 +110,32 @@ impl Account {
         self.change(|_| Ok(weigh(&*self.store, purpose, code, now)?))?
     }
 
-    /// Makes every code void: they were sent to an address that the account has no more.
+    /// Makes every code void: somebody who shall have none may have asked for them.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn drop_codes(&self) -> Result<(), AccountError> {
-        self.change(|_| Ok(self.store.query(DELETE_ALL, &[]).map(drop)?))
+        self.change(|_| Ok(drop_all(&*self.store)?))
     }
+}
+
+/// Uses a code up if it is right. The inner result is the verdict: a refusal is stored, too.
+pub(crate) fn spend(
+    store: &dyn Store,
+    purpose: Purpose,
+    code: &str,
+    now: u64,
+) -> Result<Result<(), AccountError>, StoreError> {
+    let verdict = weigh(store, purpose, code, now)?;
+    if verdict.is_ok() {
+        store.query(DELETE, &[Param::Text(purpose.name())])?;
+    }
+    Ok(verdict)
+}
+
+/// Makes every code void.
+pub(crate) fn drop_all(store: &dyn Store) -> Result<(), StoreError> {
+    store.query(DELETE_ALL, &[]).map(drop)
 }
 
 fn weigh(

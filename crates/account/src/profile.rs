@@ -11,7 +11,7 @@ use murmuration_repo::Commit;
 use murmuration_syntax::{Did, Handle, datetime};
 
 use crate::account::{Account, Open};
-use crate::{AccountError, schema};
+use crate::{AccountError, Purpose, code, schema};
 
 /// Reads 1 row. The first column is the version of the tables.
 pub(crate) const SELECT: &str = "SELECT schema, did, handle, email, password, status, signing_key, \
@@ -197,7 +197,7 @@ impl Notice {
 
 impl Account {
     /// Changes the profile, and says so: one transaction, one row for the profile if it changed, one for the events if
-    /// there are any.
+    /// there are any. With the address go the codes that were sent to it, a row each.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
@@ -207,23 +207,51 @@ impl Account {
         now: u64,
         edit: impl FnOnce(&mut Profile),
     ) -> Result<Rc<Profile>, AccountError> {
-        self.change(|open| {
-            let mut profile = Profile::clone(&open.profile);
-            edit(&mut profile);
-            profile.keep_time(&open.profile, now);
-            if profile != *open.profile {
-                profile.update(&*self.store)?;
-                open.profile = Rc::new(profile);
-            }
-            let drafts: Result<Vec<_>, AccountError> =
-                notices.iter().map(|notice| Ok(open.notice(*notice, now)?.draft()?)).collect();
-            open.end_turn(&drafts?, now)?;
-            Ok(Rc::clone(&open.profile))
-        })
+        self.change(|open| open.edit(&*self.store, notices, now, edit))
+    }
+
+    /// Uses a code up, and changes the profile: both or neither.
+    ///
+    /// # Errors
+    /// As [`Account::check_code`]; nothing is changed then.
+    pub fn edit_by_code(
+        &self,
+        (purpose, code): (Purpose, &str),
+        now: u64,
+        edit: impl FnOnce(&mut Profile),
+    ) -> Result<Rc<Profile>, AccountError> {
+        // A refusal is stored as well, so it is no failure of the transaction.
+        self.change(|open| match code::spend(&*self.store, purpose, code, now)? {
+            Ok(()) => open.edit(&*self.store, &[], now, edit).map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        })?
     }
 }
 
 impl Open {
+    fn edit(
+        &mut self,
+        store: &dyn Store,
+        notices: &[Notice],
+        now: u64,
+        edit: impl FnOnce(&mut Profile),
+    ) -> Result<Rc<Profile>, AccountError> {
+        let mut profile = Profile::clone(&self.profile);
+        edit(&mut profile);
+        profile.keep_time(&self.profile, now);
+        if profile.email != self.profile.email {
+            code::drop_all(store)?;
+        }
+        if profile != *self.profile {
+            profile.update(store)?;
+            self.profile = Rc::new(profile);
+        }
+        let drafts: Result<Vec<_>, AccountError> =
+            notices.iter().map(|notice| Ok(self.notice(*notice, now)?.draft()?)).collect();
+        self.end_turn(&drafts?, now)?;
+        Ok(Rc::clone(&self.profile))
+    }
+
     pub(crate) fn notice(&self, notice: Notice, now: u64) -> Result<Event, AccountError> {
         let (did, time) = (self.profile.did.clone(), Timestamp::from_micros(now));
         let identity =

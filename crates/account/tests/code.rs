@@ -1,6 +1,6 @@
 //! Codes sent by mail.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common;
 
@@ -105,5 +105,27 @@ fn codes_are_dropped_together() {
     world.account.drop_codes().unwrap();
     for (purpose, code) in codes {
         assert!(is_invalid(world.account.check_code(purpose, &code, world.now)));
+    }
+}
+
+#[test]
+fn a_change_by_code_takes_the_code_with_it_and_a_new_address_takes_all() {
+    let world = World::new();
+    let codes = EVERY.map(|purpose| (purpose, issue(&world, purpose, 3)));
+    let update = &codes[1];
+    let by = |code: &str, email: &str| {
+        let edit = world
+            .account
+            .edit_by_code((update.0, code), world.now, |profile| profile.email = Some(email.to_owned()));
+        edit.map(|profile| profile.email.clone())
+    };
+    let before = world.account.profile().unwrap();
+    assert!(matches!(by("AAAAA-AAAAA", "wrong@example.com"), Err(AccountError::CodeInvalid)));
+    assert_eq!(world.account.profile().unwrap(), before);
+    assert_eq!(by(&update.1, "new@example.com").unwrap().as_deref(), Some("new@example.com"));
+    assert!(matches!(by(&update.1, "again@example.com"), Err(AccountError::CodeInvalid)));
+    assert_eq!(world.account.profile().unwrap().email.as_deref(), Some("new@example.com"));
+    for (purpose, code) in &codes {
+        assert!(is_invalid(world.account.check_code(*purpose, code, world.now)), "{purpose:?}");
     }
 }

@@ -13,8 +13,8 @@ pub fn confirm_email(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErr
     if profile.email.as_deref() != Some(&email) {
         return Err(XrpcError::named("InvalidEmail", "invalid email"));
     }
+    let code = (Purpose::ConfirmEmail, call.input.text("token").unwrap_or_default());
     let now = context.clock.now_micros();
-    context.account.check_code(Purpose::ConfirmEmail, call.input.text("token").unwrap_or_default(), now)?;
-    context.account.edit(&[], now, |profile| profile.email_confirmed = true)?;
+    context.account.edit_by_code(code, now, |profile| profile.email_confirmed = true)?;
     Ok(Reply::Now(Response::empty()))
 }

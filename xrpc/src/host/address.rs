@@ -6,31 +6,26 @@
 
 use murmuration_syntax::Did;
 
-use super::Host;
 use super::directory::Address;
-use super::signup::{is_email, unsupported_address};
+use super::{Host, agents};
 use crate::XrpcError;
+use crate::agent::internal::InternalCall;
 use crate::agent::internal::operator::{AccountView, OperatorCall};
 
 impl Host<'_> {
-    /// Gives an account another address, which is not confirmed by that unless the caller knows. Codes that were sent to the
-    /// old one are void.
+    /// Gives an account another address. `set` makes the call that has its object do so, which is asked last.
     ///
     /// # Errors
-    /// `InvalidRequest` for an address that is none, or another account's; `NotFound` when there is no such account.
+    /// `InvalidRequest` for another account's address, `NotFound` when there is no such account; what the object answers.
     pub(super) async fn change_address(
         &self,
         did: &Did,
         typed: &str,
-        confirmed: bool,
+        set: impl FnOnce(String) -> InternalCall,
     ) -> Result<(), XrpcError> {
-        if !is_email(typed) {
-            return Err(unsupported_address());
-        }
         let email = typed.to_lowercase();
         self.claim_address(did, &email).await?;
-        let call = OperatorCall::SetEmail { email: email.clone(), confirmed };
-        let Err(error) = self.operate::<AccountView>(did, call).await else { return Ok(()) };
+        let Err(error) = agents::tell(self.agents, did, set(email.clone())).await else { return Ok(()) };
         let before = match self.operate::<AccountView>(did, OperatorCall::View).await {
             Ok(view) if view.email.as_deref() == Some(&email) => return Ok(()),
             Ok(view) => view.email,

@@ -100,8 +100,11 @@ impl Host<'_> {
         if !may_have_mail(self.config, email) {
             return Err(unsupported_address());
         }
-        self.weigh_update(did, call.input.text("token").map(str::to_owned)).await?;
-        self.change_address(did, email, false).await?;
+        let code = call.input.text("token").map(str::to_owned);
+        // Before the directory enters an address that somebody without a code wants.
+        self.weigh_update(did, code.clone()).await?;
+        let set = |email| InternalCall::Mail(MailCall::SetEmail { email, code });
+        self.change_address(did, email, set).await?;
         Ok(Response::empty())
     }
 

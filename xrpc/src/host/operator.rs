@@ -7,10 +7,11 @@ use serde_json::{Map, Value as Json, json};
 
 use super::directory::Entry;
 use super::mail::no_mail;
-use super::signup::MAX_PASSWORD_CHARS;
+use super::signup::{MAX_PASSWORD_CHARS, is_email, unsupported_address};
 use super::{Host, Task, agents, invites};
 use crate::XrpcError;
 use crate::agent::Args;
+use crate::agent::internal::InternalCall;
 use crate::agent::internal::operator::{AccountView, OperatorCall};
 use crate::http::Response;
 
@@ -66,7 +67,12 @@ impl Host<'_> {
         let missing = || XrpcError::invalid(format!("Account does not exist: {name}"));
         let did = self.locate(name).await?.ok_or_else(missing)?;
         let email = input.text("email").unwrap_or_default();
-        let changed = self.change_address(&did, email, self.mailer.is_none()).await;
+        if !is_email(email) {
+            return Err(unsupported_address());
+        }
+        let confirmed = self.mailer.is_none();
+        let set = |email| InternalCall::Operator(OperatorCall::SetEmail { email, confirmed });
+        let changed = self.change_address(&did, email, set).await;
         changed.map_err(|error| if is_missing(&error) { missing() } else { error })?;
         Ok(Response::empty())
     }

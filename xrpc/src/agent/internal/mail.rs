@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use murmuration_account::{AccountError, Purpose};
+use murmuration_account::{AccountError, Profile, Purpose};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -22,9 +22,16 @@ pub enum MailCall {
         /// Whether an account that is taken down may have one, too.
         even_takendown: bool,
     },
-    /// Say whether the account may have another address.
+    /// Say whether its owner may give the account another address.
     WeighUpdate {
-        /// The code that its owner shows, if any; it is used up when the address changes.
+        /// The code that its owner shows, if any. It goes on working.
+        code: Option<String>,
+    },
+    /// Give the account another address, in lower case, for its owner: as [`MailCall::WeighUpdate`] judges it.
+    SetEmail {
+        /// The address.
+        email: String,
+        /// The code that its owner shows, if any. It is used up.
         code: Option<String>,
     },
     /// Set a new password, for a code; end every session.
@@ -72,6 +79,7 @@ pub(super) fn answer(context: &Context<'_>, call: MailCall) -> Result<Response, 
     match call {
         MailCall::IssueCode { purpose, even_takendown } => issue_code(context, purpose, even_takendown),
         MailCall::WeighUpdate { code } => weigh_update(context, code.as_deref()),
+        MailCall::SetEmail { email, code } => set_email(context, email, code.as_deref()),
         MailCall::ResetPassword { code, password } => reset_password(context, &code, &password),
         MailCall::Delete { proof } => delete(context, proof.as_ref()),
     }
@@ -100,6 +108,21 @@ fn weigh_update(context: &Context<'_>, code: Option<&str>) -> Result<Response, X
         }
         None => {}
     }
+    Ok(Response::empty())
+}
+
+/// Judges once more: since the owner was told that it may, a code may have been used, or an address confirmed.
+fn set_email(context: &Context<'_>, email: String, code: Option<&str>) -> Result<Response, XrpcError> {
+    weigh_update(context, code)?;
+    let now = context.clock.now_micros();
+    let edit = |profile: &mut Profile| {
+        profile.email_confirmed = false;
+        profile.email = Some(email);
+    };
+    match code {
+        Some(code) => context.account.edit_by_code((Purpose::UpdateEmail, code), now, edit)?,
+        None => context.account.edit(&[], now, edit)?,
+    };
     Ok(Response::empty())
 }
 
