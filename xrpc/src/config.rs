@@ -37,7 +37,7 @@ pub struct Service {
 
 /// The configuration of one Worker.
 pub struct Config {
-    /// The host's name, without a port: part of its DID.
+    /// The host's name in lower case, without a port: part of its DID.
     pub hostname: String,
     /// The origin that clients and other hosts use, such as `https://pds.example`; no slash at the end.
     pub public_url: String,
@@ -199,7 +199,7 @@ impl Config {
         }
         let default_blob_limit = u64::try_from(DEFAULT_BLOB_LIMIT_BYTES).unwrap_or(u64::MAX);
         Ok(Self {
-            hostname: required("PDS_HOSTNAME")?,
+            hostname: required("PDS_HOSTNAME")?.to_ascii_lowercase(),
             public_url: required("PUBLIC_URL")?.trim_end_matches('/').to_owned(),
             plc_url: required("PLC_URL")?.trim_end_matches('/').to_owned(),
             user_domains: list("USER_DOMAINS"),

@@ -11,7 +11,8 @@ use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::host::directory::Status;
-use serde_json::json;
+use serde_json::{Value, json};
+use world::ask::OPERATOR;
 use world::{Fault, World, block_on, did};
 
 const UPDATE: &str = "com.atproto.identity.updateHandle";
@@ -177,6 +178,20 @@ fn the_operator_may_give_out_a_reserved_handle_but_no_ill_formed_one() {
     let nobody = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa".parse().unwrap();
     let refused = block_on(alice.world.host().change_handle(&nobody, &"carol.test".parse().unwrap()));
     assert_eq!(refused.unwrap_err().error(), "RepoNotFound");
+}
+
+#[test]
+fn no_account_goes_by_the_name_of_the_host() {
+    let world = World::with(&[("PDS_HOSTNAME", "Nest.test"), ("PUBLIC_URL", "https://nest.test")]);
+    let (_, answer) = world.create("alice");
+    let input = json!({ "did": answer["did"], "handle": "nest.test" });
+    let refused = |answer: (u16, Value)| {
+        assert_eq!((answer.0, &answer.1["error"]), (400, &json!("HandleNotAvailable")))
+    };
+    refused(world.create("nest"));
+    refused(world.post_as(answer["accessJwt"].as_str(), UPDATE, &json!({ "handle": "nest.test" })));
+    refused(world.ask("com.atproto.admin.updateAccountHandle", Some(OPERATOR), &[], &input));
+    assert_eq!(world.page(Some("nest.test"), "/.well-known/atproto-did").0, 404);
 }
 
 #[test]

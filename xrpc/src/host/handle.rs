@@ -51,8 +51,7 @@ impl Host<'_> {
     }
 
     /// Gives an account another handle, everywhere or nowhere; the same handle again makes its document right and tells
-    /// the world once more. Reserved and refused
-    /// words are the caller's to judge.
+    /// the world once more. Reserved and refused words are the caller's to judge.
     ///
     /// # Errors
     /// `InvalidHandle`, `HandleNotAvailable`, `RepoNotFound` and `InvalidRequest` when nothing was done, `UpstreamFailure`
@@ -97,6 +96,9 @@ impl Host<'_> {
 
     /// Checks that a handle is one of the host's to give, or one that its owner has pointed at the account.
     pub(super) async fn check_domain(&self, did: &Did, handle: &Handle) -> Result<(), XrpcError> {
+        if handle.as_str() == self.config.hostname {
+            return Err(handle_refused(Refusal::Reserved));
+        }
         match self.user_domains().check_form(handle) {
             Ok(_) => return Ok(()),
             Err(Refusal::UnsupportedDomain) => {}

@@ -70,7 +70,7 @@ impl Host<'_> {
     /// account's standing is, for an identity outlasts it, as it does where others keep the document.
     async fn well_known_document(&self, host: Option<&str>) -> Result<Response, XrpcError> {
         let name = host_name(host);
-        let document = if name == self.config.hostname.to_ascii_lowercase() {
+        let document = if name == self.config.hostname {
             Some(self.service_document()?)
         } else {
             match Handle::parse(&name) {
@@ -107,7 +107,7 @@ impl Host<'_> {
     async fn tls_check(&self, query: &[(String, String)]) -> Result<Response, XrpcError> {
         let domain = query.iter().find(|(name, _)| name == "domain").map(|(_, value)| value.to_lowercase());
         let domain = domain.ok_or_else(|| XrpcError::invalid("bad or missing domain query param"))?;
-        let known = domain == self.config.hostname.to_ascii_lowercase() || {
+        let known = domain == self.config.hostname || {
             let name = Handle::parse(&domain)
                 .map_err(|_| XrpcError::invalid("bad or missing domain query param"))?;
             let did = web::did(&name).map_err(XrpcError::internal)?;
