@@ -223,6 +223,7 @@ fn a_forgotten_password_is_set_by_code_and_ends_every_session() {
     };
     refused(reset("AAAAA-AAAAA", "new"), "InvalidToken");
     refused(reset(&token, &"x".repeat(257)), "InvalidRequest");
+    refused(reset(&token, ""), "InvalidRequest");
     assert_eq!(world.login("alice.test", "alice's password").0, 200);
     assert_eq!(reset(&token, "a new password").0, 200);
     assert_eq!(world.login("alice.test", "alice's password").0, 401);

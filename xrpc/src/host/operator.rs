@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::directory::Entry;
 use super::mail::no_mail;
-use super::signup::{MAX_PASSWORD_CHARS, is_email, unsupported_address};
+use super::signup::{check_new_password, is_email, unsupported_address};
 use super::{Host, Task, agents, invites};
 use crate::XrpcError;
 use crate::agent::Args;
@@ -88,9 +88,7 @@ impl Host<'_> {
     pub(crate) async fn update_account_password(&self, input: &Args) -> Result<Response, XrpcError> {
         let did: Did = input.parsed("did")?;
         let password = input.text("password").unwrap_or_default();
-        if !(1..=MAX_PASSWORD_CHARS).contains(&password.chars().count()) {
-            return Err(XrpcError::invalid("Invalid password length."));
-        }
+        check_new_password(password)?;
         let call = OperatorCall::SetPassword { password: password.to_owned() };
         let set = self.operate::<AccountView>(&did, call).await;
         set.map_err(named_missing("Account not found"))?;

@@ -4,7 +4,7 @@
 
 use murmuration_account::Purpose;
 
-use super::signup::MAX_PASSWORD_CHARS;
+use super::signup::check_new_password;
 use super::{Host, agents};
 use crate::XrpcError;
 use crate::agent::Args;
@@ -37,9 +37,7 @@ impl Host<'_> {
     pub(crate) async fn reset_password(&self, input: &Args) -> Result<Response, XrpcError> {
         let text = |name| input.text(name).unwrap_or_default().to_owned();
         let (code, password) = (text("token"), text("password"));
-        if password.chars().count() > MAX_PASSWORD_CHARS {
-            return Err(XrpcError::invalid("Invalid password length."));
-        }
+        check_new_password(&password)?;
         let unknown = || XrpcError::named("InvalidToken", "Token is invalid");
         let did = self.directory.by_reset(&code).await?.ok_or_else(unknown)?;
         let call = InternalCall::Mail(MailCall::ResetPassword { code, password });

@@ -31,7 +31,7 @@ impl Signup {
         if input.has("plcOp") {
             return Err(XrpcError::invalid("Unsupported input: \"plcOp\""));
         }
-        let password = input.text("password").map(str::to_owned);
+        let password = input.text("password").filter(|text| !text.is_empty()).map(str::to_owned);
         if password.as_deref().is_some_and(|password| password.chars().count() > MAX_PASSWORD_CHARS) {
             return Err(XrpcError::invalid(format!(
                 "Password too long. Maximum length is {MAX_PASSWORD_CHARS} characters."
@@ -75,6 +75,14 @@ pub(super) fn handle_refused(refusal: Refusal) -> XrpcError {
     XrpcError::named(error, BridgeError::from(refusal).to_string())
 }
 
+/// Refuses a new password that is empty or too long.
+pub(super) fn check_new_password(password: &str) -> Result<(), XrpcError> {
+    match (1..=MAX_PASSWORD_CHARS).contains(&password.chars().count()) {
+        true => Ok(()),
+        false => Err(XrpcError::invalid("Invalid password length.")),
+    }
+}
+
 /// Whether an account of this host may have that address: mail could go there, and the operator does not refuse the domain
 /// or one above it.
 pub(super) fn may_have_mail(config: &Config, email: &str) -> bool {
@@ -102,7 +110,7 @@ pub(super) fn is_email(text: &str) -> bool {
 }
 
 /// Characters of a new password (reference server).
-pub(super) const MAX_PASSWORD_CHARS: usize = 256;
+const MAX_PASSWORD_CHARS: usize = 256;
 /// Bytes of an e-mail address, and of the part before the `@` (RFC 5321, 4.5.3.1).
 const MAX_EMAIL_BYTES: usize = 254;
 const MAX_LOCAL_BYTES: usize = 64;
