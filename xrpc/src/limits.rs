@@ -57,6 +57,9 @@ pub(crate) const FIVE_MINUTES: u32 = 5 * 60;
 pub(crate) const HOUR: u32 = 60 * 60;
 pub(crate) const DAY: u32 = 24 * HOUR;
 
+/// Letters that an account may ask for; the reference server's.
+pub(crate) const LETTERS: &[Limit] = &[Limit::account(15, DAY), Limit::account(5, HOUR)];
+
 /// What one client may ask of all methods together (reference server: `global-ip`).
 pub const GLOBAL: Rule = Rule::new(3_000, FIVE_MINUTES);
 /// The name of its window.

@@ -80,7 +80,7 @@ fn a_refusal_says_until_when() {
 }
 
 #[test]
-fn the_table_has_the_reference_servers_limits() {
+fn the_table_has_the_reference_servers_limits_and_three_of_its_own() {
     let of = |nsid: &str| -> Option<Vec<(Per, u32, u32)>> {
         let limits = find(nsid)?.limits.iter();
         Some(limits.map(|limit| (limit.per, limit.rule.points, limit.rule.seconds)).collect())
@@ -94,10 +94,14 @@ fn the_table_has_the_reference_servers_limits() {
         ("com.atproto.server.deleteAccount", vec![(Per::Client, 50, 300)]),
         ("com.atproto.server.requestAccountDelete", mail.clone()),
         ("com.atproto.server.requestEmailConfirmation", mail.clone()),
-        ("com.atproto.server.requestEmailUpdate", mail),
+        ("com.atproto.server.requestEmailUpdate", mail.clone()),
         ("com.atproto.server.requestPasswordReset", vec![(Per::Client, 50, 86_400), (Per::Client, 15, 3600)]),
         ("com.atproto.server.resetPassword", vec![(Per::Client, 50, 300)]),
         ("com.atproto.sync.getRepo", vec![(Per::Client, 6000, 300)]),
+        // The reference server counts none of these.
+        ("com.atproto.identity.requestPlcOperationSignature", mail),
+        ("com.atproto.repo.importRepo", vec![(Per::Account, 50, 86_400), (Per::Account, 10, 3600)]),
+        ("com.atproto.server.reserveSigningKey", vec![(Per::Client, 200, 86_400), (Per::Client, 50, 3600)]),
     ];
     for (nsid, limits) in &expected {
         assert_eq!(of(nsid).as_ref(), Some(limits), "{nsid}");

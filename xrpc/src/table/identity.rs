@@ -3,7 +3,7 @@
 use murmuration_bridge::resolver::Purpose;
 
 use crate::agent::identity;
-use crate::limits::{DAY, FIVE_MINUTES, Limit};
+use crate::limits::{DAY, FIVE_MINUTES, LETTERS, Limit};
 use crate::method::{Auth, Kind, Method, Standing};
 
 pub(super) const METHODS: &[Method] = &[
@@ -20,7 +20,8 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("com.atproto.identity.requestPlcOperationSignature", Kind::Procedure, |host, call| {
         Box::pin(async move { host.request_plc_operation_signature(&call).await })
     })
-    .auth(Auth::FullEvenTakendown),
+    .auth(Auth::FullEvenTakendown)
+    .limits(LETTERS),
     Method::host("com.atproto.identity.resolveDid", Kind::Query, |host, call| {
         Box::pin(async move { host.resolve_did(&call.params).await })
     }),

@@ -1,11 +1,15 @@
 //! `com.atproto.repo`
 
 use crate::agent::{AgentHandler, import, repo};
-use crate::limits::{DAY, Limit};
+use crate::limits::{DAY, HOUR, Limit};
 use crate::method::{Auth, Kind, MAX_WRITE_JSON_BYTES, Method, Place, Route, Standing};
 
 /// Blobs that an account may upload a day; the reference server's, which counts them by address.
 const UPLOADS: &[Limit] = &[Limit::account(1_000, DAY)];
+
+/// Repositories that an account may bring along: each may hold half of an isolate's memory for as long as it comes in. A
+/// move takes one, and some more when it breaks off. The reference server has no limit.
+const IMPORTS: &[Limit] = &[Limit::account(50, DAY), Limit::account(10, HOUR)];
 
 pub(super) const METHODS: &[Method] = &[
     write("com.atproto.repo.applyWrites", repo::apply_writes),
@@ -17,7 +21,8 @@ pub(super) const METHODS: &[Method] = &[
     Method::read("com.atproto.repo.getRecord", Route::Repo("repo"), repo::get_record),
     Method::new("com.atproto.repo.importRepo", Kind::Procedure, Place::RepoImport)
         .auth(Auth::Full)
-        .standing(Standing::NotTakendown),
+        .standing(Standing::NotTakendown)
+        .limits(IMPORTS),
     Method::own("com.atproto.repo.listMissingBlobs", Kind::Query, Auth::Access, import::missing_blobs),
     Method::read("com.atproto.repo.listRecords", Route::Repo("repo"), repo::list_records),
     write("com.atproto.repo.putRecord", repo::put_record),

@@ -1,7 +1,7 @@
 //! `com.atproto.server`
 
 use crate::agent::{credential, mail, server};
-use crate::limits::{DAY, FIVE_MINUTES, HOUR, Limit};
+use crate::limits::{DAY, FIVE_MINUTES, HOUR, LETTERS, Limit};
 use crate::method::{Auth, Kind, Method, Standing};
 
 pub(super) const METHODS: &[Method] = &[
@@ -91,7 +91,8 @@ pub(super) const METHODS: &[Method] = &[
     .limits(&[Limit::client(50, DAY), Limit::client(15, HOUR)]),
     Method::host("com.atproto.server.reserveSigningKey", Kind::Procedure, |host, call| {
         Box::pin(async move { host.reserve_signing_key(&call.input).await })
-    }),
+    })
+    .limits(RESERVATIONS),
     Method::host("com.atproto.server.resetPassword", Kind::Procedure, |host, call| {
         Box::pin(async move { host.reset_password(&call.input).await })
     })
@@ -108,5 +109,6 @@ pub(super) const METHODS: &[Method] = &[
     .auth(Auth::Full),
 ];
 
-/// Letters that an account may ask for; the reference server's.
-const LETTERS: &[Limit] = &[Limit::account(15, DAY), Limit::account(5, HOUR)];
+/// Keys that a client may have reserved. The reference server has no limit; here 10,000 are kept for a week, and no single
+/// client shall take them all.
+const RESERVATIONS: &[Limit] = &[Limit::client(200, DAY), Limit::client(50, HOUR)];
