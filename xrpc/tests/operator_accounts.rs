@@ -275,12 +275,29 @@ fn an_account_is_shown_with_its_invite_codes() {
     let (_, made) = world.ask("com.atproto.server.createInviteCode", Some(OPERATOR), &[], &make);
     let code = made["code"].as_str().unwrap();
     let bob = world.create_with("bob", json!({ "inviteCode": code })).1["did"].as_str().unwrap().to_owned();
-    world.ask(&format!("{NS}.disableAccountInvites"), Some(OPERATOR), &[], &json!({ "account": did }));
+    let stop = json!({ "account": did, "note": "sells them" });
+    world.ask(&format!("{NS}.disableAccountInvites"), Some(OPERATOR), &[], &stop);
     let (_, infos) = read(&world, "getAccountInfos", &[("dids", &did), ("dids", &bob)]);
     let (alice, bob_shown) = (&infos["infos"][0], &infos["infos"][1]);
     assert_eq!((&alice["invites"][0]["code"], &alice["invitesDisabled"]), (&json!(code), &json!(true)));
     assert_eq!(alice["invites"][0]["uses"][0]["usedBy"], bob.as_str());
-    assert_eq!(alice.get("invitedBy"), None);
+    assert_eq!((alice.get("invitedBy"), &alice["inviteNote"]), (None, &json!("sells them")));
     assert_eq!((&bob_shown["invites"], &bob_shown["invitesDisabled"]), (&json!([]), &json!(false)));
     assert_eq!(bob_shown["invitedBy"], alice["invites"][0]);
+    assert_eq!(bob_shown.get("inviteNote"), None);
+}
+
+#[test]
+fn a_page_of_accounts_costs_a_call_an_account_and_as_many_statements_as_one() {
+    let world = World::new();
+    let calls = |accounts: usize| {
+        world.faults.calls.set(0);
+        let (_, page) = read(&world, "searchAccounts", &[]);
+        assert_eq!(page["accounts"].as_array().unwrap().len(), accounts);
+        world.faults.calls.get()
+    };
+    world.create("account0");
+    let one = calls(1);
+    (1..5).for_each(|number| drop(world.create(&format!("account{number}"))));
+    assert_eq!(calls(5), one + 4);
 }

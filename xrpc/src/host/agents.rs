@@ -1,9 +1,5 @@
 //! The accounts' objects, as the Worker sees them.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
-
 use murmuration_syntax::Did;
 use serde::de::DeserializeOwned;
 
@@ -90,29 +86,6 @@ pub(super) async fn begin_session(
         return Err(refusal(&answer));
     }
     String::from_utf8(answer.body).map(|json| Response::ok(Body::Json(json))).map_err(XrpcError::internal)
-}
-
-/// Runs all tasks at once and gives their results in order.
-pub(super) async fn all<T>(tasks: Vec<Task<'_, T>>) -> Vec<T> {
-    enum Slot<'a, T> {
-        Running(Task<'a, T>),
-        Done(Option<T>),
-    }
-    let mut slots: Vec<_> = tasks.into_iter().map(Slot::Running).collect();
-    poll_fn(|context| {
-        let mut waiting = false;
-        for slot in &mut slots {
-            if let Slot::Running(task) = slot {
-                match Pin::new(task).poll(context) {
-                    Poll::Ready(value) => *slot = Slot::Done(Some(value)),
-                    Poll::Pending => waiting = true,
-                }
-            }
-        }
-        if waiting { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    slots.into_iter().filter_map(|slot| if let Slot::Done(value) = slot { value } else { None }).collect()
 }
 
 /// Reads what an object answered.

@@ -53,7 +53,7 @@ impl Host<'_> {
         if entry.status == Status::Takendown {
             return Err(XrpcError::takendown());
         }
-        let mut invites = self.directory.invites_of(did).await?;
+        let mut invites = self.directory.invites_of(&[did.as_str()]).await?;
         if call.params.flag("createAvailable").unwrap_or(true)
             && self.config.invite_required
             && let Some(earned) = self.config.earned_invites
@@ -144,8 +144,8 @@ impl Host<'_> {
             return Ok(Vec::new());
         }
         let codes = self.fresh_invites(count);
-        let disabled = self.directory.invites_stopped(did).await?;
         let owner = did.as_str();
+        let disabled = !self.directory.stopped_invites(&[owner]).await?.is_empty();
         let terms = InviteTerms { disabled, created_by: owner, ..self.terms(1, owner) };
         if !self.directory.earn_invites(&codes, terms, routine(had).count()).await? {
             return Err(XrpcError::named(

@@ -1,5 +1,6 @@
 //! Accounts as the operator sees and changes them: `com.atproto.admin` beside takedowns.
 
+use futures_util::future::join_all;
 use murmuration_firehose::Timestamp;
 use murmuration_platform::Letter;
 use murmuration_syntax::Did;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use super::directory::Entry;
 use super::mail::no_mail;
 use super::signup::{check_new_password, is_email, unsupported_address};
-use super::{Host, Task, agents, invites};
+use super::{Host, invites};
 use crate::XrpcError;
 use crate::agent::Args;
 use crate::agent::internal::InternalCall;
@@ -24,7 +25,7 @@ impl Host<'_> {
             true => XrpcError::named("NotFound", "Account not found"),
             false => error,
         })?;
-        Response::json(&self.with_invites(view).await?)
+        Response::json(&self.with_invites(vec![view]).await?.pop())
     }
 
     /// `com.atproto.admin.getAccountInfos`: in the order that was asked for, without those that are not there.
@@ -35,7 +36,7 @@ impl Host<'_> {
         }
         let found = self.directory.entries(&texts).await?;
         let wanted = texts.iter().filter_map(|text| found.iter().find(|entry| entry.did.as_str() == *text));
-        let infos = self.views(wanted.cloned().collect()).await?;
+        let infos = self.views(wanted.cloned()).await?;
         Response::json(&json!({ "infos": infos }))
     }
 
@@ -113,42 +114,46 @@ impl Host<'_> {
         Response::json(&json!({ "sent": true }))
     }
 
-    /// Has every object show its account. One that is not there is left out; of one that does not answer, what the directory
-    /// knows is shown, so that one broken object hides nothing else.
-    async fn views(&self, entries: Vec<Entry>) -> Result<Vec<Json>, XrpcError> {
-        let ask = |entry: Entry| -> Task<'_, Result<Option<Json>, XrpcError>> {
-            Box::pin(async move {
-                let view = match self.operate(&entry.did, OperatorCall::View).await {
-                    Ok(view) => view,
-                    Err(error) if is_missing(&error) => return Ok(None),
-                    Err(_) => AccountView {
-                        indexed_at: Timestamp::from_micros(entry.created_at_millis.saturating_mul(1000))
-                            .to_string(),
-                        did: entry.did,
-                        handle: entry.handle,
-                        email: entry.email,
-                        email_confirmed_at: None,
-                        deactivated_at: None,
-                    },
-                };
-                self.with_invites(view).await.map(Some)
-            })
+    /// Has every object show its account, all at once. One that is not there is left out; of one that does not answer, what
+    /// the directory knows is shown, so that one broken object hides nothing else.
+    async fn views(&self, entries: impl IntoIterator<Item = Entry>) -> Result<Vec<Json>, XrpcError> {
+        let ask = async |entry: Entry| match self.operate(&entry.did, OperatorCall::View).await {
+            Ok(view) => Some(view),
+            Err(error) if is_missing(&error) => None,
+            Err(_) => Some(AccountView {
+                indexed_at: Timestamp::from_micros(entry.created_at_millis.saturating_mul(1000)).to_string(),
+                did: entry.did,
+                handle: entry.handle,
+                email: entry.email,
+                email_confirmed_at: None,
+                deactivated_at: None,
+            }),
         };
-        let views = agents::all(entries.into_iter().map(ask).collect()).await;
-        views.into_iter().filter_map(Result::transpose).collect()
+        let views = join_all(entries.into_iter().map(ask)).await;
+        self.with_invites(views.into_iter().flatten().collect()).await
     }
 
-    /// Adds what the directory knows of an account's invite codes.
-    async fn with_invites(&self, view: AccountView) -> Result<Json, XrpcError> {
-        let codes = self.directory.invites_of(&view.did).await?;
-        let mut shown = json!(view);
-        if let Some(fields) = shown.as_object_mut() {
-            fields.insert("invites".into(), codes.iter().map(invites::view).collect());
-            fields.insert("invitesDisabled".into(), self.directory.invites_stopped(&view.did).await?.into());
-            let used = self.directory.invite_used_by(&view.did).await?;
-            fields.extend(used.map(|code| ("invitedBy".to_owned(), invites::view(&code))));
-        }
-        Ok(shown)
+    /// Adds what the directory knows of the accounts' invite codes: five statements, for however many.
+    async fn with_invites(&self, views: Vec<AccountView>) -> Result<Vec<Json>, XrpcError> {
+        let dids: Vec<&str> = views.iter().map(|view| view.did.as_str()).collect();
+        let codes = self.directory.invites_of(&dids).await?;
+        let stopped = self.directory.stopped_invites(&dids).await?;
+        let used = self.directory.invites_used_by(&dids).await?;
+        let shown = views.iter().map(|view| {
+            let did = view.did.as_str();
+            let mut shown = json!(view);
+            if let Some(fields) = shown.as_object_mut() {
+                let own = codes.iter().filter(|code| code.for_account == did);
+                fields.insert("invites".into(), own.map(invites::view).collect());
+                fields.insert("invitesDisabled".into(), stopped.contains_key(did).into());
+                let note = stopped.get(did).cloned().flatten();
+                fields.extend(note.map(|note| ("inviteNote".to_owned(), note.into())));
+                let made_with = used.iter().find(|code| code.used.iter().any(|(by, _)| by == did));
+                fields.extend(made_with.map(|code| ("invitedBy".to_owned(), invites::view(code))));
+            }
+            shown
+        });
+        Ok(shown.collect())
     }
 }
 
@@ -170,8 +175,8 @@ fn no_address() -> XrpcError {
 const DEFAULT_SUBJECT: &str = "Message via your PDS";
 /// Bytes of a subject: a line of RFC 5322, 2.1.1.
 const MAX_SUBJECT_BYTES: usize = 998;
-/// Accounts of one call of `getAccountInfos`, where the lexicon names no limit: each costs a call of an object and five
-/// statements at the most, and a request may make 1,000 of them in all.
+/// Accounts of one call of `getAccountInfos`, where the lexicon names no limit: each costs a call of an object, and a request
+/// may make 1,000 of them in all.
 const MAX_INFOS: usize = 100;
 /// Accounts of a page of `searchAccounts` where the caller says nothing; the lexicon's default.
 const DEFAULT_PAGE: u32 = 50;

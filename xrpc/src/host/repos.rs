@@ -1,18 +1,19 @@
 //! Repositories seen from the host: `com.atproto.sync.listRepos` and `com.atproto.repo.describeRepo`.
 
+use futures_util::future::join_all;
 use murmuration_bridge::resolver::Purpose;
 use murmuration_bridge::{BridgeError, Document};
 use murmuration_syntax::{Did, Handle};
 use serde_json::{Map, Value as Json, json};
 
-use super::{Host, Task, agents};
+use super::{Host, agents};
 use crate::XrpcError;
 use crate::agent::Args;
 use crate::agent::internal::Description;
 use crate::http::Response;
 
 impl Host<'_> {
-    /// `com.atproto.sync.listRepos`: a page of the directory, each account asked where its repository stands.
+    /// `com.atproto.sync.listRepos`: a page of the directory, all of its accounts asked at once where their repositories stand.
     ///
     /// The cursor is the last DID of the page. An account that does not answer is left out, so that one broken object does
     /// not end the list for everyone; its events tell of it.
@@ -23,11 +24,8 @@ impl Host<'_> {
             return Err(XrpcError::invalid("Malformed cursor"));
         }
         let dids = self.directory.page(cursor, limit).await?;
-        let asked: Vec<Task<'_, _>> = dids
-            .iter()
-            .map(|did| -> Task<'_, _> { Box::pin(agents::describe(self.agents, did, false)) })
-            .collect();
-        let repos: Vec<Json> = agents::all(asked).await.into_iter().flatten().flatten().map(listed).collect();
+        let asked = dids.iter().map(|did| agents::describe(self.agents, did, false));
+        let repos: Vec<Json> = join_all(asked).await.into_iter().flatten().flatten().map(listed).collect();
         let mut answer = Map::new();
         if let Some(last) = dids.last()
             && usize::try_from(limit).is_ok_and(|limit| dids.len() == limit)

@@ -3,6 +3,8 @@
 //! How often a code was used is counted from its uses, so that to use one is a single statement: of two accounts that come
 //! for the last use, one gets it.
 
+use std::collections::BTreeMap;
+
 use murmuration_platform::{Param, Row, StoreError};
 use murmuration_syntax::Did;
 
@@ -52,6 +54,9 @@ pub struct InviteTerms<'a> {
     /// When, in milliseconds since the Unix epoch.
     pub now_millis: u64,
 }
+
+/// Accounts that get no more codes, by DID, with the operator's note.
+pub type StopNotes = BTreeMap<String, Option<String>>;
 
 /// The order of a page of codes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -117,12 +122,12 @@ impl Directory<'_> {
         self.database.query(HOLDERS, &[code.into()]).await?.into_iter().map(entry).collect()
     }
 
-    /// The codes of an account, the oldest first.
+    /// The codes of some accounts, the oldest first.
     ///
     /// # Errors
     /// When the database does not do its part, or a row is corrupt.
-    pub async fn invites_of(&self, did: &Did) -> Result<Vec<Invite>, StoreError> {
-        let rows = self.database.query(OF_ACCOUNT, &[did.as_str().into()]).await?;
+    pub async fn invites_of(&self, accounts: &[&str]) -> Result<Vec<Invite>, StoreError> {
+        let rows = self.database.query(OF_ACCOUNTS, &[json(accounts)?.as_str().into()]).await?;
         self.with_uses(rows.into_iter().map(invite).collect::<Result<_, _>>()?).await
     }
 
@@ -183,21 +188,22 @@ impl Directory<'_> {
         self.database.query(RESUME, &[did.as_str().into()]).await.map(drop)
     }
 
-    /// Whether an account gets no more codes.
+    /// Those of some accounts that get no more codes, and for which reason.
     ///
     /// # Errors
     /// When the database does not do its part.
-    pub async fn invites_stopped(&self, did: &Did) -> Result<bool, StoreError> {
-        Ok(!self.database.query(STOPPED, &[did.as_str().into()]).await?.is_empty())
+    pub async fn stopped_invites(&self, accounts: &[&str]) -> Result<StopNotes, StoreError> {
+        let rows = self.database.query(STOPPED, &[json(accounts)?.as_str().into()]).await?;
+        rows.into_iter().map(|mut row| Ok((row.text(0)?, row.opt_text(1)?))).collect()
     }
 
-    /// The code that an account was made with, if it was made with one.
+    /// The codes that some accounts were made with: each is used by those of them that were made with it.
     ///
     /// # Errors
     /// When the database does not do its part, or a row is corrupt.
-    pub async fn invite_used_by(&self, did: &Did) -> Result<Option<Invite>, StoreError> {
-        let rows = self.database.query(USED_BY, &[did.as_str().into()]).await?;
-        Ok(self.with_uses(rows.into_iter().map(invite).collect::<Result<_, _>>()?).await?.pop())
+    pub async fn invites_used_by(&self, accounts: &[&str]) -> Result<Vec<Invite>, StoreError> {
+        let rows = self.database.query(USED_BY, &[json(accounts)?.as_str().into()]).await?;
+        self.with_uses(rows.into_iter().map(invite).collect::<Result<_, _>>()?).await
     }
 
     async fn with_uses(&self, mut invites: Vec<Invite>) -> Result<Vec<Invite>, StoreError> {
@@ -272,9 +278,9 @@ const GIVE_BACK: &str = "DELETE FROM invite_use WHERE used_by = ?1";
 /// Reads the code's uses and their accounts; only when a code is used up.
 const HOLDERS: &str = "SELECT did, handle, email, status, account.created_at, next_handle, next_since \
      FROM invite_use JOIN account ON did = used_by WHERE code = ?1 AND status = 'reserved'";
-/// Reads the account's codes and index entries.
-const OF_ACCOUNT: &str = "SELECT code, uses, disabled, for_account, created_by, created_at FROM invite_code \
-     WHERE for_account = ?1 ORDER BY created_at, code";
+/// Reads the accounts' codes and index entries.
+const OF_ACCOUNTS: &str = "SELECT code, uses, disabled, for_account, created_by, created_at FROM invite_code \
+     WHERE for_account IN (SELECT value FROM json_each(?1)) ORDER BY created_at, code";
 /// Reads every code; the operator's.
 const RECENT: &str = "SELECT code, uses, disabled, for_account, created_by, created_at FROM invite_code \
      WHERE created_at < ?1 OR (created_at = ?1 AND code < ?2) ORDER BY created_at DESC, code DESC LIMIT ?3";
@@ -287,7 +293,7 @@ const USES: &str = "SELECT code, used_by, used_at FROM invite_use \
      WHERE code IN (SELECT value FROM json_each(?1)) ORDER BY used_at DESC, used_by";
 /// Reads every use; the operator's.
 const USED_BY: &str = "SELECT code, uses, disabled, for_account, created_by, created_at FROM invite_code \
-     WHERE code IN (SELECT code FROM invite_use WHERE used_by = ?1) LIMIT 1";
+     WHERE code IN (SELECT code FROM invite_use WHERE used_by IN (SELECT value FROM json_each(?1)))";
 /// Writes 1 row a code.
 const DISABLE: &str = "UPDATE invite_code SET disabled = 1 WHERE disabled = 0 \
      AND (code IN (SELECT value FROM json_each(?1)) OR for_account IN (SELECT value FROM json_each(?2)))";
@@ -296,5 +302,5 @@ const STOP: &str = "INSERT INTO invite_stop (did, note) VALUES (?1, ?2) \
      ON CONFLICT (did) DO UPDATE SET note = excluded.note";
 /// Writes 1 row.
 const RESUME: &str = "DELETE FROM invite_stop WHERE did = ?1";
-/// Reads 1 row.
-const STOPPED: &str = "SELECT 1 FROM invite_stop WHERE did = ?1";
+/// Reads 1 row for each that has one.
+const STOPPED: &str = "SELECT did, note FROM invite_stop WHERE did IN (SELECT value FROM json_each(?1))";
