@@ -5,8 +5,8 @@ use murmuration_syntax::Nsid;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::host::Host;
 use murmuration_xrpc::host::proxy::answer::{
-    self, BODY_TIMEOUT_MS, FORWARDED, FORWARDED_BODY, HEADERS_TIMEOUT_MS, MAX_ANSWER_BYTES, MAX_FRESH_BYTES,
-    MAX_REFUSAL_BYTES, REPO_REV, RETURNED, RETURNED_BODY, Reason,
+    self, BODY_TIMEOUT_MS, BODY_TOTAL_MS, FORWARDED, FORWARDED_BODY, HEADERS_TIMEOUT_MS, MAX_ANSWER_BYTES,
+    MAX_FRESH_BYTES, MAX_REFUSAL_BYTES, REPO_REV, RETURNED, RETURNED_BODY, Reason,
 };
 use murmuration_xrpc::host::proxy::{Permit, Sending, Treatment, View};
 use murmuration_xrpc::http::Verb;
@@ -28,6 +28,7 @@ const UNPACKED: &[&str] = &["gzip", "br"];
 /// What the caller is to see.
 pub(crate) async fn answer(
     host: &Host<'_>,
+    fetcher: &Fetcher,
     request: &Request,
     nsid: &Nsid,
     auth: Auth,
@@ -50,7 +51,7 @@ pub(crate) async fn answer(
     };
     let permit = host.permit(&sending).await?;
     let fresh = matches!(treatment, Treatment::Fresh(_));
-    let mut arrival = send(host, request, &permit.origin, Some(&permit.token), fresh).await?;
+    let mut arrival = send(fetcher, request, &permit.origin, Some(&permit.token), fresh).await?;
     let asked = Asked::of(request);
     if arrival.status() >= 300 {
         return refuse(host, &permit, treatment, &query, arrival, asked).await;
@@ -68,11 +69,11 @@ pub(crate) async fn answer(
 /// # Errors
 /// What the caller is to see.
 pub(crate) async fn ask_openly(
-    host: &Host<'_>,
+    fetcher: &Fetcher,
     request: &Request,
     origin: &str,
 ) -> Result<Response, XrpcError> {
-    let mut arrival = send(host, request, origin, None, false).await?;
+    let mut arrival = send(fetcher, request, origin, None, false).await?;
     let asked = Asked::of(request);
     if arrival.status() < 300 {
         return Ok(pass(arrival, asked));
@@ -82,7 +83,7 @@ pub(crate) async fn ask_openly(
 }
 
 async fn send(
-    host: &Host<'_>,
+    fetcher: &Fetcher,
     request: &Request,
     origin: &str,
     token: Option<&str>,
@@ -109,13 +110,18 @@ async fn send(
         body,
         headers_ms: HEADERS_TIMEOUT_MS,
         idle_ms: BODY_TIMEOUT_MS,
+        total_ms: BODY_TOTAL_MS,
         max_bytes: MAX_ANSWER_BYTES,
     };
-    Fetcher::new(host.config.allow_private_network).pass(&passage).await.map_err(|error| {
+    fetcher.pass(&passage).await.map_err(|error| {
         worker::console_warn!("proxy: {error}");
         match error {
             OutboundError::Refused { .. } => {
                 XrpcError::invalid("the service's address is not one that is fetched")
+            }
+            OutboundError::TooOften { seconds, .. } => {
+                let message = "This host sends too much to that service";
+                XrpcError::new(429, "RateLimitExceeded", message).with("retry-after", seconds.to_string())
             }
             _ => XrpcError::upstream("Upstream service unreachable"),
         }

@@ -32,7 +32,7 @@ use crate::http::{self, Asked};
 use crate::import;
 use crate::limits::Calls;
 use crate::mail;
-use crate::outbound::Fetcher;
+use crate::outbound::{Fetcher, Visits};
 use crate::proxy;
 use crate::stubs::{Stubs, names_internal_host};
 
@@ -44,6 +44,13 @@ struct Isolate {
     config: Config,
     cache: Cache,
     tabs: Rc<RefCell<Tabs>>,
+    visits: Option<Rc<Visits>>,
+}
+
+impl Isolate {
+    fn fetcher(&self) -> Fetcher {
+        Fetcher::new(self.config.allow_private_network).counting(self.visits.clone())
+    }
 }
 
 thread_local! {
@@ -55,8 +62,9 @@ fn isolate(env: &Env) -> Result<Rc<Isolate>, XrpcError> {
         if let Some(isolate) = slot {
             return Ok(Rc::clone(isolate));
         }
-        let isolate =
-            Rc::new(Isolate { config: http::config(env)?, cache: Cache::default(), tabs: Rc::default() });
+        let config = http::config(env)?;
+        let visits = Visits::of(&config).map(Rc::new);
+        let isolate = Rc::new(Isolate { config, cache: Cache::default(), tabs: Rc::default(), visits });
         Ok(Rc::clone(slot.insert(isolate)))
     })
 }
@@ -184,7 +192,9 @@ async fn send_on(
     auth: Auth,
     treatment: Treatment,
 ) -> Result<Response, XrpcError> {
-    with_host(env, async |host: &Host<'_>| proxy::answer(host, request, nsid, auth, treatment).await).await
+    let fetcher = isolate(env)?.fetcher();
+    let answer = async |host: &Host<'_>| proxy::answer(host, &fetcher, request, nsid, auth, treatment).await;
+    with_host(env, answer).await
 }
 
 /// The answer about an account that is not on this host: the AppView's, for a record, where there is one.
@@ -192,7 +202,7 @@ async fn elsewhere(method: &Method, request: &Request, env: &Env) -> Result<Resp
     let isolate = isolate(env)?;
     match &isolate.config.appview {
         Some(appview) if method.nsid == GET_RECORD => {
-            with_host(env, async |host: &Host<'_>| proxy::ask_openly(host, request, &appview.url).await).await
+            proxy::ask_openly(&isolate.fetcher(), request, &appview.url).await
         }
         _ if method.nsid == GET_RECORD => Err(XrpcError::invalid(NOT_HOSTED)),
         _ => {
@@ -270,7 +280,7 @@ async fn with_counted_host<T>(
 ) -> Result<T, XrpcError> {
     let isolate = isolate(env)?;
     let database = D1::open(env);
-    let outbound = Fetcher::new(isolate.config.allow_private_network);
+    let outbound = isolate.fetcher();
     let mailer = mail::open(&isolate.config.mail, env, &outbound);
     let host = Host {
         config: &isolate.config,

@@ -12,6 +12,7 @@
 //! | `note` | writes a note |
 //! | `notes` | answers how many notes there are |
 //! | `fetch` | in the Worker: fetches `url` through the guarded client, with `limit` bytes, `ms` and `private=true` |
+//! | `pass` | in the Worker: lets the body of `url` pass, with `ms` for a chunk and `total` for all of it |
 //! | `stream` | streams `chunks` chunks of a kilobyte, and panics after `panic` of them |
 //! | `sleep` | answers after `ms` milliseconds |
 //! | `rows` | answers the object's row counters since it woke |
@@ -31,7 +32,7 @@ use worker::{Env, Request, Response, State, Url, WebSocket, WebSocketIncomingMes
 
 use crate::clock::{WallClock, wait};
 use crate::http::{self, Asked};
-use crate::outbound::Fetcher;
+use crate::outbound::{Fetcher, Passage};
 use crate::sql::SqlStore;
 
 /// One row: `TEST_ROUTES`' notes, kept apart from everything real.
@@ -124,6 +125,7 @@ async fn in_worker(verb: &str, url: &Url) -> Response {
             json("{}".into())
         }
         "fetch" => json(fetched(url).await),
+        "pass" => passed(url).await,
         "stream" => http::give(streamed(url), Asked::default()),
         _ => http::refuse(404, "NotFound", "no such test route"),
     }
@@ -216,6 +218,26 @@ async fn fetched(url: &Url) -> String {
         Err(error) => json!({ "error": error.to_string() }),
     }
     .to_string()
+}
+
+/// An answer whose body passes by.
+async fn passed(url: &Url) -> Response {
+    let passage = Passage {
+        verb: plain::Verb::Get,
+        url: parameter(url, "url").unwrap_or_default(),
+        headers: Vec::new(),
+        body: None,
+        headers_ms: number(url, "ms").unwrap_or(1000),
+        idle_ms: number(url, "ms").unwrap_or(1000),
+        total_ms: number(url, "total").unwrap_or(1000),
+        max_bytes: 1_000_000,
+    };
+    let arrival = Fetcher::new(true).pass(&passage).await.map(|mut arrival| arrival.take_body());
+    match arrival {
+        Ok(Some(body)) => worker::ResponseBuilder::new().stream(body),
+        Ok(None) => json("{}".into()),
+        Err(error) => http::refuse(502, "UpstreamFailure", &error.to_string()),
+    }
 }
 
 /// A streamed answer, of which a panic may be a part.

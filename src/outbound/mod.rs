@@ -1,6 +1,6 @@
 //! The guarded HTTP client: the only way out of this host.
 //!
-//! What it may fetch is decided in [`guard`]; redirects are answers, never followed; the time limit covers the whole
+//! What it may fetch is decided in [`guard`], and how often in [`visits`]; redirects are answers, never followed; the time limit covers the whole
 //! exchange, and the size limit counts decoded bytes, so neither a slow host nor a packed one holds a request.
 
 // The attribute macro of `wasm-bindgen` expands to unsafe code.
@@ -8,18 +8,25 @@
 
 mod guard;
 mod stream;
+mod visits;
+
+use std::rc::Rc;
 
 use js_sys::{Array, Promise, Uint8Array};
 use murmuration_platform::{
-    Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Verb,
+    Clock, Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Verb,
 };
+use url::Url;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, Headers, Request, RequestInit, RequestRedirect, Response};
 
 use crate::body::{self, BodyError, Encoding, Sender};
+use crate::clock::WallClock;
+use visits::Errand;
 
 pub(crate) use stream::{Arrival, Passage};
+pub(crate) use visits::Visits;
 
 /// How this host introduces itself to others.
 const USER_AGENT: &str = concat!("murmuration/", env!("CARGO_PKG_VERSION"));
@@ -32,20 +39,35 @@ extern "C" {
 }
 
 /// The client. `private` is the development switch of [`guard::check`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct Fetcher {
     private: bool,
+    visits: Option<Rc<Visits>>,
 }
 
 impl Fetcher {
     /// A client that fetches from private addresses, too, if `private`.
     pub(crate) const fn new(private: bool) -> Self {
-        Self { private }
+        Self { private, visits: None }
     }
 
-    async fn exchange(self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
-        let url = guard::check(&request.url, self.private)
-            .map_err(|reason| OutboundError::Refused { url: request.url.clone(), reason })?;
+    /// The same client, which asks no host more often than it may.
+    pub(crate) fn counting(self, visits: Option<Rc<Visits>>) -> Self {
+        Self { visits, ..self }
+    }
+
+    /// The URL of a request that may be sent now.
+    fn check(&self, url: &str, errand: Errand) -> Result<Url, OutboundError> {
+        let refused = |reason| OutboundError::Refused { url: url.to_owned(), reason };
+        let url = guard::check(url, self.private).map_err(refused)?;
+        if let Some(visits) = &self.visits {
+            visits.count(errand, &url, WallClock.now_micros())?;
+        }
+        Ok(url)
+    }
+
+    async fn exchange(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        let url = self.check(&request.url, Errand::Lookup)?;
         let failed = |error: JsValue| failure(&error, request.timeout_ms);
         let prepared = prepare(url.as_str(), &request).map_err(failed)?;
         let answer = JsFuture::from(fetch(&prepared).map_err(failed)?).await.map_err(failed)?;

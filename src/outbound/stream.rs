@@ -10,7 +10,8 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Headers, ReadableStream, Request, RequestInit, RequestRedirect, Response};
 
-use super::{Fetcher, USER_AGENT, failure, guard};
+use super::visits::Errand;
+use super::{Fetcher, USER_AGENT, failure};
 
 // Everything that waits here waits in JavaScript, so that nothing stays pending when the Wasm instance dies.
 #[wasm_bindgen(inline_js = "
@@ -38,14 +39,20 @@ async function next(reader, idleMs) {
   }
 }
 
-/** The stream, broken off when it is longer than `limit` or takes longer than `idleMs` for a chunk. */
-export function bounded(stream, limit, idleMs) {
+/**
+ * The stream, broken off when it is longer than `limit`, or takes longer than `idleMs` for a chunk or `totalMs` in all: a
+ * chunk that is ready does not make up for the time that is over.
+ */
+export function bounded(stream, limit, idleMs, totalMs) {
   const reader = stream.getReader();
+  const end = Date.now() + totalMs;
   let size = 0;
   return new ReadableStream({
     async pull(controller) {
       try {
-        const { done, value } = await next(reader, idleMs);
+        const left = end - Date.now();
+        if (left <= 0) throw late();
+        const { done, value } = await next(reader, Math.min(idleMs, left));
         if (done) return controller.close();
         size += value.byteLength;
         if (size > limit) throw new RangeError('the other host sends too much');
@@ -102,7 +109,12 @@ extern "C" {
     fn exchange(request: &Request, headers_ms: u32) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
-    fn bounded(stream: &ReadableStream, limit: f64, idle_ms: u32) -> Result<ReadableStream, JsValue>;
+    fn bounded(
+        stream: &ReadableStream,
+        limit: f64,
+        idle_ms: u32,
+        total_ms: u32,
+    ) -> Result<ReadableStream, JsValue>;
 
     #[wasm_bindgen(catch)]
     fn whole(stream: &ReadableStream, limit: f64) -> Result<Promise, JsValue>;
@@ -128,6 +140,8 @@ pub(crate) struct Passage {
     pub(crate) headers_ms: u32,
     /// Milliseconds between two chunks of the answer's body.
     pub(crate) idle_ms: u32,
+    /// Milliseconds for the whole of the answer's body.
+    pub(crate) total_ms: u32,
     /// Bytes of the answer's body, unpacked.
     pub(crate) max_bytes: usize,
 }
@@ -141,7 +155,7 @@ pub(crate) struct Arrival {
 
 impl Fetcher {
     /// Sends a request and waits for the answer's headers. A query whose connection fails is sent once more.
-    pub(crate) async fn pass(self, passage: &Passage) -> Result<Arrival, OutboundError> {
+    pub(crate) async fn pass(&self, passage: &Passage) -> Result<Arrival, OutboundError> {
         let outcome = self.pass_once(passage).await;
         match outcome {
             Err(OutboundError::Unreachable(_)) if passage.verb != Verb::Post => self.pass_once(passage).await,
@@ -149,16 +163,15 @@ impl Fetcher {
         }
     }
 
-    async fn pass_once(self, passage: &Passage) -> Result<Arrival, OutboundError> {
-        let url = guard::check(&passage.url, self.private)
-            .map_err(|reason| OutboundError::Refused { url: passage.url.clone(), reason })?;
+    async fn pass_once(&self, passage: &Passage) -> Result<Arrival, OutboundError> {
+        let url = self.check(&passage.url, Errand::Passage)?;
         let failed = |error: JsValue| failure(&error, passage.headers_ms);
         let request = prepare(url.as_str(), passage).map_err(failed)?;
         let promise = exchange(&request, passage.headers_ms).map_err(failed)?;
         let response: Response = JsFuture::from(promise).await.map_err(failed)?.unchecked_into();
         let limit = float(passage.max_bytes);
         let body = match response.body() {
-            Some(stream) => Some(bounded(&stream, limit, passage.idle_ms).map_err(failed)?),
+            Some(stream) => Some(bounded(&stream, limit, passage.idle_ms, passage.total_ms).map_err(failed)?),
             None => None,
         };
         Ok(Arrival { response, body, idle_ms: passage.idle_ms })

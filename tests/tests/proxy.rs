@@ -489,3 +489,50 @@ fn gzip(bytes: &[u8], times: usize) -> Vec<u8> {
     }
     encoder.finish().unwrap()
 }
+
+#[test]
+fn a_body_that_drips_is_cut_when_its_time_is_over_though_no_pause_is_long() {
+    let world = World::start();
+    let drops = |count: usize| {
+        move |_: &Noted| {
+            let mut sent = 0;
+            Reply::Raw(Box::new(move || {
+                if sent == 0 {
+                    sent = 1;
+                    return Some(b"HTTP/1.1 200 OK\r\ncontent-type: text/x\r\n\r\n".to_vec());
+                }
+                pause(200);
+                sent += 1;
+                (sent <= count).then(|| b"x".to_vec())
+            }))
+        }
+    };
+    let other = StandIn::start(drops(6));
+    let path = format!("/test/pass?url={}/&ms=20000&total=3000", other.url());
+    assert_eq!(world.client().path(&path).ok().text(), "xxxxx");
+    other.script(drops(usize::MAX));
+    let start = Instant::now();
+    assert!(world.client().try_path(&path).is_err(), "the answer breaks off");
+    let took = start.elapsed();
+    assert!((Duration::from_millis(2900)..Duration::from_secs(15)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn a_host_that_strangers_name_is_asked_so_often_and_no_more() {
+    let other = StandIn::start(|_| Reply::json(500, &json!({})));
+    let world = Setup::new().variable("RATE_LIMITS", "on").start();
+    let (client, did) = (world.client(), other.did());
+    let ask = || client.get("com.atproto.identity.resolveDid", &[("did", &did)]);
+    let mut answer = ask();
+    for _ in 0..1_300 {
+        assert_eq!(told(&answer), (502, "UpstreamFailure".into()));
+        if answer.text().contains("too often") {
+            break;
+        }
+        answer = ask();
+    }
+    assert!(answer.text().contains("localhost was asked too often"), "{}", answer.text());
+    assert_eq!(other.take().len(), 1_200);
+    assert!(ask().text().contains("too often"));
+    assert!(other.take().is_empty(), "nothing more is sent");
+}

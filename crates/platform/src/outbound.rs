@@ -57,6 +57,14 @@ pub enum OutboundError {
         /// Which rule refused it.
         reason: &'static str,
     },
+    /// The host was asked as often as this host asks another within a time; nothing was sent.
+    #[error("{host} was asked too often: not before {seconds} seconds from now")]
+    TooOften {
+        /// Its name.
+        host: String,
+        /// Seconds until it may be asked again.
+        seconds: u64,
+    },
     /// No connection, or it broke.
     #[error("cannot reach the host: {0}")]
     Unreachable(String),

@@ -30,7 +30,9 @@
 //! that it need not be stored: it costs no row. What everybody has forgotten is forgiven.
 
 mod lease;
+mod many;
 mod window;
 
 pub use lease::{Ask, Grant, Ledger, Spend, Tabs};
+pub use many::Windows;
 pub use window::{Rule, Status, Window};

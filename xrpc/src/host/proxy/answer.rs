@@ -25,6 +25,9 @@ const RETRY_AFTER: &str = "retry-after";
 pub const HEADERS_TIMEOUT_MS: u32 = 10_000;
 /// Milliseconds between two chunks of an answer's body (reference server).
 pub const BODY_TIMEOUT_MS: u32 = 30_000;
+/// Milliseconds for the whole of an answer's body. Ours: its 10 MB at 35 KB a second, so that no honest answer on a slow line is
+/// cut, and none that drips a byte before each `BODY_TIMEOUT_MS` holds a connection for years.
+pub const BODY_TOTAL_MS: u32 = 5 * 60 * 1_000;
 /// Bytes of an answer's body, unpacked (reference server: 10 MB).
 pub const MAX_ANSWER_BYTES: usize = 10 * 1024 * 1024;
 /// Bytes of a refusal that are read; what is longer is no sentence.
