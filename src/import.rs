@@ -71,6 +71,8 @@ pub(crate) const PATH: &str = "/import";
 pub(crate) const KEYS: &str = "x-import-keys";
 /// Bytes of all CARs that an isolate holds at a time: what its 128 MB leave beside Wasm and the objects' work.
 const MAX_HELD_BYTES: usize = 80 * 1024 * 1024;
+/// Seconds after which one that found no room may try again: what the largest takes on a slow line and in its turn.
+const RETRY_SECONDS: u32 = 60;
 
 thread_local! {
     /// Bytes of the CARs that this isolate holds.
@@ -153,7 +155,8 @@ impl Pieces {
             import::push(config, import, &bytes)?;
             if HELD.get() + bytes.len() > MAX_HELD_BYTES {
                 let busy = "Other repositories are being imported at the moment: try again in a minute";
-                return Err(XrpcError::new(503, "NotEnoughResources", busy));
+                let busy = XrpcError::new(503, "NotEnoughResources", busy);
+                return Err(busy.with("retry-after", RETRY_SECONDS.to_string()));
             }
             HELD.set(HELD.get() + bytes.len());
             self.all.push((self.size, piece));

@@ -8,8 +8,12 @@
     clippy::print_stdout
 )]
 
-use std::time::Instant;
+use std::io::Write;
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use murmuration_data::cid_of_cbor;
 use murmuration_repo::import;
 use murmuration_syntax::Did;
 use murmuration_tests::{Account, Client, Setup, World};
@@ -126,4 +130,66 @@ fn an_import_that_is_too_large_or_not_wanted_is_refused_and_read_to_its_end() {
     let refused = client.post_bytes(IMPORT, CAR, b"whatever");
     assert_eq!((refused.status, refused.json()["error"].as_str()), (400, Some("InvalidRequest")));
     assert_eq!(refused.json()["message"], "Service is not accepting repo imports");
+}
+
+/// Bytes of a CAR of which one fits into an isolate (80 MiB for all of them) and two do not.
+const LARGE: usize = 48 * 1024 * 1024;
+/// How long the end of a connection may take to be noticed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A CAR with blocks behind it that nothing refers to, until it is large.
+fn padded(mut car: Vec<u8>) -> Vec<u8> {
+    let block = vec![7; 1 << 20];
+    let cid = cid_of_cbor(&block).to_bytes();
+    while car.len() < LARGE {
+        let mut length = cid.len() + block.len();
+        while length >= 128 {
+            car.push(u8::try_from(length % 128).unwrap() | 128);
+            length /= 128;
+        }
+        car.push(u8::try_from(length).unwrap());
+        car.extend_from_slice(&cid);
+        car.extend_from_slice(&block);
+    }
+    car
+}
+
+#[test]
+fn an_import_that_finds_no_room_beside_another_is_told_when_to_come_back_and_leaves_nothing() {
+    let world = World::start();
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let large = padded(car(&world, &bob));
+    // One that has sent all but the last byte, and keeps what it sent.
+    let mut first = TcpStream::connect(world.address()).unwrap();
+    let head = format!(
+        "POST /xrpc/{IMPORT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {CAR}\r\n\
+         content-length: {}\r\n\r\n",
+        alice.access,
+        large.len() + 1
+    );
+    first.write_all(head.as_bytes()).unwrap();
+    first.write_all(&large).unwrap();
+
+    let client = world.client().with_token(&bob.access);
+    let before = (car(&world, &bob), rows_written(&world, &bob));
+    let busy = client.post_bytes(IMPORT, CAR, &large);
+    assert_eq!((busy.status, busy.json()["error"].as_str()), (503, Some("NotEnoughResources")));
+    assert_eq!(busy.header("retry-after"), Some("60"));
+    assert_eq!((car(&world, &bob), rows_written(&world, &bob)), before);
+    // What is small finds room even now.
+    let _ = client.post_bytes(IMPORT, CAR, &before.0).ok();
+
+    // The room that the two had is free again: the refused one holds none of it, nor does the one that went away.
+    drop(first);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let answer = client.post_bytes(IMPORT, CAR, &large);
+        if answer.status != 503 {
+            let _ = answer.ok();
+            break;
+        }
+        assert!(Instant::now() < end, "the room is still taken");
+        thread::sleep(Duration::from_millis(200));
+    }
+    let _ = client.post_bytes(IMPORT, CAR, &large).ok();
 }
