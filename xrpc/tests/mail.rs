@@ -238,6 +238,36 @@ fn a_forgotten_password_is_set_by_code_and_ends_every_session() {
     refused(reset(&token, "late"), "ExpiredToken");
 }
 
+/// The Worker dies at every step of a change, and its owner does not come back to it but logs in, by a name of any kind.
+#[test]
+fn sim_a_change_of_address_that_died_is_settled_by_the_next_session() {
+    let mut apart = 0;
+    for name in ["alice.test", "alice@example.com", "alice@new.example"] {
+        for step in 0.. {
+            let world = World::new();
+            let alice = alice(&world);
+            world.faults.calls.set(0);
+            world.faults.planned.set(Some(Fault::Dead(step)));
+            alice.ask(&world, "updateEmail", json!({ "email": "alice@new.example" }));
+            let struck = world.faults.calls.get() > step;
+            world.faults.planned.set(None);
+            let own = alice.session(&world)["email"].as_str().unwrap().to_owned();
+            let known = email_of(&world, &alice.did);
+            // Whoever had the old address may not even be found by it.
+            let (status, _) = world.login(name, "alice's password");
+            assert_eq!(status == 200, !name.contains('@') || known.as_deref() == Some(name));
+            if status == 200 {
+                apart += usize::from(known.as_deref() != Some(own.as_str()));
+                assert_eq!(email_of(&world, &alice.did).as_deref(), Some(own.as_str()), "{name}, {step}");
+            }
+            if !struck {
+                break;
+            }
+        }
+    }
+    assert!(apart >= 2, "the two disagreed {apart} times");
+}
+
 #[test]
 fn asking_for_a_new_password_does_not_tell_who_has_an_account() {
     let world = World::new();

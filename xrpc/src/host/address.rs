@@ -2,11 +2,11 @@
 //!
 //! The directory comes first, because it is what can refuse. When the object does not do its part, the directory is put
 //! back; when it cannot be known what the object has done, what it says afterwards decides. Whoever repeats the call repairs
-//! what is left.
+//! what is left, and so does the account's next session.
 
 use murmuration_syntax::Did;
 
-use super::directory::Address;
+use super::directory::{Address, Entry};
 use super::{Host, agents};
 use crate::XrpcError;
 use crate::agent::internal::InternalCall;
@@ -31,9 +31,25 @@ impl Host<'_> {
             Ok(view) => view.email,
             Err(_) => return Err(error),
         };
-        // If this fails too, the directory knows an address that the account does not have, until the call is repeated.
+        // If this fails too, the directory knows an address that the account does not have, until its next session.
         let _ = self.directory.set_email(did, before.as_deref()).await;
         Err(error)
+    }
+
+    /// Has the directory know the address that the account has, `email`, where a change has died between the two. The object
+    /// is right: letters go where it says, and nobody has shown a code for anything else. A change that is alive may meet
+    /// this, so what the object says afterwards is entered, too. Another account that has taken the address keeps it.
+    pub(super) async fn mend_address(&self, entry: &Entry, email: Option<&str>) {
+        if entry.email.as_deref() == email {
+            return;
+        }
+        // If this fails, the next session does it.
+        let _ = self.directory.set_email(&entry.did, email).await;
+        if let Ok(view) = self.operate::<AccountView>(&entry.did, OperatorCall::View).await
+            && view.email.as_deref() != email
+        {
+            let _ = self.directory.set_email(&entry.did, view.email.as_deref()).await;
+        }
     }
 
     /// Enters an address in the directory, from an abandoned reservation if need be.

@@ -2,14 +2,15 @@
 
 use data_encoding::BASE32_NOPAD;
 use murmuration_syntax::{AtIdentifier, Did};
+use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::directory::Status;
+use super::directory::{Entry, Status};
 use super::{Host, agents};
 use crate::XrpcError;
 use crate::agent::Args;
-use crate::http::Response;
+use crate::http::{Body, Response};
 
 impl Host<'_> {
     /// `com.atproto.server.describeServer`
@@ -34,23 +35,35 @@ impl Host<'_> {
             return Err(XrpcError::auth_required("Password too long. Consider resetting your password."));
         }
         let identifier = input.text("identifier").unwrap_or_default().trim().to_lowercase();
-        let (did, status) = match self.login(&identifier).await? {
-            Some((did, status)) => (did, Some(status)),
-            None => (decoy(&identifier)?, None),
+        let entry = self.login(&identifier).await?;
+        let did = match &entry {
+            Some(entry) => entry.did.clone(),
+            None => decoy(&identifier)?,
         };
         let allow_takendown = input.flag("allowTakendown").unwrap_or(false);
         let outcome = agents::begin_session(self.agents, &did, password.to_owned(), allow_takendown).await;
         match outcome {
             Ok(response) => {
-                if status == Some(Status::Reserved) {
-                    // The account is there, and its creation died before it could say so. If this fails, the next
-                    // session does it.
-                    let _ = self.directory.activate(&did).await;
+                if let Some(entry) = &entry {
+                    self.mend(entry, &response).await;
                 }
                 Ok(response)
             }
             Err(error) if error.error() == "RepoNotFound" => Err(wrong()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Sees that the directory says of an account what its object does, whose answer to a new session this is. What died
+    /// between the two is completed here. If that fails, the next session does it.
+    async fn mend(&self, entry: &Entry, answer: &Response) {
+        if entry.status == Status::Reserved {
+            // The account is there, and its creation died before it could say so.
+            let _ = self.directory.activate(&entry.did).await;
+        }
+        let Body::Json(session) = &answer.body else { return };
+        if let Ok(Holder { email }) = serde_json::from_str(session) {
+            self.mend_address(entry, email.as_deref()).await;
         }
     }
 
@@ -70,8 +83,8 @@ impl Host<'_> {
     }
 
     /// The account that somebody names: by e-mail address, handle or DID, whatever its status.
-    async fn login(&self, identifier: &str) -> Result<Option<(Did, Status)>, XrpcError> {
-        let entry = if identifier.contains('@') {
+    async fn login(&self, identifier: &str) -> Result<Option<Entry>, XrpcError> {
+        Ok(if identifier.contains('@') {
             self.directory.by_email(identifier).await?
         } else {
             match AtIdentifier::parse(identifier) {
@@ -79,9 +92,15 @@ impl Host<'_> {
                 Ok(AtIdentifier::Did(did)) => self.directory.by_did(&did).await?,
                 Err(_) => None,
             }
-        };
-        Ok(entry.map(|entry| (entry.did, entry.status)))
+        })
     }
+}
+
+/// Whose session it is, as far as the directory must know it.
+#[derive(Deserialize)]
+struct Holder {
+    #[serde(default)]
+    email: Option<String>,
 }
 
 /// The object in which somebody nobody knows is looked for: one for each name, so that all of them together wait for
