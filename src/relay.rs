@@ -28,13 +28,12 @@ use crate::clock::{WallClock, wait};
 use crate::http;
 use crate::outbound::Fetcher;
 use crate::sql::SqlStore;
+use crate::stubs::INTERNAL_HOST;
 #[cfg(feature = "test-routes")]
 use crate::test_routes;
 
 use sockets::OpenSockets;
 
-/// The host under which the Worker and the agents call this object. Nothing from outside has a path that is served there.
-const INTERNAL_HOST: &str = "internal";
 /// The stream, as the Worker forwards it.
 const SUBSCRIBE_PATH: &str = "/xrpc/com.atproto.sync.subscribeRepos";
 /// The list of who holds records of a collection, as the Worker forwards it.

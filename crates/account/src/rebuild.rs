@@ -38,10 +38,9 @@ impl<'a> Rebuild<'a> {
         let stale: BTreeSet<Cid> = tree::pages(store)?.into_iter().collect();
         if !exports.is_empty() {
             for root in &stale {
-                let body: Option<Rc<[u8]>> = tree::body_of(store, root)?.map(Into::into);
-                for (shadow, body) in exports.iter().zip(body.iter().cycle()) {
-                    shadow.borrow_mut().keep_page(*root, Rc::clone(body));
-                }
+                let Some(body) = tree::body_of(store, root)? else { continue };
+                let body: Rc<[u8]> = body.into();
+                exports.iter().for_each(|shadow| shadow.borrow_mut().keep_page(*root, Rc::clone(&body)));
             }
         }
         Ok(Self { store, rev, open: Vec::new(), stale })

@@ -51,7 +51,8 @@ pub(crate) fn begin(
     expires_at: u64,
     now: u64,
 ) -> Result<(), StoreError> {
-    store.query(PRUNE, &[micros(now), Param::Int(MAX_SESSIONS)])?;
+    // One place is for the session that begins.
+    store.query(PRUNE, &[micros(now), Param::Int(MAX_SESSIONS - 1)])?;
     let app_password = session.app_password.as_deref().map_or(Param::Null, Param::Text);
     let params = [Param::Text(&session.id), Param::Text(&session.scope), micros(expires_at), app_password];
     store.query(INSERT, &params).map(drop)

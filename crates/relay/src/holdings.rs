@@ -1,10 +1,8 @@
 //! Which accounts hold records of which collections, for `com.atproto.sync.listReposByCollection`.
 //!
-//! A pair is a row, written once: with the first event that creates a record there. It stays when the last record of
-//! the
-//! collection goes, for the relay counts no records (see `docs/decisions/0008`), and goes with its account. An
-//! account whose repository has become another one, with a `#sync` event, tells of all its
-//! collections itself.
+//! A pair is a row, written once: with the first event that creates a record there. It stays when the last record of the
+//! collection goes, for the relay counts no records (see `docs/decisions/0008`), and goes with its account. An account
+//! whose repository has become another one, with a `#sync` event, tells of all its collections itself.
 
 use std::collections::BTreeSet;
 
@@ -35,9 +33,8 @@ impl Holdings {
         Self { known: BTreeSet::new(), capacity }
     }
 
-    /// Notes what a push says of what was written. To be called before it is stored: a pair without an event does no
-    /// harm, and an event
-    /// without its pair would be missed for ever.
+    /// Notes what a push says of what was written. To be called before it is stored: a pair without an event does no harm,
+    /// and an event without its pair would be missed for ever.
     pub(crate) fn learn(&mut self, store: &dyn Store, push: &Push<'_>) -> Result<(), StoreError> {
         for item in &push.items {
             // A draft that cannot be read is its readers' to judge.

@@ -32,7 +32,7 @@ pub(super) enum Bar {
     AtMost(f64),
 }
 
-/// The bars of issue 3, at 10,000 records; and what "flat" means in megabytes.
+/// The bars, at 10,000 records; and what "flat" means in megabytes.
 pub(super) const MEASURES: [Measure; 10] = [
     Measure {
         name: "create",
