@@ -1,8 +1,8 @@
 //! How a call's writes become one commit.
 //!
-//! Everything that can refuse runs before the first statement that writes: the write limits, the swaps, the blobs, the size of the event,
-//! and the last line of defence, in which the finished event is checked as a relay would check it, its inversion
-//! included. A refusal leaves the account untouched, and the other calls of the same turn go on.
+//! Everything that can refuse runs before the first statement that writes: the write limits, the swaps, the blobs, the
+//! size of the event, and the last line of defence, in which the finished event is checked as a relay would check it, its
+//! inversion included. A refusal leaves the account untouched, and the other calls of the same turn go on.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -397,5 +397,17 @@ mod tests {
         account.forget();
         assert_eq!(account.head().unwrap(), head);
         account.write(&[create("b")], NOW + 3).remove(0).unwrap();
+    }
+
+    #[test]
+    fn an_account_that_is_only_read_forgets_the_exports_that_are_over() {
+        let (_, account) = account();
+        let going = account.export(None).unwrap();
+        for _ in 0..10 {
+            drop(account.export(None).unwrap());
+        }
+        let count = account.read(|open| Ok(open.exports.len())).unwrap();
+        assert!(count <= 2, "{count} exports are remembered");
+        drop(going);
     }
 }

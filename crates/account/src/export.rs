@@ -43,8 +43,11 @@ impl Shadow {
         if self.is_overrun() {
             return;
         }
-        self.bytes += body.len();
-        self.pages.entry(root).or_insert(body);
+        let bytes = body.len();
+        self.pages.entry(root).or_insert_with(|| {
+            self.bytes += bytes;
+            body
+        });
     }
 
     /// Keeps the record that stood at `path` when the export began: only the first change of a path counts.
@@ -86,6 +89,8 @@ impl Account {
     pub fn export(&self, since: Option<Rev>) -> Result<Export, AccountError> {
         self.read(|open| {
             let shadow = Rc::new(RefCell::new(Shadow::default()));
+            // An account that is only read must not remember every export that it ever made.
+            open.exports.retain(|export| export.strong_count() > 0);
             open.exports.push(Rc::downgrade(&shadow));
             let Head { cid, data, block, .. } = open.head.clone();
             let mut pending = car::header(&cid);
