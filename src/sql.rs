@@ -20,14 +20,23 @@ use worker::State;
 // JavaScript in a string, because wasm-bindgen takes a file of its own for a reason to read the root's package.json, which
 // worker-build then misreads.
 #[wasm_bindgen(inline_js = "
-/** Runs a statement to its end: [values of all rows in order, columns a row, rows read, rows written]. */
-export function run(sql, query, params) {
+/**
+ * Runs a statement to its end: [values of all rows in order, columns a row, rows read, rows written]. Rows behind the one
+ * with which the values pass `limit` bytes are let go: a cursor that is not read to its end stays open.
+ */
+export function run(sql, query, params, limit) {
   const cursor = sql.exec(query, ...params);
   const values = [];
   let width = 0;
+  let size = 0;
   for (const row of cursor.raw()) {
+    if (size >= limit) continue;
     width = row.length;
-    for (const value of row) values.push(value instanceof ArrayBuffer ? new Uint8Array(value) : value);
+    for (const value of row) {
+      const bytes = value instanceof ArrayBuffer ? new Uint8Array(value) : value;
+      size += bytes?.length ?? 0;
+      values.push(bytes);
+    }
   }
   return [values, width, cursor.rowsRead, cursor.rowsWritten];
 }
@@ -47,7 +56,7 @@ export function transact(storage, body) {
 ")]
 extern "C" {
     #[wasm_bindgen(catch)]
-    fn run(sql: &JsValue, query: &str, params: &Array) -> Result<Array, JsValue>;
+    fn run(sql: &JsValue, query: &str, params: &Array, limit: f64) -> Result<Array, JsValue>;
 
     #[wasm_bindgen(catch)]
     fn transact(storage: &JsValue, body: &mut dyn FnMut() -> bool) -> Result<(), JsValue>;
@@ -70,8 +79,14 @@ impl SqlStore {
 }
 
 impl Store for SqlStore {
-    fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError> {
-        let result = run(&self.sql, sql, &bind_all(params)?).map_err(engine)?;
+    fn query_within(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+        max_bytes: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let limit = f64::from(u32::try_from(max_bytes).unwrap_or(u32::MAX));
+        let result = run(&self.sql, sql, &bind_all(params)?, limit).map_err(engine)?;
         let whole = |index: u32| result.get(index).as_f64().and_then(whole_number).unwrap_or(0);
         let count = |index: u32| u64::try_from(whole(index)).unwrap_or(0);
         let mut counts = self.counts.get();

@@ -62,6 +62,9 @@ pub enum AccountError {
     /// The commit would be larger than an event may be.
     #[error("Too many writes. Max event size: 2MB")]
     CommitTooLarge,
+    /// The blocks that were asked for are too much for one answer.
+    #[error("Too many bytes of blocks. Ask for fewer")]
+    BlocksTooLarge,
     /// A write names the same record twice in a way that has no order.
     #[error("{0}")]
     InvalidWrite(String),

@@ -44,7 +44,7 @@ const UPSERT_TURN: &str = "INSERT INTO log (slot, ord, at, head, checkpoint, dra
 const SELECT_TAIL: &str = "SELECT ord, at, drafts FROM log WHERE ord >= ?1 ORDER BY ord LIMIT ?2";
 /// Writes 1 row; only while the relay is away.
 const SPILL: &str = "INSERT INTO outbox (ord, at, drafts) SELECT ord, at, drafts FROM log WHERE slot = ?1";
-/// Reads [`REFILL_TURNS`] rows.
+/// Reads [`REFILL_TURNS`] rows; what is kept of them is as much as may wait.
 const SELECT_SPILLED: &str = "SELECT ord, at, drafts FROM outbox WHERE ord >= ?1 ORDER BY ord LIMIT ?2";
 /// Writes 1 row for each turn that had spilled.
 const DELETE_SPILLED: &str = "DELETE FROM outbox WHERE ord < ?1";
@@ -306,11 +306,15 @@ impl Log {
     fn refill(&mut self) -> Result<(), StoreError> {
         let from = integer(self.taken)?;
         let mut rows = match self.spilled {
-            true => self.store.query(SELECT_SPILLED, &[from, Param::Int(REFILL_TURNS)])?,
+            true => {
+                let params = [from, Param::Int(REFILL_TURNS)];
+                self.store.query_within(SELECT_SPILLED, &params, MAX_WAITING_BYTES)?
+            }
             false => Vec::new(),
         };
         if rows.is_empty() {
-            rows = self.store.query(SELECT_TAIL, &[from, Param::Int(REFILL_TURNS)])?;
+            let params = [from, Param::Int(REFILL_TURNS)];
+            rows = self.store.query_within(SELECT_TAIL, &params, MAX_WAITING_BYTES)?;
         }
         for mut row in rows {
             let ord = u64::try_from(row.int(0)?).map_err(|_| corrupt("a number is negative"))?;

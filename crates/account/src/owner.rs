@@ -21,7 +21,8 @@ impl Account {
         }))
     }
 
-    /// A page of a collection without what is taken down, in one statement.
+    /// A page of a collection without what is taken down, in one statement: at least one record if there is one, and no
+    /// more than its limit or than fit two megabytes.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.

@@ -28,6 +28,9 @@ const NEXT_COLLECTION: &str = "SELECT path FROM record WHERE path > ?1 ORDER BY 
 /// Reads as many rows as it answers.
 const SCAN: &str = "SELECT path, rev, value FROM record WHERE path >= ?1 ORDER BY path LIMIT ?2";
 
+/// Bytes of the records of a page, and of those that a scan reads ahead: with the one that passes it, not more than three
+/// of the largest. An isolate has 128 MB for all its objects, and anybody may ask for a page.
+const MAX_READ_BYTES: usize = 2 * 1024 * 1024;
 /// Collections that [`collections`] names at the most; one row read each.
 const MAX_COLLECTIONS: usize = 1000;
 
@@ -96,7 +99,7 @@ pub(crate) fn delete(store: &dyn Store, path: &str) -> Result<(), StoreError> {
     store.query(DELETE, &[Param::Text(path)]).map(drop)
 }
 
-/// A page of a collection, in one statement.
+/// A page of a collection, in one statement. It is shorter than its limit where its records are large.
 pub(crate) fn list(store: &dyn Store, page: &Listing<'_>) -> Result<Vec<Record>, StoreError> {
     // A path is `collection/rkey`, and '0' is the character behind '/'.
     let first = format!("{}/", page.collection);
@@ -106,7 +109,8 @@ pub(crate) fn list(store: &dyn Store, page: &Listing<'_>) -> Result<Vec<Record>,
         (true, after) => (LIST_UP, after.as_ref().unwrap_or(&first), &end),
         (false, after) => (LIST_DOWN, &first, after.as_ref().unwrap_or(&end)),
     };
-    let rows = store.query(sql, &[Param::Text(low), Param::Text(high), Param::Int(i64::from(page.limit))])?;
+    let params = [Param::Text(low), Param::Text(high), Param::Int(i64::from(page.limit))];
+    let rows = store.query_within(sql, &params, MAX_READ_BYTES)?;
     rows.into_iter()
         .map(|mut row| {
             let (path, value) = (path(&mut row)?, row.blob(1)?);
@@ -128,9 +132,10 @@ pub(crate) fn collections(store: &dyn Store) -> Result<Vec<Nsid>, StoreError> {
     Ok(found)
 }
 
-/// Records from `from` on, in the order of the tree's keys.
+/// Records from `from` on, in the order of the tree's keys: `limit` of them, or fewer where they are large.
 pub(crate) fn scan(store: &dyn Store, from: &str, limit: u32) -> Result<Vec<(String, Stored)>, StoreError> {
-    let rows = store.query(SCAN, &[Param::Text(from), Param::Int(i64::from(limit))])?;
+    let params = [Param::Text(from), Param::Int(i64::from(limit))];
+    let rows = store.query_within(SCAN, &params, MAX_READ_BYTES)?;
     rows.into_iter().map(|mut row| Ok((row.text(0)?, stored(&mut row, 1)?))).collect()
 }
 

@@ -11,6 +11,8 @@ use crate::{AccountError, record};
 
 /// Blocks of one call of `getBlocks` at the most: what fits an answer of 200 records and their tree.
 pub const MAX_BLOCKS: usize = 500;
+/// Bytes of an answer of `getBlocks` behind which no block joins it: it is made in memory, and anybody may ask.
+const MAX_CAR_BYTES: usize = 4 * 1024 * 1024;
 
 /// Blocks that were found, and the CIDs for which there is none.
 pub struct Blocks {
@@ -50,7 +52,8 @@ impl Account {
     /// all are found.
     ///
     /// # Errors
-    /// [`AccountError::Vacant`] if there is no account.
+    /// [`AccountError::BlocksTooLarge`] when they are too much for one answer; [`AccountError::Vacant`] if there is no
+    /// account.
     pub fn blocks(&self, wanted: &[Cid]) -> Result<Blocks, AccountError> {
         self.read(|open| {
             let mut missing: BTreeSet<Cid> = wanted.iter().copied().collect();
@@ -78,6 +81,9 @@ impl Account {
                 car::block(out, &cid, &node.encode());
             }
             for entry in node.entries() {
+                if out.len() > MAX_CAR_BYTES {
+                    return Err(AccountError::BlocksTooLarge);
+                }
                 if missing.remove(&entry.value)
                     && let Some(stored) = record::one(&*self.store, entry.key.as_str())?
                 {

@@ -7,12 +7,12 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{DID, NOW, World, create, delete, path, put, record, signing_key, value};
-use murmuration_account::AccountError;
+use murmuration_account::{AccountError, Listing};
 use murmuration_firehose::{Event, Frame, Head, MAX_BLOCKS_BYTES, Seq, frame, verify_commit};
 use murmuration_platform::Store;
 use murmuration_repo::car::{self, Limits};
 use murmuration_repo::{Commit, Edit, Import, NodeMap, empty_root};
-use murmuration_syntax::{Did, Rev};
+use murmuration_syntax::{Did, Nsid, Rev};
 
 /// Records before the commit.
 const RECORDS: u32 = 100_000;
@@ -31,7 +31,7 @@ fn filled() -> World {
     let nodes = NodeMap::empty_tree();
     let mut edit = Edit::new(&nodes, empty_root());
     for n in 0..RECORDS {
-        edit.put(&path(&key(n)), record.cid()).unwrap();
+        edit.put(path(&key(n)), record.cid()).unwrap();
     }
     let change = edit.finish().unwrap();
     let commit = Commit::sign(&did, change.root, Rev::next(NOW, 0, None), &signer).unwrap().encode();
@@ -106,4 +106,35 @@ fn a_commit_above_two_megabytes_is_refused_and_writes_nothing() {
     assert!(matches!(refused, Err(AccountError::CommitTooLarge)));
     assert_eq!(world.store.counts().written, counts.written);
     assert_eq!(world.account.head().unwrap(), head);
+}
+
+/// What anybody may ask for is bounded by bytes, not only by records: 64 of the largest were half an isolate's memory.
+#[test]
+fn what_is_read_of_large_records_at_a_time_is_bounded() {
+    const RECORDS: u32 = 24;
+    const BYTES: usize = 900_000;
+    let mut world = World::new();
+    for n in 0..RECORDS {
+        world
+            .write(vec![create(&format!("com.example.note/{n:02}"), &format!("{n}{}", "x".repeat(BYTES)))])
+            .unwrap();
+    }
+    let collection = Nsid::parse("com.example.note").unwrap();
+    let (mut listed, mut after) = (0, None);
+    loop {
+        let page = Listing { collection: &collection, limit: 100, after: after.as_ref(), ascending: true };
+        let records = world.account.records(&page).unwrap();
+        let Some(last) = records.last() else { break };
+        assert!(records.len() <= 3, "{} records on a page", records.len());
+        listed += records.len();
+        after = Some(last.path.rkey.clone());
+    }
+    assert_eq!(number(listed), u64::from(RECORDS));
+    world.assert_holds_the_model();
+
+    let cids: Vec<_> = world.model.values().copied().collect();
+    let written = world.store.counts().written;
+    assert!(matches!(world.account.blocks(&cids), Err(AccountError::BlocksTooLarge)));
+    assert_eq!(world.account.blocks(&cids[..4]).unwrap().missing, []);
+    assert_eq!(world.store.counts().written, written);
 }

@@ -79,18 +79,25 @@ impl ToSql for Param<'_> {
 }
 
 impl Store for SqliteStore {
-    fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError> {
+    fn query_within(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+        max_bytes: usize,
+    ) -> Result<Vec<Row>, StoreError> {
         self.strike()?;
         let connection = self.connection.borrow();
         let before = connection.total_changes();
         let mut statement = connection.prepare_cached(sql).map_err(engine)?;
         let width = statement.column_count();
         let mut cursor = statement.query(params_from_iter(params)).map_err(engine)?;
-        let mut rows = Vec::new();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
         while let Some(found) = cursor.next().map_err(engine)? {
             let mut columns = Vec::with_capacity(width);
             for index in 0..width {
-                columns.push(match found.get_ref(index).map_err(engine)? {
+                let value = found.get_ref(index).map_err(engine)?;
+                bytes += value.as_bytes().map_or(0, <[u8]>::len);
+                columns.push(match value {
                     ValueRef::Null => Column::Null,
                     ValueRef::Integer(number) => Column::Int(number),
                     ValueRef::Real(_) => return Err(StoreError::Shape { index, wanted: "a non-float" }),
@@ -101,6 +108,9 @@ impl Store for SqliteStore {
                 });
             }
             rows.push(Row::new(columns));
+            if bytes >= max_bytes {
+                break;
+            }
         }
         drop(cursor);
         let mut counts = self.counts.get();

@@ -176,7 +176,17 @@ pub trait Store {
     ///
     /// # Errors
     /// [`StoreError::Engine`] when the engine refuses it.
-    fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError>;
+    fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError> {
+        self.query_within(sql, params, usize::MAX)
+    }
+
+    /// As [`Store::query`], but keeps no row behind the one with which texts and blobs pass `max_bytes`: for rows that a
+    /// stranger may have made large. The first row always comes.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] when the engine refuses it.
+    fn query_within(&self, sql: &str, params: &[Param<'_>], max_bytes: usize)
+    -> Result<Vec<Row>, StoreError>;
 
     /// Runs `body` in a transaction (a savepoint when nested): kept when it answers `true`, undone when it answers
     /// `false` or panics. Prefer [`transaction`], which carries values and errors.

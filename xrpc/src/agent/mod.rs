@@ -195,7 +195,9 @@ impl From<AccountError> for XrpcError {
             AccountError::RecordExists(_) | AccountError::NoSuchRecord(_) | AccountError::InvalidWrite(_) => {
                 Self::invalid(text)
             }
-            AccountError::CommitTooLarge | AccountError::BlobTakendown => Self::invalid(text),
+            AccountError::CommitTooLarge | AccountError::BlocksTooLarge | AccountError::BlobTakendown => {
+                Self::invalid(text)
+            }
             AccountError::NoSuchBlob(_) => Self::named("BlobNotFound", text),
             AccountError::BlobType { .. } => Self::named("InvalidMimeType", text),
             AccountError::BlobSize { .. } => Self::named("InvalidSize", text),
