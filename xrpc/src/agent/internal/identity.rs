@@ -9,7 +9,7 @@ use crate::agent::Context;
 use crate::http::Response;
 
 /// A change of who the account is.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(tag = "what", rename_all = "camelCase")]
 pub enum IdentityCall {
     /// Go by this handle, and say so even if it is the old one.

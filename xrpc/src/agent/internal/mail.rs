@@ -1,7 +1,5 @@
 //! What the Worker asks of an object for the methods that hang on mail.
 
-use std::fmt;
-
 use murmuration_account::{AccountError, Profile, Purpose};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -46,13 +44,6 @@ pub enum MailCall {
         /// What its owner shows; the operator needs nothing.
         proof: Option<DeletionProof>,
     },
-}
-
-/// Codes and passwords are for no log.
-impl fmt::Debug for MailCall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MailCall")
-    }
 }
 
 /// What shows that an account's owner wants it deleted.

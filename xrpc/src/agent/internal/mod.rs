@@ -28,7 +28,9 @@ use crate::method::{Auth, Standing};
 use crate::token::Scope;
 
 /// A call of the Worker. Its JSON is the body of a POST to `https://internal/`.
-#[derive(Debug, Deserialize, Serialize)]
+///
+/// It has passwords, codes and keys in it, so it and what has them has no form for a log.
+#[derive(Deserialize, Serialize)]
 #[serde(tag = "call", rename_all = "camelCase")]
 pub enum InternalCall {
     /// Make the account, announce it, and begin its first session.
@@ -74,7 +76,7 @@ pub enum InternalCall {
 }
 
 /// What an account is made from.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct AccountSeed {
     /// Its DID.
     pub did: Did,

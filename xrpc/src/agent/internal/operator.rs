@@ -11,7 +11,7 @@ use crate::agent::Context;
 use crate::http::Response;
 
 /// A call of the Worker.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OperatorCall {
     /// Show the account as nobody else sees it.
