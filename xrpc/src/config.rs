@@ -150,106 +150,48 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] for the first variable that is missing or does not parse.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let optional = |name: &'static str| variable(name).filter(|value| !value.is_empty());
-        let required = |name: &'static str| optional(name).ok_or(ConfigError { name, problem: "is missing" });
-        let list = |name: &'static str| -> Vec<String> {
-            optional(name)
-                .map(|text| {
-                    text.split(',').map(|item| item.trim().to_owned()).filter(|i| !i.is_empty()).collect()
-                })
-                .unwrap_or_default()
-        };
-        let secret = |name: &'static str| -> Result<[u8; 32], ConfigError> {
-            let bytes = data_encoding::HEXLOWER_PERMISSIVE
-                .decode(required(name)?.as_bytes())
-                .map_err(|_| ConfigError { name, problem: "is not hexadecimal" })?;
-            bytes.try_into().map_err(|_| ConfigError { name, problem: "is not 32 bytes" })
-        };
-        let number = |name: &'static str, default: u64| {
-            optional(name).map_or(Ok(default), |text| {
-                text.parse().map_err(|_| ConfigError { name, problem: "is not a whole number" })
-            })
-        };
-        let mail = match optional("MAIL").as_deref() {
-            None | Some("none") => MailConfig::Nothing,
-            Some("http") => MailConfig::Http(HttpMail {
-                url: required("MAIL_URL")?,
-                token: required("MAIL_TOKEN")?,
-                from: required("MAIL_FROM")?,
-            }),
-            Some("binding") => MailConfig::Binding(required("MAIL_FROM")?),
-            Some("outbox") => MailConfig::Outbox,
-            Some(_) => {
-                return Err(ConfigError { name: "MAIL", problem: "is not http, binding, outbox or none" });
-            }
-        };
-        let service = |url: &'static str, did: &'static str| -> Result<Option<Service>, ConfigError> {
-            let Some(origin) = optional(url) else { return Ok(None) };
-            let text = optional(did).ok_or(ConfigError { name: did, problem: "is missing" })?;
-            let parsed = Did::parse(&text).map_err(|_| ConfigError { name: did, problem: "is not a DID" })?;
-            Ok(Some(Service { did: parsed, url: origin.trim_end_matches('/').to_owned() }))
-        };
-        let jwt_secret = required("JWT_SECRET")?.into_bytes();
-        if jwt_secret.len() < MIN_JWT_SECRET_BYTES {
-            return Err(ConfigError { name: "JWT_SECRET", problem: "is too short" });
-        }
-        let import_limit_bytes = number("IMPORT_LIMIT_BYTES", MAX_IMPORT_BYTES)?;
-        if import_limit_bytes > MAX_IMPORT_BYTES {
-            return Err(ConfigError { name: "IMPORT_LIMIT_BYTES", problem: "is more than fits into memory" });
-        }
+        let given = Variables(variable);
         let default_blob_limit = u64::try_from(DEFAULT_BLOB_LIMIT_BYTES).unwrap_or(u64::MAX);
         Ok(Self {
-            hostname: required("PDS_HOSTNAME")?.to_ascii_lowercase(),
-            public_url: required("PUBLIC_URL")?.trim_end_matches('/').to_owned(),
-            plc_url: required("PLC_URL")?.trim_end_matches('/').to_owned(),
-            user_domains: list("USER_DOMAINS"),
-            refused_words: RefusedWords::new(&list("REFUSED_WORDS")),
-            relays: list("RELAYS"),
-            blob_limit_bytes: usize::try_from(number("BLOB_LIMIT_BYTES", default_blob_limit)?)
+            hostname: given.required("PDS_HOSTNAME")?.to_ascii_lowercase(),
+            public_url: given.origin("PUBLIC_URL")?,
+            plc_url: given.origin("PLC_URL")?,
+            user_domains: given.list("USER_DOMAINS"),
+            refused_words: RefusedWords::new(&given.list("REFUSED_WORDS")),
+            relays: given.list("RELAYS"),
+            blob_limit_bytes: usize::try_from(given.number("BLOB_LIMIT_BYTES", default_blob_limit)?)
                 .map_err(|_| ConfigError { name: "BLOB_LIMIT_BYTES", problem: "is too large" })?,
-            accepting_imports: optional("ACCEPTING_IMPORTS").as_deref() != Some("false"),
-            import_limit_bytes,
-            retention_seconds: number("FIREHOSE_RETENTION_SECONDS", DEFAULT_RETENTION_SECONDS)?,
-            blob_patience_seconds: number("BLOB_PATIENCE_SECONDS", UNREFERENCED_MICROS / MICROS)?,
-            deletion_patience_seconds: number(
-                "DELETION_PATIENCE_SECONDS",
-                DEFAULT_DELETION_PATIENCE_SECONDS,
-            )?,
-            allow_private_network: optional("ALLOW_PRIVATE_NETWORK").as_deref() == Some("true"),
-            mail,
-            refused_mail_domains: list("REFUSED_MAIL_DOMAINS")
+            accepting_imports: given.flag("ACCEPTING_IMPORTS", true)?,
+            import_limit_bytes: given.import_limit()?,
+            retention_seconds: given.number("FIREHOSE_RETENTION_SECONDS", DEFAULT_RETENTION_SECONDS)?,
+            deletion_patience_seconds: given
+                .number("DELETION_PATIENCE_SECONDS", DEFAULT_DELETION_PATIENCE_SECONDS)?,
+            blob_patience_seconds: given.number("BLOB_PATIENCE_SECONDS", UNREFERENCED_MICROS / MICROS)?,
+            allow_private_network: given.flag("ALLOW_PRIVATE_NETWORK", false)?,
+            mail: given.mail()?,
+            refused_mail_domains: given
+                .list("REFUSED_MAIL_DOMAINS")
                 .iter()
-                .map(|domain| domain.to_ascii_lowercase())
+                .map(|d| d.to_ascii_lowercase())
                 .collect(),
-            invite_required: optional("INVITE_REQUIRED").as_deref() == Some("true"),
-            earned_invites: match number("INVITE_INTERVAL_SECONDS", 0)? {
-                0 => None,
-                seconds => Some(EarnedInvites {
-                    interval_millis: seconds.saturating_mul(1000),
-                    epoch_millis: number("INVITE_EPOCH_SECONDS", 0)?.saturating_mul(1000),
-                }),
-            },
-            rate_limits: match optional("RATE_LIMITS").as_deref() {
-                None | Some("on") => true,
-                Some("off") => false,
-                Some(_) => return Err(ConfigError { name: "RATE_LIMITS", problem: "is neither on nor off" }),
-            },
-            rate_limit_bypass_key: optional("RATE_LIMIT_BYPASS_KEY"),
-            client_ip_header: optional("CLIENT_IP_HEADER").map(|name| name.to_ascii_lowercase()),
-            mod_service_did: optional("MOD_SERVICE_DID")
-                .map(|text| Did::parse(&text))
-                .transpose()
-                .map_err(|_| ConfigError { name: "MOD_SERVICE_DID", problem: "is not a DID" })?,
-            appview: service("APPVIEW_URL", "APPVIEW_DID")?,
-            appview_cdn_pattern: optional("APPVIEW_CDN_URL_PATTERN"),
-            moderation: service("MOD_SERVICE_URL", "MOD_SERVICE_DID")?,
-            reports: service("REPORT_SERVICE_URL", "REPORT_SERVICE_DID")?,
-            jwt_secret,
-            admin_password: required("ADMIN_PASSWORD")?,
-            kek: Kek { version: KEK_VERSION, key: secret("KEK")? },
-            plc_rotation_key: SigningKey::from_bytes(Curve::K256, &secret("PLC_ROTATION_KEY")?).map_err(
-                |_| ConfigError { name: "PLC_ROTATION_KEY", problem: "is not a K-256 secret key" },
-            )?,
+            invite_required: given.flag("INVITE_REQUIRED", false)?,
+            earned_invites: given.earned_invites()?,
+            rate_limits: given.switch("RATE_LIMITS", ["on", "off"], true)?,
+            rate_limit_bypass_key: given.optional("RATE_LIMIT_BYPASS_KEY"),
+            client_ip_header: given.optional("CLIENT_IP_HEADER").map(|name| name.to_ascii_lowercase()),
+            mod_service_did: given.did("MOD_SERVICE_DID")?,
+            appview: given.service("APPVIEW_URL", "APPVIEW_DID")?,
+            appview_cdn_pattern: given.optional("APPVIEW_CDN_URL_PATTERN"),
+            moderation: given.service("MOD_SERVICE_URL", "MOD_SERVICE_DID")?,
+            reports: given.service("REPORT_SERVICE_URL", "REPORT_SERVICE_DID")?,
+            jwt_secret: given.jwt_secret()?,
+            admin_password: given.required("ADMIN_PASSWORD")?,
+            kek: Kek { version: KEK_VERSION, key: given.secret("KEK")? },
+            plc_rotation_key: SigningKey::from_bytes(Curve::K256, &given.secret("PLC_ROTATION_KEY")?)
+                .map_err(|_| ConfigError {
+                    name: "PLC_ROTATION_KEY",
+                    problem: "is not a K-256 secret key",
+                })?,
         })
     }
 
@@ -280,5 +222,107 @@ impl Config {
     #[must_use]
     pub fn service_did(&self) -> String {
         format!("did:web:{}", self.hostname)
+    }
+}
+
+/// The variables, as they are read. An empty one is none.
+struct Variables<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Variables<F> {
+    fn optional(&self, name: &'static str) -> Option<String> {
+        self.0(name).filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, name: &'static str) -> Result<String, ConfigError> {
+        self.optional(name).ok_or(ConfigError { name, problem: "is missing" })
+    }
+
+    fn origin(&self, name: &'static str) -> Result<String, ConfigError> {
+        Ok(self.required(name)?.trim_end_matches('/').to_owned())
+    }
+
+    fn list(&self, name: &'static str) -> Vec<String> {
+        let text = self.optional(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn number(&self, name: &'static str, default: u64) -> Result<u64, ConfigError> {
+        self.optional(name).map_or(Ok(default), |text| {
+            text.parse().map_err(|_| ConfigError { name, problem: "is not a whole number" })
+        })
+    }
+
+    fn flag(&self, name: &'static str, default: bool) -> Result<bool, ConfigError> {
+        self.switch(name, ["true", "false"], default)
+    }
+
+    /// One of two words, the first for yes. Another is refused, for whoever wrote it meant something.
+    fn switch(&self, name: &'static str, [yes, no]: [&str; 2], default: bool) -> Result<bool, ConfigError> {
+        match self.optional(name) {
+            None => Ok(default),
+            Some(word) if word == yes => Ok(true),
+            Some(word) if word == no => Ok(false),
+            Some(_) => Err(ConfigError { name, problem: "is neither of the two words that it may be" }),
+        }
+    }
+
+    /// 32 bytes in hexadecimal.
+    fn secret(&self, name: &'static str) -> Result<[u8; 32], ConfigError> {
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE
+            .decode(self.required(name)?.as_bytes())
+            .map_err(|_| ConfigError { name, problem: "is not hexadecimal" })?;
+        bytes.try_into().map_err(|_| ConfigError { name, problem: "is not 32 bytes" })
+    }
+
+    fn did(&self, name: &'static str) -> Result<Option<Did>, ConfigError> {
+        let parse =
+            |text: String| Did::parse(&text).map_err(|_| ConfigError { name, problem: "is not a DID" });
+        self.optional(name).map(parse).transpose()
+    }
+
+    fn service(&self, url: &'static str, did: &'static str) -> Result<Option<Service>, ConfigError> {
+        let Some(origin) = self.optional(url) else { return Ok(None) };
+        let did = self.did(did)?.ok_or(ConfigError { name: did, problem: "is missing" })?;
+        Ok(Some(Service { did, url: origin.trim_end_matches('/').to_owned() }))
+    }
+
+    fn mail(&self) -> Result<MailConfig, ConfigError> {
+        Ok(match self.optional("MAIL").as_deref() {
+            None | Some("none") => MailConfig::Nothing,
+            Some("http") => MailConfig::Http(HttpMail {
+                url: self.required("MAIL_URL")?,
+                token: self.required("MAIL_TOKEN")?,
+                from: self.required("MAIL_FROM")?,
+            }),
+            Some("binding") => MailConfig::Binding(self.required("MAIL_FROM")?),
+            Some("outbox") => MailConfig::Outbox,
+            Some(_) => {
+                return Err(ConfigError { name: "MAIL", problem: "is not http, binding, outbox or none" });
+            }
+        })
+    }
+
+    fn earned_invites(&self) -> Result<Option<EarnedInvites>, ConfigError> {
+        let interval_millis = self.number("INVITE_INTERVAL_SECONDS", 0)?.saturating_mul(1000);
+        let epoch_millis = self.number("INVITE_EPOCH_SECONDS", 0)?.saturating_mul(1000);
+        Ok((interval_millis > 0).then_some(EarnedInvites { interval_millis, epoch_millis }))
+    }
+
+    fn import_limit(&self) -> Result<u64, ConfigError> {
+        let name = "IMPORT_LIMIT_BYTES";
+        match self.number(name, MAX_IMPORT_BYTES)? {
+            limit if limit > MAX_IMPORT_BYTES => {
+                Err(ConfigError { name, problem: "is more than fits into memory" })
+            }
+            limit => Ok(limit),
+        }
+    }
+
+    fn jwt_secret(&self) -> Result<Vec<u8>, ConfigError> {
+        let secret = self.required("JWT_SECRET")?.into_bytes();
+        match secret.len() < MIN_JWT_SECRET_BYTES {
+            true => Err(ConfigError { name: "JWT_SECRET", problem: "is too short" }),
+            false => Ok(secret),
+        }
     }
 }

@@ -5,7 +5,6 @@
 mod world;
 
 use murmuration_data::Ipld;
-use murmuration_xrpc::Config;
 use murmuration_xrpc::agent::Args;
 use murmuration_xrpc::auth::Caller;
 use murmuration_xrpc::http::Response;
@@ -132,25 +131,21 @@ fn every_limit_can_be_counted_where_its_method_runs() {
 
 #[test]
 fn limits_are_on_unless_the_operator_says_off() {
-    let read = |limits: Option<&'static str>, key: Option<&'static str>| {
-        Config::read(|name| {
-            let value = match name {
-                "RATE_LIMITS" => limits?,
-                "RATE_LIMIT_BYPASS_KEY" => key?,
-                "KEK" | "PLC_ROTATION_KEY" => {
-                    "0101010101010101010101010101010101010101010101010101010101010101"
-                }
-                "PDS_HOSTNAME" | "PUBLIC_URL" | "PLC_URL" | "ADMIN_PASSWORD" => "x",
-                "JWT_SECRET" => "a secret of sixteen bytes or more",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        })
-    };
-    assert!(read(None, None).unwrap().rate_limits);
-    assert!(!read(Some("off"), None).unwrap().rate_limits);
-    assert!(read(Some("maybe"), None).is_err());
-    let keyed = read(None, Some("key")).unwrap();
+    let limits = |variables: &[(&str, &str)]| world::config(variables);
+    assert!(limits(&[]).unwrap().rate_limits);
+    assert!(!limits(&[("RATE_LIMITS", "off")]).unwrap().rate_limits);
+    let keyed = limits(&[("RATE_LIMIT_BYPASS_KEY", "key")]).unwrap();
     assert!(keyed.bypasses_limits(Some("key")) && !keyed.bypasses_limits(Some("kez")));
-    assert!(!keyed.bypasses_limits(None) && !read(None, None).unwrap().bypasses_limits(Some("")));
+    assert!(!keyed.bypasses_limits(None) && !limits(&[]).unwrap().bypasses_limits(Some("")));
+}
+
+#[test]
+fn a_word_that_the_operator_got_wrong_is_refused() {
+    for name in ["RATE_LIMITS", "INVITE_REQUIRED", "ACCEPTING_IMPORTS", "ALLOW_PRIVATE_NETWORK"] {
+        for word in ["yes", "1", "True"] {
+            let error = world::config(&[(name, word)]).err().unwrap().to_string();
+            assert!(error.contains(name) && !error.contains(word), "{error}");
+        }
+        assert!(world::config(&[(name, "")]).is_ok());
+    }
 }

@@ -25,6 +25,7 @@ use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::agent::ending::finish;
 use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
 use murmuration_xrpc::agent::{self, AgentHandler, Context, Reply};
+use murmuration_xrpc::config::ConfigError;
 use murmuration_xrpc::host::directory::{Entry, MIGRATIONS, Reservation, Status};
 use murmuration_xrpc::host::{AgentAnswer, Agents, Database, Directory, Host, PageRequest, Task};
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
@@ -284,7 +285,7 @@ impl World {
                 Store::query(&store, statement, &[]).unwrap();
             }
         }
-        let config = Rc::new(config(variables));
+        let config = Rc::new(config(variables).unwrap());
         let clock = Rc::new(Hands { micros: Cell::new(START_MICROS), drawn: Cell::new(0) });
         let network = Rc::new(Network {
             log: RefCell::default(),
@@ -547,7 +548,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-fn config(variables: &[(&str, &str)]) -> Config {
+pub fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::read(|name| {
         if let Some((_, value)) = variables.iter().find(|(known, _)| *known == name) {
             return Some((*value).to_owned());
@@ -566,5 +567,4 @@ fn config(variables: &[(&str, &str)]) -> Config {
         };
         Some(value.to_owned())
     })
-    .unwrap()
 }
