@@ -20,6 +20,7 @@ pub mod view;
 use murmuration_bridge::resolver::Purpose;
 use murmuration_platform::{OutboundRequest, Verb};
 use murmuration_syntax::{AtUri, Did, Nsid};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 
 use super::{Host, agents};
@@ -173,7 +174,7 @@ impl Host<'_> {
             url.push(if index == 0 { '?' } else { '&' });
             url.push_str(name);
             url.push('=');
-            encode(value, &mut url);
+            url.extend(utf8_percent_encode(value, RESERVED));
         }
         let bearer = token.map(|token| ("authorization".to_owned(), format!("Bearer {token}")));
         let request = OutboundRequest {
@@ -198,21 +199,7 @@ pub fn leads_away(config: &Config, nsid: &str, header: Option<&str>) -> Result<b
     Ok(nsid.starts_with("app.bsky.") && route::leads_away(config, header)?)
 }
 
-/// Percent-encodes a value of a query.
-fn encode(text: &str, url: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(byte.into()),
-            _ => {
-                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-                url.push('%');
-                for digit in [byte >> 4, byte & 15] {
-                    url.push(DIGITS.get(usize::from(digit)).copied().unwrap_or_default().into());
-                }
-            }
-        }
-    }
-}
-
 /// The method that a generator lets an AppView call for an account.
 const FEED_SKELETON: &str = "app.bsky.feed.getFeedSkeleton";
+/// What a value of a query cannot hold as it is: all but the unreserved characters of RFC 3986, 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
