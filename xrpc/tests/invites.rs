@@ -147,16 +147,10 @@ fn an_account_earns_codes_with_time() {
 fn two_requests_do_not_earn_the_same_codes() {
     let world = closed();
     let directory = Directory::new(&world.shelf.store);
-    let terms = murmuration_xrpc::host::directory::invites::InviteTerms {
-        uses: 1,
-        disabled: false,
-        for_account: "did:web:a.example",
-        created_by: "did:web:a.example",
-        now_millis: 1,
-    };
+    let did = "did:web:a.example".parse().unwrap();
     let earn = |codes: &[&str], made| {
         let codes: Vec<String> = codes.iter().map(|code| (*code).to_owned()).collect();
-        block_on(directory.earn_invites(&codes, terms, made)).unwrap()
+        block_on(directory.earn_invites(&codes, &did, false, made, 1)).unwrap()
     };
     assert!(earn(&["a", "b"], 0));
     assert!(!earn(&["c"], 0));
@@ -249,4 +243,26 @@ fn odd_numbers_of_codes_are_refused() {
     }
     let (_, all) = world.ask(&format!("{ADMIN}.getInviteCodes"), Some(OPERATOR), &[], &Value::Null);
     assert_eq!(all, json!({ "codes": [] }));
+}
+
+#[test]
+fn codes_for_several_accounts_are_made_together_or_not_at_all() {
+    let world = closed();
+    let owners = ["did:web:a.example", "did:web:b.example"];
+    let input = json!({ "codeCount": 2, "useCount": 1, "forAccounts": owners });
+    world.faults.calls.set(0);
+    let (_, made) = operate(&world, &format!("{SERVER}.createInviteCodes"), &input);
+    assert_eq!(world.faults.calls.get(), 1, "one statement");
+    let (_, all) = world.ask(&format!("{ADMIN}.getInviteCodes"), Some(OPERATOR), &[], &Value::Null);
+    let all = all["codes"].as_array().unwrap();
+    let made = made["codes"].as_array().unwrap();
+    assert_eq!((all.len(), made.len()), (4, 2));
+    for (owner, made) in owners.iter().zip(made) {
+        let codes = made["codes"].as_array().unwrap();
+        assert_eq!((&made["account"], codes.len()), (&json!(owner), 2));
+        for code in codes {
+            let stored = all.iter().find(|stored| stored["code"] == *code).unwrap();
+            assert_eq!((&stored["forAccount"], &stored["available"]), (&json!(owner), &json!(1)));
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! Invite codes: what the operator makes, what an account earns with time, and what a new account uses.
 
+use std::iter;
+
 use murmuration_account::fresh_code;
 use murmuration_firehose::Timestamp;
 use murmuration_syntax::Did;
 use serde_json::{Map, Value as Json, json};
 
 use super::directory::Status;
-use super::directory::invites::{Invite, InviteOrder, InviteTerms, OPERATOR};
+use super::directory::invites::{Invite, InviteOrder, OPERATOR};
 use super::{Host, HostCall};
 use crate::XrpcError;
 use crate::agent::Args;
@@ -18,9 +20,9 @@ impl Host<'_> {
     pub(crate) async fn create_invite_code(&self, input: &Args) -> Result<Response, XrpcError> {
         let uses = use_count(input)?;
         let owner = input.text("forAccount").unwrap_or(OPERATOR);
-        let codes = self.fresh_invites(1);
-        self.directory.add_invites(&codes, self.terms(uses, owner)).await?;
-        Response::json(&json!({ "code": codes.first() }))
+        let code = self.fresh_invite();
+        self.directory.add_invites(&[(owner, code.clone())], uses, self.now_millis()).await?;
+        Response::json(&json!({ "code": code }))
     }
 
     /// `com.atproto.server.createInviteCodes`
@@ -31,18 +33,22 @@ impl Host<'_> {
             owners.push(OPERATOR);
         }
         let each = input.number("codeCount").and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-        if each == 0 || each.saturating_mul(owners.len()) > MAX_MADE || owners.len() > MAX_OWNERS {
+        if each == 0 || each.saturating_mul(owners.len()) > MAX_MADE {
             return Err(XrpcError::invalid(format!(
-                "codeCount must be 1 or more, and {MAX_MADE} codes for {MAX_OWNERS} accounts are the most"
+                "codeCount must be 1 or more, and {MAX_MADE} codes are the most"
             )));
         }
-        let mut made = Vec::new();
-        for owner in owners {
-            let codes = self.fresh_invites(each);
-            self.directory.add_invites(&codes, self.terms(uses, owner)).await?;
-            made.push(json!({ "account": owner, "codes": codes }));
-        }
-        Response::json(&json!({ "codes": made }))
+        let made: Vec<(&str, String)> = owners
+            .iter()
+            .flat_map(|owner| iter::repeat_n(*owner, each))
+            .map(|owner| (owner, self.fresh_invite()))
+            .collect();
+        self.directory.add_invites(&made, uses, self.now_millis()).await?;
+        let shown = made.chunks(each).zip(&owners).map(|(made, owner)| {
+            let codes: Vec<&str> = made.iter().map(|(_, code)| code.as_str()).collect();
+            json!({ "account": owner, "codes": codes })
+        });
+        Response::json(&json!({ "codes": shown.collect::<Vec<_>>() }))
     }
 
     /// `com.atproto.server.getAccountInviteCodes`
@@ -86,10 +92,8 @@ impl Host<'_> {
         if accounts.contains(&OPERATOR) {
             return Err(XrpcError::invalid("cannot disable admin invite codes"));
         }
-        if codes.len() > MAX_MADE || accounts.len() > MAX_OWNERS {
-            return Err(XrpcError::invalid(format!(
-                "{MAX_MADE} codes and {MAX_OWNERS} accounts at once are the most"
-            )));
+        if codes.len().max(accounts.len()) > MAX_MADE {
+            return Err(XrpcError::invalid(format!("{MAX_MADE} codes and accounts at once are the most")));
         }
         self.directory.disable_invites(&codes, &accounts).await?;
         Ok(Response::empty())
@@ -143,11 +147,10 @@ impl Host<'_> {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let codes = self.fresh_invites(count);
-        let owner = did.as_str();
+        let codes: Vec<String> = (0..count).map(|_| self.fresh_invite()).collect();
+        let (owner, now_millis) = (did.as_str(), self.now_millis());
         let disabled = !self.directory.stopped_invites(&[owner]).await?.is_empty();
-        let terms = InviteTerms { disabled, created_by: owner, ..self.terms(1, owner) };
-        if !self.directory.earn_invites(&codes, terms, routine(had).count()).await? {
+        if !self.directory.earn_invites(&codes, did, disabled, routine(had).count(), now_millis).await? {
             return Err(XrpcError::named(
                 "DuplicateCreate",
                 "attempted to create additional codes in another request",
@@ -159,7 +162,7 @@ impl Host<'_> {
             disabled,
             for_account: owner.to_owned(),
             created_by: owner.to_owned(),
-            created_at_millis: terms.now_millis,
+            created_at_millis: now_millis,
             used: Vec::new(),
         });
         Ok(made.collect())
@@ -174,16 +177,11 @@ impl Host<'_> {
         }
     }
 
-    /// Codes that were never given: the host's name, and 50 random bits.
-    fn fresh_invites(&self, count: usize) -> Vec<String> {
+    /// A code that was never given: the host's name, and 50 random bits.
+    fn fresh_invite(&self) -> String {
         // Dots would make a link of it.
         let host = self.config.hostname.replace('.', "-");
-        (0..count).map(|_| format!("{host}-{}", fresh_code(self.entropy).to_ascii_lowercase())).collect()
-    }
-
-    fn terms<'a>(&self, uses: u32, owner: &'a str) -> InviteTerms<'a> {
-        let now_millis = self.now_millis();
-        InviteTerms { uses, disabled: false, for_account: owner, created_by: OPERATOR, now_millis }
+        format!("{host}-{}", fresh_code(self.entropy).to_ascii_lowercase())
     }
 }
 
@@ -229,10 +227,8 @@ pub(super) fn view(invite: &Invite) -> Json {
 const MAX_OPEN: usize = 5;
 /// Uses of one code at the most: above it, a host without codes is meant.
 const MAX_USES: u32 = 1_000_000;
-/// Codes of one request at the most: 10 kB of names in a statement.
+/// Codes, and accounts, of one request at the most: 50 kB of names in a statement.
 const MAX_MADE: usize = 500;
-/// Accounts of one request at the most: each costs a statement, and a request may make 1,000 in all.
-const MAX_OWNERS: usize = 100;
 /// Codes of a page where the caller says nothing; the lexicon's default.
 const DEFAULT_PAGE: u32 = 100;
 

@@ -40,21 +40,6 @@ impl Invite {
     }
 }
 
-/// What all codes of one statement have in common.
-#[derive(Clone, Copy, Debug)]
-pub struct InviteTerms<'a> {
-    /// How many accounts each is good for.
-    pub uses: u32,
-    /// Whether they are invalid from the beginning.
-    pub disabled: bool,
-    /// Whose they are.
-    pub for_account: &'a str,
-    /// Who makes them.
-    pub created_by: &'a str,
-    /// When, in milliseconds since the Unix epoch.
-    pub now_millis: u64,
-}
-
 /// Accounts that get no more codes, by DID, with the operator's note.
 pub type StopNotes = BTreeMap<String, Option<String>>;
 
@@ -68,32 +53,38 @@ pub enum InviteOrder {
 }
 
 impl Directory<'_> {
-    /// Stores codes of the operator.
+    /// Stores codes that the operator makes, each with whose it is: all or none.
     ///
     /// # Errors
     /// When the database does not do its part.
-    pub async fn add_invites(&self, codes: &[String], terms: InviteTerms<'_>) -> Result<(), StoreError> {
+    pub async fn add_invites(
+        &self,
+        codes: &[(&str, String)],
+        uses: u32,
+        now_millis: u64,
+    ) -> Result<(), StoreError> {
         let list = json(codes)?;
-        let [uses, disabled, whose, by, at] = terms.params();
-        let params = [Param::Text(&list), uses, disabled, whose, by, at];
+        let params = [Param::Text(&list), Param::Int(uses.into()), millis(now_millis)];
         self.database.query(ADD, &params).await.map(drop)
     }
 
-    /// Stores codes that an account has earned, if it has made `made` of its own so far. `false` if it has made more
-    /// meanwhile: then nothing is stored.
+    /// Stores codes that an account has earned, of one use each and perhaps invalid from the beginning, if it has made `made`
+    /// of its own so far. `false` if it has made more meanwhile: then nothing is stored.
     ///
     /// # Errors
     /// When the database does not do its part.
     pub async fn earn_invites(
         &self,
         codes: &[String],
-        terms: InviteTerms<'_>,
+        did: &Did,
+        disabled: bool,
         made: usize,
+        now_millis: u64,
     ) -> Result<bool, StoreError> {
         let list = json(codes)?;
-        let [uses, disabled, whose, by, at] = terms.params();
         let made = Param::Int(i64::try_from(made).unwrap_or(i64::MAX));
-        let params = [Param::Text(&list), uses, disabled, whose, by, at, made];
+        let disabled = Param::Int(disabled.into());
+        let params = [Param::Text(&list), disabled, did.as_str().into(), millis(now_millis), made];
         Ok(!self.database.query(EARN, &params).await?.is_empty())
     }
 
@@ -114,12 +105,17 @@ impl Directory<'_> {
         self.database.query(GIVE_BACK, &[did.as_str().into()]).await.map(drop)
     }
 
-    /// Reservations that hold a use of a code.
+    /// Reservations that hold a use of a code, the oldest first: [`MAX_HOLDERS`] at the most.
     ///
     /// # Errors
     /// When the database does not do its part, or a row is corrupt.
     pub async fn invite_holders(&self, code: &str) -> Result<Vec<Entry>, StoreError> {
-        self.database.query(HOLDERS, &[code.into()]).await?.into_iter().map(entry).collect()
+        self.database
+            .query(HOLDERS, &[code.into(), Param::Int(MAX_HOLDERS)])
+            .await?
+            .into_iter()
+            .map(entry)
+            .collect()
     }
 
     /// The codes of some accounts, the oldest first.
@@ -222,18 +218,6 @@ impl Directory<'_> {
     }
 }
 
-impl InviteTerms<'_> {
-    fn params(&self) -> [Param<'_>; 5] {
-        [
-            Param::Int(self.uses.into()),
-            Param::Int(self.disabled.into()),
-            Param::Text(self.for_account),
-            Param::Text(self.created_by),
-            millis(self.now_millis),
-        ]
-    }
-}
-
 fn invite(mut row: Row) -> Result<Invite, StoreError> {
     Ok(Invite {
         code: row.text(0)?,
@@ -258,16 +242,18 @@ fn millis(time: u64) -> Param<'static> {
     Param::Int(i64::try_from(time.min(MAX_KEY)).unwrap_or(i64::MAX))
 }
 
+/// Accounts that never came to be that are cleared away for the next one's sake: one is enough.
+const MAX_HOLDERS: i64 = 10;
 /// Beyond every time and every count: 2^53 - 1, what survives the trip through a JavaScript number.
 const MAX_KEY: u64 = (1 << 53) - 1;
 
 /// Writes 2 rows a code: the row and its index entry.
 const ADD: &str = "INSERT INTO invite_code (code, uses, disabled, for_account, created_by, created_at) \
-     SELECT value, ?2, ?3, ?4, ?5, ?6 FROM json_each(?1)";
+     SELECT json_extract(value, '$[1]'), ?2, 0, json_extract(value, '$[0]'), 'admin', ?3 FROM json_each(?1)";
 /// Writes 2 rows a code; 0 when another request was faster.
 const EARN: &str = "INSERT INTO invite_code (code, uses, disabled, for_account, created_by, created_at) \
-     SELECT value, ?2, ?3, ?4, ?5, ?6 FROM json_each(?1) WHERE ?7 = \
-     (SELECT count(*) FROM invite_code WHERE for_account = ?4 AND created_by <> 'admin') RETURNING code";
+     SELECT value, 1, ?2, ?3, ?3, ?4 FROM json_each(?1) WHERE ?5 = \
+     (SELECT count(*) FROM invite_code WHERE for_account = ?3 AND created_by <> 'admin') RETURNING code";
 /// Writes 1 row; 0 when the code is not to be had. Reads the code's uses.
 const USE: &str = "INSERT INTO invite_use (code, used_by, used_at) SELECT code, ?2, ?3 FROM invite_code \
      WHERE code = ?1 AND disabled = 0 \
@@ -277,7 +263,8 @@ const USE: &str = "INSERT INTO invite_use (code, used_by, used_at) SELECT code, 
 const GIVE_BACK: &str = "DELETE FROM invite_use WHERE used_by = ?1";
 /// Reads the code's uses and their accounts; only when a code is used up.
 const HOLDERS: &str = "SELECT did, handle, email, status, account.created_at, next_handle, next_since \
-     FROM invite_use JOIN account ON did = used_by WHERE code = ?1 AND status = 'reserved'";
+     FROM invite_use JOIN account ON did = used_by WHERE code = ?1 AND status = 'reserved' \
+     ORDER BY account.created_at LIMIT ?2";
 /// Reads the accounts' codes and index entries.
 const OF_ACCOUNTS: &str = "SELECT code, uses, disabled, for_account, created_by, created_at FROM invite_code \
      WHERE for_account IN (SELECT value FROM json_each(?1)) ORDER BY created_at, code";
