@@ -123,9 +123,10 @@ fn in_force<'a>(did: &Did, log: &'a [AuditEntry]) -> Result<Vec<Link<'a>>, Bridg
 /// How much of `chain` stays when `operation` joins it at `time`: all of it, but for a fork.
 fn fork_point(chain: &[Link<'_>], operation: &Operation, time: u64) -> Result<usize, BridgeError> {
     let prev = operation.prev().ok_or(BridgeError::Log("has a second genesis"))?;
+    // From the end: all but forks follow the last.
     let at = chain
         .iter()
-        .position(|(_, candidate, _)| candidate.cid().to_string() == prev)
+        .rposition(|(_, candidate, _)| candidate.cid().to_string() == prev)
         .ok_or(BridgeError::Log("an operation follows none in force"))?;
     let kept = at.saturating_add(1);
     let parent = chain.get(at).and_then(|(_, parent, _)| parent.state());
