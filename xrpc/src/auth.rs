@@ -47,18 +47,6 @@ impl Caller {
             Self::Anyone | Self::Service(_) => false,
         }
     }
-
-    /// Refuses a repository that is not the caller's own. The DID is the only name that counts here.
-    ///
-    /// # Errors
-    /// `AuthMissing` as [`Caller::claims`]; `InvalidRequest`, worded as the reference server does, otherwise.
-    pub fn must_be(&self, did: &Did) -> Result<(), XrpcError> {
-        if self.claims()?.sub == *did {
-            Ok(())
-        } else {
-            Err(XrpcError::auth_required("Authentication Required"))
-        }
-    }
 }
 
 /// The token of an `Authorization: Bearer` header.

@@ -54,11 +54,8 @@ impl RefusedWords {
     fn are_in(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         text.split('.').any(|label| {
-            let mut parts = label.split(|c: char| !c.is_alphanumeric());
-            parts.clone().any(|part| self.has(part)) || {
-                let joined: String = parts.by_ref().collect();
-                self.has(&joined)
-            }
+            let parts = label.split(|c: char| !c.is_alphanumeric());
+            parts.clone().any(|part| self.has(part)) || self.has(&parts.collect::<String>())
         })
     }
 

@@ -98,7 +98,7 @@ fn own_handles_resolve_here_and_nowhere_else() {
         assert_eq!((code, &answer["error"]), (400, &json!("InvalidRequest")), "{bad}");
     }
     assert_eq!(world.get(RESOLVE, &[]).0, 400);
-    for hidden in [Status::Deactivated, Status::Takendown, Status::Suspended] {
+    for hidden in [Status::Deactivated, Status::Takendown] {
         set_status(&world, &did, hidden);
         assert_eq!(world.get(RESOLVE, &[("handle", "alice.test")]).1["error"], "HandleNotFound");
     }

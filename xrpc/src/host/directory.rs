@@ -71,8 +71,6 @@ pub enum Status {
     Deactivated,
     /// Hidden by the operator.
     Takendown,
-    /// Hidden by the operator for a time.
-    Suspended,
 }
 
 impl Status {
@@ -84,12 +82,11 @@ impl Status {
             Self::Active => "active",
             Self::Deactivated => "deactivated",
             Self::Takendown => "takendown",
-            Self::Suspended => "suspended",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Reserved, Self::Active, Self::Deactivated, Self::Takendown, Self::Suspended]
+        [Self::Reserved, Self::Active, Self::Deactivated, Self::Takendown]
             .into_iter()
             .find(|status| status.as_str() == text)
     }

@@ -106,7 +106,7 @@ impl Host<'_> {
         run(self, call).await
     }
 
-    /// Refuses an account that is gone, or not of the standing that the method wants.
+    /// Refuses an account that is not of the standing that the method wants, and then one that is gone, too.
     async fn check_standing(&self, method: &Method, caller: &Caller) -> Result<(), XrpcError> {
         let Caller::Account(claims) = caller else { return Ok(()) };
         if method.standing == Standing::Any {

@@ -74,8 +74,7 @@ impl Host<'_> {
     pub async fn health(&self, version: &str) -> Result<Response, XrpcError> {
         match self.directory.page(None, 1).await {
             Ok(_) => Response::json(&json!({ "version": version })),
-            Err(error) => {
-                let _ = error;
+            Err(_) => {
                 let body = json!({ "version": version, "error": "Service Unavailable" });
                 Ok(Response { status: 503, ..Response::json(&body)? })
             }
