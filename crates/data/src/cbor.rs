@@ -15,11 +15,11 @@ mod writer;
 
 use std::collections::BTreeMap;
 
-pub use reader::{Major, Reader};
+pub use reader::Reader;
 pub use writer::{Writer, key_order};
 
 use crate::limits::{MAX_CONTAINER, MAX_DEPTH, MAX_INTEGER, MAX_KEY_BYTES, MAX_VALUES};
-use crate::{DataError, Ipld};
+use crate::{DataError, Ipld, Kind};
 
 /// The encoding of a value.
 ///
@@ -69,16 +69,16 @@ impl Budget {
 
 fn read_value(reader: &mut Reader<'_>, depth: usize, budget: &mut Budget) -> Result<Ipld, DataError> {
     Ok(match reader.peek()? {
-        Major::Integer => Ipld::Integer(i128::from(reader.integer()?)),
-        Major::Bytes => Ipld::Bytes(reader.bytes()?.to_vec()),
-        Major::Text => Ipld::String(reader.text()?.to_owned()),
-        Major::Link => Ipld::Link(reader.link()?),
-        Major::Bool => Ipld::Bool(reader.bool()?),
-        Major::Null => {
+        Kind::Integer => Ipld::Integer(i128::from(reader.integer()?)),
+        Kind::Bytes => Ipld::Bytes(reader.bytes()?.to_vec()),
+        Kind::Text => Ipld::String(reader.text()?.to_owned()),
+        Kind::Link => Ipld::Link(reader.link()?),
+        Kind::Bool => Ipld::Bool(reader.bool()?),
+        Kind::Null => {
             reader.null()?;
             Ipld::Null
         }
-        Major::Array => {
+        Kind::Array => {
             let depth = depth.checked_sub(1).ok_or(DataError::Depth)?;
             let length = reader.array()?;
             budget.spend(length)?;
@@ -89,7 +89,7 @@ fn read_value(reader: &mut Reader<'_>, depth: usize, budget: &mut Budget) -> Res
             }
             Ipld::List(items)
         }
-        Major::Map => {
+        Kind::Map => {
             let depth = depth.checked_sub(1).ok_or(DataError::Depth)?;
             let length = reader.map()?;
             budget.spend(length)?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a reader wanted to find.
+/// A kind of item: what the next one is, or what a reader wanted to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {

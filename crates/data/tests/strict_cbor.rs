@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use murmuration_data::cbor::{self, Major, Reader, Writer};
+use murmuration_data::cbor::{self, Reader, Writer};
 use murmuration_data::limits::{MAX_CONTAINER, MAX_DEPTH, MAX_INTEGER, MAX_KEY_BYTES, MAX_VALUES};
 use murmuration_data::{DataError, Ipld, Kind, cid_of_cbor, cid_of_raw};
 
@@ -206,7 +206,7 @@ fn a_reader_reads_what_a_writer_wrote() {
     assert!(cbor::decode(&block).is_ok());
 
     let mut reader = Reader::new(&block);
-    assert_eq!(reader.peek(), Ok(Major::Map));
+    assert_eq!(reader.peek(), Ok(Kind::Map));
     assert_eq!(reader.map(), Ok(2));
     assert_eq!(reader.key(""), Ok("a"));
     assert_eq!(reader.array(), Ok(6));

@@ -3,27 +3,6 @@
 use crate::limits::{MAX_CID_BYTES, MAX_CONTAINER, MAX_INTEGER, MAX_KEY_BYTES};
 use crate::{Cid, DataError, Kind, cid_from_bytes};
 
-/// What the next item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Major {
-    /// A whole number.
-    Integer,
-    /// A byte string.
-    Bytes,
-    /// A text.
-    Text,
-    /// A list.
-    Array,
-    /// A map.
-    Map,
-    /// A tag, which can only be a link.
-    Link,
-    /// True or false.
-    Bool,
-    /// Null.
-    Null,
-}
-
 /// Reads DAG-CBOR item by item, strictly. What it gives borrows from the input.
 ///
 /// A reader that has given an error stands somewhere inside the item; it is of no further use.
@@ -64,18 +43,18 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When there is none, or it is one that the model does not have.
-    pub fn peek(&self) -> Result<Major, DataError> {
+    pub fn peek(&self) -> Result<Kind, DataError> {
         let initial = *self.rest.first().ok_or(DataError::Truncated)?;
         match initial >> 5 {
-            0 | 1 => Ok(Major::Integer),
-            2 => Ok(Major::Bytes),
-            3 => Ok(Major::Text),
-            4 => Ok(Major::Array),
-            5 => Ok(Major::Map),
-            6 => Ok(Major::Link),
+            0 | 1 => Ok(Kind::Integer),
+            2 => Ok(Kind::Bytes),
+            3 => Ok(Kind::Text),
+            4 => Ok(Kind::Array),
+            5 => Ok(Kind::Map),
+            6 => Ok(Kind::Link),
             _ => match initial {
-                FALSE | TRUE => Ok(Major::Bool),
-                NULL => Ok(Major::Null),
+                FALSE | TRUE => Ok(Kind::Bool),
+                NULL => Ok(Kind::Null),
                 0xf9..=0xfb => Err(DataError::Float),
                 0xff => Err(DataError::Indefinite),
                 _ => Err(DataError::Unsupported),
@@ -129,7 +108,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When the next item is not a text of 1 to [`MAX_KEY_BYTES`] bytes that sorts after `last`.
     pub fn key(&mut self, last: &str) -> Result<&'a str, DataError> {
-        if self.peek()? != Major::Text {
+        if self.peek()? != Kind::Text {
             return Err(DataError::KeyKind);
         }
         let key = self.text()?;
@@ -187,7 +166,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When the next item is neither.
     pub fn optional_link(&mut self) -> Result<Option<Cid>, DataError> {
-        if self.peek()? == Major::Null {
+        if self.peek()? == Kind::Null {
             self.null()?;
             return Ok(None);
         }
