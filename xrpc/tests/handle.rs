@@ -7,32 +7,19 @@ use murmuration_account::Profile;
 use murmuration_bridge::plc::Operation;
 use murmuration_firehose::Event;
 use murmuration_keys::{Curve, SigningKey};
-use murmuration_syntax::{Did, Handle};
+use murmuration_syntax::Handle;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::host::directory::Status;
 use serde_json::{Value, json};
+use world::alice::Alice;
 use world::ask::OPERATOR;
 use world::{Fault, World, block_on, did};
 
 const UPDATE: &str = "com.atproto.identity.updateHandle";
 const RESOLVE: &str = "com.atproto.identity.resolveHandle";
 
-struct Alice {
-    world: World,
-    did: Did,
-    token: String,
-}
-
 impl Alice {
-    fn new() -> Self {
-        let world = World::new();
-        let (code, answer) = world.create("alice");
-        assert_eq!(code, 200, "{answer}");
-        let token = answer["accessJwt"].as_str().unwrap().to_owned();
-        Self { did: did(&answer["did"]), token, world }
-    }
-
     fn update(&self, handle: &str) -> (u16, String) {
         let (code, answer) = self.world.post_as(Some(&self.token), UPDATE, &json!({ "handle": handle }));
         (code, answer["error"].as_str().unwrap_or_default().to_owned())

@@ -12,30 +12,10 @@ use murmuration_xrpc::table;
 use murmuration_xrpc::token::Scope;
 use serde_json::{Value, json};
 use world::ask::OPERATOR;
+use world::operator::{NOBODY, NS, account, act, alice, events, read};
 use world::{Fault, World, block_on};
 
-const NS: &str = "com.atproto.admin";
 const NOTE: &str = "com.example.note";
-const NOBODY: &str = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
-
-fn alice() -> (World, String) {
-    let world = World::new();
-    let did = world.create("alice").1["did"].as_str().unwrap().to_owned();
-    events(&world, &did);
-    (world, did)
-}
-
-fn read(world: &World, method: &str, query: &[(&str, &str)]) -> (u16, Value) {
-    world.ask(&format!("{NS}.{method}"), Some(OPERATOR), query, &Value::Null)
-}
-
-fn act(world: &World, input: &Value) -> (u16, Value) {
-    world.ask(&format!("{NS}.updateSubjectStatus"), Some(OPERATOR), &[], input)
-}
-
-fn account(did: &str) -> Value {
-    json!({ "$type": "com.atproto.admin.defs#repoRef", "did": did })
-}
 
 fn record(uri: &str, cid: &Value) -> Value {
     json!({ "$type": "com.atproto.repo.strongRef", "uri": uri, "cid": cid })
@@ -72,14 +52,6 @@ fn write(world: &World, did: &str, bytes: &[u8]) -> (u16, Value) {
 
 fn status(world: &World, did: &str) -> Status {
     block_on(Directory::new(&world.shelf.store).by_did(&did.parse().unwrap())).unwrap().unwrap().status
-}
-
-/// The events since this was last asked.
-fn events(world: &World, did: &str) -> Vec<Event> {
-    let did = did.parse().unwrap();
-    let events = world.events(&did);
-    world.objects.sent.borrow_mut().remove(&did);
-    events
 }
 
 /// Whether the account is active by its events, one a line.

@@ -6,37 +6,8 @@ mod world;
 use murmuration_firehose::Event;
 use serde_json::{Value, json};
 use world::ask::OPERATOR;
+use world::operator::{NOBODY, NS, account, act, alice, events, read};
 use world::{Fault, World};
-
-const NS: &str = "com.atproto.admin";
-const NOBODY: &str = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
-
-fn alice() -> (World, String) {
-    let world = World::new();
-    let did = world.create("alice").1["did"].as_str().unwrap().to_owned();
-    events(&world, &did);
-    (world, did)
-}
-
-fn read(world: &World, method: &str, query: &[(&str, &str)]) -> (u16, Value) {
-    world.ask(&format!("{NS}.{method}"), Some(OPERATOR), query, &Value::Null)
-}
-
-fn act(world: &World, input: &Value) -> (u16, Value) {
-    world.ask(&format!("{NS}.updateSubjectStatus"), Some(OPERATOR), &[], input)
-}
-
-fn account(did: &str) -> Value {
-    json!({ "$type": "com.atproto.admin.defs#repoRef", "did": did })
-}
-
-/// The events since this was last asked.
-fn events(world: &World, did: &str) -> Vec<Event> {
-    let did = did.parse().unwrap();
-    let events = world.events(&did);
-    world.objects.sent.borrow_mut().remove(&did);
-    events
-}
 
 #[test]
 fn an_account_is_shown_with_its_times() {

@@ -6,11 +6,11 @@ mod world;
 use murmuration_bridge::plc::{Operation, State};
 use murmuration_firehose::Event;
 use murmuration_keys::{Curve, SigningKey};
-use murmuration_syntax::Did;
 use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::token::{self, Claims, Scope};
 use serde_json::{Value, json};
-use world::{Fault, World, block_on, did};
+use world::alice::Alice;
+use world::{Fault, World, block_on};
 
 const RECOMMENDED: &str = "com.atproto.identity.getRecommendedDidCredentials";
 const REQUEST: &str = "com.atproto.identity.requestPlcOperationSignature";
@@ -18,25 +18,7 @@ const SIGN: &str = "com.atproto.identity.signPlcOperation";
 const SUBMIT: &str = "com.atproto.identity.submitPlcOperation";
 const UPDATE: &str = "com.atproto.identity.updateHandle";
 
-struct Alice {
-    world: World,
-    did: Did,
-    token: String,
-}
-
 impl Alice {
-    fn new() -> Self {
-        Self::with(json!({}))
-    }
-
-    fn with(changes: Value) -> Self {
-        let world = World::new();
-        let (code, answer) = world.create_with("alice", changes);
-        assert_eq!(code, 200, "{answer}");
-        let token = answer["accessJwt"].as_str().unwrap().to_owned();
-        Self { did: did(&answer["did"]), token, world }
-    }
-
     fn post(&self, nsid: &str, input: &Value) -> (u16, Value) {
         self.world.post_as(Some(&self.token), nsid, input)
     }

@@ -2,9 +2,11 @@
 //! a network of canned answers, and a fault wherever one is wanted.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod alice;
 pub mod ask;
 mod ending;
 mod network;
+pub mod operator;
 mod postbox;
 
 use std::cell::{Cell, RefCell};
