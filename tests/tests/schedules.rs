@@ -34,10 +34,32 @@ struct Life<'a> {
     client: Client,
     /// What each record says.
     records: BTreeMap<String, String>,
-    /// The bytes of the blobs that records refer to, by CID.
-    blobs: BTreeMap<String, Vec<u8>>,
+    /// The blobs of records, by record key: CID and bytes.
+    blobs: BTreeMap<String, (String, Vec<u8>)>,
+    /// The CIDs of blobs whose record is gone or says something else.
+    let_go: Vec<String>,
     named: u64,
     evictions: u64,
+    done: Done,
+}
+
+/// What has happened to records that were there, so that a programme in which nothing does cannot pass.
+#[derive(Debug, Default)]
+struct Done {
+    puts: u64,
+    deletes: u64,
+    batches: u64,
+    /// How many of them let a blob go.
+    let_go: u64,
+}
+
+impl Done {
+    fn add(&mut self, other: &Self) {
+        self.puts += other.puts;
+        self.deletes += other.deletes;
+        self.batches += other.batches;
+        self.let_go += other.let_go;
+    }
 }
 
 impl<'a> Life<'a> {
@@ -50,8 +72,10 @@ impl<'a> Life<'a> {
             client,
             records: BTreeMap::new(),
             blobs: BTreeMap::new(),
+            let_go: Vec::new(),
             named: 0,
             evictions: 0,
+            done: Done::default(),
         }
     }
 
@@ -91,11 +115,15 @@ impl<'a> Life<'a> {
         let (_, text) = self.fresh();
         self.write("putRecord", json!({ "rkey": rkey, "record": record(&text) }));
         self.records.insert(rkey.to_owned(), text);
+        self.let_go(rkey);
+        self.done.puts += 1;
     }
 
     fn delete(&mut self, rkey: &str) {
         self.write("deleteRecord", json!({ "rkey": rkey }));
         self.records.remove(rkey);
+        self.let_go(rkey);
+        self.done.deletes += 1;
     }
 
     fn batch(&mut self, old: &str) {
@@ -110,6 +138,16 @@ impl<'a> Life<'a> {
         self.write("applyWrites", json!({ "writes": writes }));
         self.records.insert(first, one);
         self.records.insert(old.to_owned(), two);
+        self.let_go(old);
+        self.done.batches += 1;
+    }
+
+    /// No record refers to the blob of this one any more, if it had one.
+    fn let_go(&mut self, rkey: &str) {
+        if let Some((cid, _)) = self.blobs.remove(rkey) {
+            self.let_go.push(cid);
+            self.done.let_go += 1;
+        }
     }
 
     fn upload(&mut self, dice: &mut Dice) {
@@ -122,8 +160,8 @@ impl<'a> Life<'a> {
         let mut value = record(&text);
         value["blob"] = answer["blob"].clone();
         self.write("createRecord", json!({ "rkey": rkey, "record": value }));
-        self.records.insert(rkey, text);
-        self.blobs.insert(answer["blob"]["ref"]["$link"].as_str().unwrap().to_owned(), bytes);
+        self.records.insert(rkey.clone(), text);
+        self.blobs.insert(rkey, (answer["blob"]["ref"]["$link"].as_str().unwrap().to_owned(), bytes));
     }
 
     fn refresh(&mut self) {
@@ -147,9 +185,14 @@ impl<'a> Life<'a> {
         let found: BTreeMap<String, String> =
             page["records"].as_array().unwrap().iter().map(|record| (rkey(record), text(record))).collect();
         assert_eq!(found, self.records, "what is listed");
-        for (cid, bytes) in &self.blobs {
-            let at = [("did", self.account.did.as_str()), ("cid", cid)];
-            assert_eq!(&self.client.get("com.atproto.sync.getBlob", &at).ok().body, bytes);
+        let blob = |cid: &str| {
+            self.client.get("com.atproto.sync.getBlob", &[("did", self.account.did.as_str()), ("cid", cid)])
+        };
+        for (cid, bytes) in self.blobs.values() {
+            assert_eq!(&blob(cid).ok().body, bytes);
+        }
+        for cid in &self.let_go {
+            assert_eq!(blob(cid).json()["error"], "BlobNotFound", "a blob that was let go");
         }
     }
 
@@ -166,10 +209,10 @@ impl<'a> Life<'a> {
         (format!("r{}", self.named * 7919 % 1009), format!("text {}", self.named))
     }
 
-    /// A record that is there and has no blob, if there is one.
+    /// A record that is there, if there is one.
     fn old(&self, dice: &mut Dice) -> Option<String> {
         let count = u64::try_from(self.records.len()).unwrap();
-        if count == 0 || !self.blobs.is_empty() {
+        if count == 0 {
             return None;
         }
         self.records.keys().nth(usize::try_from(dice.roll(count)).unwrap()).cloned()
@@ -200,7 +243,7 @@ fn sim_nothing_depends_on_staying_awake() {
     let world = World::start();
     let (schedules, started) = (scaled("SOAK_SCHEDULES", SCHEDULES), Instant::now());
     let mut watcher = Watcher::new(&world);
-    let mut evictions = 0;
+    let (mut evictions, mut done) = (0, Done::default());
     for seed in 0..schedules {
         for turn in 0..WAYS {
             let mut life = Life::begin(&world, &format!("life{seed}x{turn}"));
@@ -223,10 +266,13 @@ fn sim_nothing_depends_on_staying_awake() {
                 "schedule {seed}, turn {turn}: what the stream and the export say"
             );
             evictions += life.evictions;
+            done.add(&life.done);
         }
     }
+    let Done { puts, deletes, batches, let_go } = done;
+    assert!(puts.min(deletes).min(batches).min(let_go) > 0, "something has never happened: {done:?}");
     println!(
-        "{schedules} schedules of {EVENTS} events, {evictions} evictions, {} events in the stream, in {:.0?}",
+        "{schedules} schedules of {EVENTS} events ({done:?}), {evictions} evictions, {} events in the stream, in {:.0?}",
         watcher.frames().len(),
         started.elapsed()
     );
