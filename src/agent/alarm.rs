@@ -6,7 +6,8 @@
 //!
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
-//! only waits for blobs to collect, or for the day on which a deactivated account is to be deleted (even).
+//! only waits (even): for blobs to collect, for the day on which a deactivated account is to be deleted, or for a change of
+//! the DID document that may have died.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -102,14 +103,16 @@ impl Agent {
         self.wait_for_what_is_due(touched).await
     }
 
-    /// Sets the alarm for what time alone brings: the deletion of an account at rest, and, if `blobs`, the next collection.
+    /// Sets the alarm for what time alone brings: the deletion of an account at rest, a change of the DID document that died,
+    /// and, if `blobs`, the next collection.
     async fn wait_for_what_is_due(&self, blobs: bool) -> Result<(), XrpcError> {
         let awake = self.awake().await?;
         let sweep = match blobs {
             true => awake.account.next_sweep(awake.config.blob_patience_micros())?,
             false => None,
         };
-        let due = [awake.account.deletion_due()?, sweep].into_iter().flatten().min();
+        let due = [awake.account.deletion_due()?, awake.account.document_due()?, sweep];
+        let due = due.into_iter().flatten().min();
         if let Some(at) = due {
             let now = self.now();
             self.alarm.set(&self.state, at.clamp(now, now + FURTHEST_MICROS), false).await?;
@@ -131,6 +134,7 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         if awake.account.is_deleted()? {
             return ending::run(agent).await;
         }
+        awake.account.say_document_if_due(agent.now())?;
         // What the account has said goes first: the relay would keep it in one row with the event that ends the account.
         outbox::push_all(agent).await;
         if awake.account.delete_if_due(agent.now())? {

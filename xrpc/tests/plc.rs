@@ -344,6 +344,33 @@ fn sim_a_worker_that_dies_leaves_a_submission_that_is_settled_by_the_next_look()
 }
 
 #[test]
+fn sim_a_worker_that_dies_leaves_an_account_that_tells_of_its_operation_by_itself() {
+    let mut rescued = 0;
+    for number in 0..calls_of_a_submission() {
+        let (alice, operation, next) = prepared();
+        alice.world.faults.planned.set(Some(Fault::Dead(next + number)));
+        let (code, _) = alice.submit(&operation);
+        alice.world.faults.planned.set(None);
+        // Nobody looks. The object has forgotten what it knew, and its alarm fires.
+        alice.world.objects.crash(&alice.did);
+        alice.world.pass_minutes(2);
+        {
+            let accounts = alice.world.objects.accounts.borrow();
+            let account = &accounts[&alice.did];
+            let waits = account.document_due().unwrap().is_some();
+            rescued += u32::from(waits && alice.operations() == 2);
+            account.say_document_if_due(alice.world.now_millis() * 1_000).unwrap();
+        }
+        assert!(
+            alice.operations() == 1 || alice.told() == [None],
+            "dead at {number}: {code}: in force and told {:?}",
+            alice.told()
+        );
+    }
+    assert!(rescued > 0);
+}
+
+#[test]
 fn sim_a_signature_that_fails_changes_nothing() {
     let calls = {
         let (alice, ..) = prepared();

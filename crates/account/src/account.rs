@@ -111,6 +111,7 @@ impl Account {
             delete_after: None,
             takedown: None,
             deleted: false,
+            document_changing_since: None,
             password,
             since: Since { created: now, email_confirmed: None, deactivated: new.deactivated.then_some(now) },
         };

@@ -36,6 +36,7 @@ mod code;
 mod commit;
 mod credential;
 mod deletion;
+mod document;
 mod error;
 mod export;
 mod import;

@@ -15,14 +15,16 @@ use crate::{AccountError, Purpose, code, schema};
 
 /// Reads 1 row. The first column is the version of the tables.
 pub(crate) const SELECT: &str = "SELECT schema, did, handle, email, password, status, signing_key, \
-     email_confirmed_at, takedown, delete_after, deactivated_at, created_at FROM account WHERE id = 1";
+     email_confirmed_at, takedown, delete_after, deactivated_at, created_at, document_changing_since \
+     FROM account WHERE id = 1";
 /// Writes 1 row.
 const INSERT: &str = "INSERT INTO account (id, schema, did, handle, email, password, status, signing_key, \
      created_at, email_confirmed_at, takedown, delete_after, deactivated_at) \
      VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 /// Writes 1 row.
 const UPDATE: &str = "UPDATE account SET handle = ?1, email = ?2, password = ?3, status = ?4, \
-     email_confirmed_at = ?5, takedown = ?6, delete_after = ?7, deactivated_at = ?8 WHERE id = 1";
+     email_confirmed_at = ?5, takedown = ?6, delete_after = ?7, deactivated_at = ?8, \
+     document_changing_since = ?9 WHERE id = 1";
 
 /// Who an account is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -43,6 +45,8 @@ pub struct Profile {
     pub takedown: Option<String>,
     /// Whether it was deleted, and only its remains are here.
     pub(crate) deleted: bool,
+    /// Since when its DID document may have changed without an event that tells of it, in microseconds since the Unix epoch.
+    pub(crate) document_changing_since: Option<u64>,
     /// The Argon2id hash of its password.
     pub(crate) password: String,
     /// When what the fields above say began to be so.
@@ -123,6 +127,7 @@ impl Profile {
             optional(self.takedown.as_deref()),
             optional(delete_after.as_deref()),
             micros(self.since.deactivated),
+            micros(self.document_changing_since),
         ];
         store.query(UPDATE, &params).map(drop)
     }
@@ -171,6 +176,7 @@ impl Profile {
             email_confirmed: since.email_confirmed.is_some(),
             takedown: row.opt_text(8)?,
             delete_after,
+            document_changing_since: time(row.opt_int(12)?),
             since,
         };
         Ok((profile, row.blob(6)?))

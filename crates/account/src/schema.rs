@@ -6,12 +6,13 @@
 use murmuration_platform::{Param, Row, Store, StoreError, transaction};
 
 /// The version that this code reads and writes.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
+    include_str!("../../../migrations/agent/0003_document.sql"),
 ];
 
 /// Reads 1 row.

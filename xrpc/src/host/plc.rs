@@ -61,7 +61,7 @@ impl Host<'_> {
         let account = self.account(&did).await?;
         self.check_operation(&account, &operation)?;
 
-        // From here on the row keeps other changes away, and has the event told if this one dies.
+        // From here on the row keeps other changes away.
         self.begin_change(&did, &account.handle).await?;
         match self.submission_begun(&account, &operation).await {
             Ok(()) => {
@@ -97,6 +97,9 @@ impl Host<'_> {
             })
         })?;
         if verified.tip != operation.cid() {
+            // Whoever dies from here on leaves the account to say it.
+            let noted = self.tell(did, || IdentityCall::DocumentChanging).await;
+            noted.map_err(Unpublished::certainly)?;
             self.publish(did, operation).await?;
         }
         let told = self.tell(did, || IdentityCall::DocumentChanged).await;

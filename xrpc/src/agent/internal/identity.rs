@@ -17,6 +17,9 @@ pub enum IdentityCall {
         /// The handle.
         handle: Handle,
     },
+    /// Note that the DID document is about to change: unless [`IdentityCall::DocumentChanged`] follows, the account says so by
+    /// itself.
+    DocumentChanging,
     /// Say that the DID document has changed.
     DocumentChanged,
     /// Use up the code that was mailed to have an operation signed.
@@ -36,8 +39,9 @@ pub(super) fn answer(context: &Context<'_>, call: IdentityCall) -> Result<Respon
         IdentityCall::SetHandle { handle } => {
             context.account.edit(&[Notice::Handle], now, |profile| profile.handle = handle)?;
         }
+        IdentityCall::DocumentChanging => context.account.document_changing(now)?,
         IdentityCall::DocumentChanged => {
-            context.account.edit(&[Notice::Document], now, |_| {})?;
+            context.account.document_changed(now)?;
         }
         IdentityCall::UsePlcCode { code } => {
             context.account.check_code(Purpose::PlcOperation, &code, now)?;
