@@ -1,6 +1,5 @@
 //! Requests that go on to another service: the answer's headers are chosen here, its body passes by.
 
-use murmuration_platform::OutboundError;
 use murmuration_syntax::Nsid;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::host::Host;
@@ -115,16 +114,7 @@ async fn send(
     };
     fetcher.pass(&passage).await.map_err(|error| {
         worker::console_warn!("proxy: {error}");
-        match error {
-            OutboundError::Refused { .. } => {
-                XrpcError::invalid("the service's address is not one that is fetched")
-            }
-            OutboundError::TooOften { seconds, .. } => {
-                let message = "This host sends too much to that service";
-                XrpcError::new(429, "RateLimitExceeded", message).with("retry-after", seconds.to_string())
-            }
-            _ => XrpcError::upstream("Upstream service unreachable"),
-        }
+        answer::unanswered(&error)
     })
 }
 

@@ -177,6 +177,33 @@ fn a_service_sees_what_it_needs_and_the_caller_what_it_may() {
 }
 
 #[test]
+fn a_device_is_registered_with_the_service_that_the_body_names() {
+    let appview = StandIn::start(fine);
+    let (_world, alice, client) = world(&appview);
+    let service = StandIn::start(fine);
+    let (did, url) = (service.did(), service.url());
+    service.script(move |noted| match noted.path.as_str() {
+        "/.well-known/did.json" => {
+            let notifier =
+                json!({ "id": "#bsky_notif", "type": "BskyNotificationService", "serviceEndpoint": url });
+            Reply::json(200, &json!({ "id": did, "service": [notifier] }))
+        }
+        _ => Reply::json(200, &json!({})),
+    });
+    let body = json!({ "serviceDid": service.did(), "token": "t", "platform": "web", "appId": "x.app" });
+    let _ = client.post("app.bsky.notification.registerPush", &body).ok();
+    let sent = service.take().remove(1);
+    assert_eq!(
+        (sent.method.as_str(), sent.path.as_str()),
+        ("POST", "/xrpc/app.bsky.notification.registerPush")
+    );
+    assert_eq!(serde_json::from_slice::<Value>(&sent.body).unwrap(), body);
+    let made = claims(&sent);
+    assert_eq!((&made["iss"], &made["aud"]), (&json!(alice.did), &json!(service.did())));
+    assert!(appview.take().is_empty());
+}
+
+#[test]
 fn a_services_failures_are_told_and_its_bodies_stream() {
     let appview = StandIn::start(fine);
     let (world, alice, client) = world(&appview);

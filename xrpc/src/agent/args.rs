@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use murmuration_data::{Cid, Ipld};
+use murmuration_data::{Cid, Ipld, json};
 use murmuration_syntax::{AtIdentifier, Did, Handle, Nsid, RecordKey, Rev};
+use serde_json::Value as Json;
 
 use crate::XrpcError;
 
@@ -22,6 +23,12 @@ impl Args {
             Ipld::Map(fields) => Self(fields),
             _ => Self::default(),
         }
+    }
+
+    /// The map as JSON.
+    #[must_use]
+    pub fn into_json(self) -> Json {
+        json::to_value(&Ipld::Map(self.0))
     }
 
     /// Takes a value out.

@@ -15,7 +15,18 @@ pub(super) const METHODS: &[Method] = &[
     Method::proxied("app.bsky.feed.getFeed", Kind::Query, Treatment::Feed),
     fresh("app.bsky.feed.getPostThread", View::PostThread),
     fresh("app.bsky.feed.getTimeline", View::Timeline),
+    Method::host(REGISTER_PUSH, Kind::Procedure, |host, call| {
+        Box::pin(async move { host.tell_notifier(REGISTER_PUSH, call).await })
+    })
+    .auth(Auth::Access),
+    Method::host(UNREGISTER_PUSH, Kind::Procedure, |host, call| {
+        Box::pin(async move { host.tell_notifier(UNREGISTER_PUSH, call).await })
+    })
+    .auth(Auth::Access),
 ];
+
+const REGISTER_PUSH: &str = "app.bsky.notification.registerPush";
+const UNREGISTER_PUSH: &str = "app.bsky.notification.unregisterPush";
 
 const fn fresh(nsid: &'static str, view: View) -> Method {
     Method::proxied(nsid, Kind::Query, Treatment::Fresh(view))

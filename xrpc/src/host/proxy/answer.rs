@@ -1,5 +1,6 @@
 //! What passes between a caller and another service, and what a service's refusal becomes.
 
+use murmuration_platform::OutboundError;
 use serde_json::Value as Json;
 
 use crate::XrpcError;
@@ -78,6 +79,21 @@ pub fn refusal(status: u16, reason: Reason, headers: Vec<(&'static str, String)>
     let mut response = Response::from(reason.into_error(status));
     response.headers.extend(headers);
     response
+}
+
+/// What the caller is told when there is no answer.
+#[must_use]
+pub fn unanswered(error: &OutboundError) -> XrpcError {
+    match error {
+        OutboundError::Refused { .. } => {
+            XrpcError::invalid("the service's address is not one that is fetched")
+        }
+        OutboundError::TooOften { seconds, .. } => {
+            let message = "This host sends too much to that service";
+            XrpcError::new(429, "RateLimitExceeded", message).with("retry-after", seconds.to_string())
+        }
+        _ => XrpcError::upstream("Upstream service unreachable"),
+    }
 }
 
 /// The name that XRPC has for a status.

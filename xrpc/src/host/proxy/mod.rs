@@ -14,6 +14,7 @@
 pub mod answer;
 mod fresh;
 pub mod munge;
+mod push;
 pub mod route;
 pub mod view;
 
