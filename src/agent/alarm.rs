@@ -121,7 +121,7 @@ impl Agent {
     }
 }
 
-/// What the alarm does: pushes what is unsent, deletes the account if its time has come, or else collects blobs, and sets
+/// What the alarm does: deletes the account if its time has come, or else pushes what is unsent, collects blobs, and sets
 /// itself again if anything is left.
 pub(super) async fn fire(agent: &Rc<Agent>) {
     // While an alarm runs none is pending, so a woken account would believe that all was taken.
@@ -135,13 +135,12 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
             return ending::run(agent).await;
         }
         awake.account.say_document_if_due(agent.now())?;
-        // What the account has said goes first: the relay would keep it in one row with the event that ends the account.
-        outbox::push_all(agent).await;
         if awake.account.delete_if_due(agent.now())? {
             // Before what may fail, and in the same turn: a crash from here on leaves an alarm that ends what was begun.
             agent.mind().await?;
             return ending::run(agent).await;
         }
+        outbox::push_all(agent).await;
         if awake.account.has_unsent()? {
             agent.alarm.set(&agent.state, agent.now() + BACKOFF_MICROS, true).await?;
         }

@@ -4,7 +4,7 @@
 
 mod world;
 
-use murmuration_account::Blob;
+use murmuration_account::{Blob, Notice};
 use murmuration_data::cid_of_raw;
 use murmuration_firehose::{AccountStatus, Event};
 use murmuration_syntax::Did;
@@ -74,6 +74,29 @@ fn nothing_is_left_of_an_account_but_that_it_is_gone() {
     assert_eq!(world.login("alice.test", "alice's password").0, 401);
     assert_eq!(world.create("alice").0, 200, "the names are free");
     assert_eq!(world.login("bob.test", "bob's password").0, 200);
+}
+
+#[test]
+fn nothing_is_left_of_what_the_relay_had_yet_to_take_when_the_account_ended() {
+    for crashes in [false, true] {
+        let (world, did, alice) = world();
+        let code = request(&world, &alice);
+        {
+            let accounts = world.objects.accounts.borrow();
+            for now in 1..4 {
+                accounts[&did].edit(&[Notice::Handle], now, |_| {}).unwrap();
+            }
+        }
+        world.faults.calls.set(0);
+        world.faults.planned.set(crashes.then_some(Fault::Dead(1)));
+        assert_eq!(delete(&world, &did, &code).0, 200);
+        world.faults.planned.set(None);
+        if crashes {
+            world.objects.crash(&did);
+            world.objects.end(&did).unwrap();
+        }
+        assert_gone(&world, &did);
+    }
 }
 
 #[test]
@@ -154,10 +177,9 @@ fn sim_a_deletion_is_finished_whatever_fails() {
 
 /// What the object's alarm does.
 fn alarm(world: &World, did: &Did) -> bool {
-    let deleted = world.objects.accounts.borrow().get(did).map(|account| {
-        while world.objects.outside.push(account).unwrap() {}
-        account.delete_if_due(world.now_millis() * 1000)
-    });
+    let accounts = world.objects.accounts.borrow();
+    let deleted = accounts.get(did).map(|account| account.delete_if_due(world.now_millis() * 1000));
+    drop(accounts);
     world.objects.end(did).unwrap();
     matches!(deleted, Some(Ok(true)))
 }

@@ -246,8 +246,10 @@ impl Log {
         self.next_ord.saturating_sub(1)
     }
 
-    /// The next events for the relay, oldest first; `None` when it has all.
-    pub(crate) fn push(&mut self) -> Result<Option<Push>, StoreError> {
+    /// The next events for the relay, oldest first; `None` when it has all. If `ended`, the last of them says that the
+    /// account is no more, and leaves alone: the relay keeps what came together in one row, and of that row it would keep
+    /// what it is to forget.
+    pub(crate) fn push(&mut self, ended: bool) -> Result<Option<Push>, StoreError> {
         if !self.has_unsent() {
             return Ok(None);
         }
@@ -264,6 +266,7 @@ impl Log {
                 return Ok(None);
             }
         }
+        let end = ended.then_some(self.last_ord());
         let mut push: Option<Push> = None;
         let mut bytes = 0;
         for turn in &mut self.waiting {
@@ -277,7 +280,7 @@ impl Log {
                         fresh: !turn.attempted,
                     });
                 }
-                Some(push) if bytes <= MAX_PUSH_BYTES && push.takes(turn) => {
+                Some(push) if bytes <= MAX_PUSH_BYTES && push.takes(turn) && end != Some(turn.ord) => {
                     push.drafts.extend(unpack(&turn.packed)?);
                 }
                 Some(_) => break,

@@ -190,7 +190,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn next_push(&self) -> Result<Option<Push>, AccountError> {
-        self.read_remains(|open| Ok(open.log.push()?))
+        self.read_remains(|open| Ok(open.log.push(open.profile.deleted)?))
     }
 
     /// Notes that the relay has every event below the number `ord`.
