@@ -14,7 +14,6 @@ mod outbox;
 mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use murmuration_account::Account;
@@ -31,7 +30,7 @@ use crate::sql::SqlStore;
 use crate::test_routes;
 
 use alarm::Alarm;
-use turn::Waiting;
+use turn::Queue;
 
 /// One account.
 #[durable_object]
@@ -47,7 +46,7 @@ struct Agent {
     clock: WallClock,
     awake: OnceCell<Awake>,
     /// Writes that wait for the next turn.
-    queue: RefCell<VecDeque<Waiting>>,
+    queue: RefCell<Queue>,
     turning: Cell<bool>,
     pushing: Cell<bool>,
     /// Whether calls have shared a turn since the last push.

@@ -15,6 +15,14 @@ pub struct WriteRequest {
     pub unlimited: bool,
 }
 
+impl WriteRequest {
+    /// Bytes of its records.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.writes.iter().filter_map(Write::value).map(|value| value.bytes().len()).sum()
+    }
+}
+
 /// One write.
 #[derive(Clone, Debug)]
 pub enum Write {
@@ -63,6 +71,15 @@ impl Write {
             | Self::Update { path, .. }
             | Self::Put { path, .. }
             | Self::Delete { path, .. } => path,
+        }
+    }
+
+    /// What is written, if anything.
+    #[must_use]
+    pub const fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Create { value, .. } | Self::Update { value, .. } | Self::Put { value, .. } => Some(value),
+            Self::Delete { .. } => None,
         }
     }
 }
