@@ -22,8 +22,10 @@ use crate::blobs::BlobStore;
 
 /// Microseconds from a commit to the alarm that sees its events off.
 const RETRY_MICROS: u64 = 20 * 1_000_000;
-/// Microseconds to the alarm after a push that failed.
-const BACKOFF_MICROS: u64 = 5 * 1_000_000;
+/// Microseconds to the alarm after a push that failed, at the least; see [`backoff`].
+const LEAST_BACKOFF_MICROS: u64 = 5 * 1_000_000;
+/// Microseconds to it at the most: a relay that stays away costs each account that waits for it a row every ten minutes.
+const MOST_BACKOFF_MICROS: u64 = 10 * 60 * 1_000_000;
 /// Microseconds that an alarm lies ahead at the most. workerd keeps it as nanoseconds in 64 bits, which end in 2262; what is due
 /// later is looked at again, for a row a year.
 const FURTHEST_MICROS: u64 = 365 * 24 * 60 * 60 * 1_000_000;
@@ -44,6 +46,19 @@ extern "C" {
 pub(super) struct Pending(Option<u64>);
 
 impl Pending {
+    /// What is to be pending so that something fires at `at` (microseconds, two milliseconds more at the most) or before;
+    /// `None` if that which is does it.
+    fn sooner(self, at: u64, unsent: bool) -> Option<Self> {
+        // Rounded up, so that it does not fire before the time that it is for.
+        let millis = at.div_ceil(1000);
+        let (odd, even) = (millis | 1, (millis + 1) & !1);
+        if self.0.is_some_and(|pending| if unsent { pending % 2 == 1 } else { pending <= odd.max(even) }) {
+            return None;
+        }
+        // One that says of the relay that it may lack something goes on to say it when it is set to fire before its time.
+        Some(Self(Some(if unsent || self.says_unsent() { odd } else { even })))
+    }
+
     /// Whether the relay may lack an event.
     pub(super) const fn says_unsent(self) -> bool {
         matches!(self.0, Some(at) if at % 2 == 1)
@@ -71,18 +86,12 @@ impl Alarm {
         self.0.set(Pending::default());
     }
 
-    /// Sees that it fires at `at` (microseconds, two milliseconds more at the most) or before. Runs in the turn that needs it: the request to the storage
-    /// is made before anything is awaited.
+    /// Sees that it fires at `at` or before. Runs in the turn that needs it: the request to the storage is made before anything
+    /// is awaited.
     async fn set(&self, state: &State, at: u64, unsent: bool) -> Result<(), XrpcError> {
-        // Rounded up, so that it does not fire before the time that it is for.
-        let millis = (at.div_ceil(1000) + 1) & !1 | u64::from(unsent);
-        let settled =
-            self.0.get().0.is_some_and(|pending| if unsent { pending % 2 == 1 } else { pending <= millis });
-        if settled {
-            return Ok(());
-        }
-        // An earlier alarm for something else gives way: the outbox's sees to that as well, and sets the next.
-        self.0.set(Pending(Some(millis)));
+        let Some(sooner @ Pending(Some(millis))) = self.0.get().sooner(at, unsent) else { return Ok(()) };
+        // An alarm for something else gives way: this one sees to that as well, and sets the next.
+        self.0.set(sooner);
         let promise = storage(state).set_alarm(to_float(millis)).map_err(fault)?;
         JsFuture::from(promise).await.map(drop).map_err(fault)
     }
@@ -101,6 +110,16 @@ impl Agent {
         }
         let touched = awake.account.blobs_touched()?;
         self.wait_for_what_is_due(touched).await
+    }
+
+    /// Sets the alarm to try again what has failed.
+    async fn retry(&self) -> Result<(), XrpcError> {
+        let last_turn = match self.awake().await {
+            Ok(awake) => awake.account.last_turn().ok(),
+            Err(_) => None,
+        };
+        let now = self.now();
+        self.alarm.set(&self.state, now + backoff(last_turn, now), true).await
     }
 
     /// Sets the alarm for what time alone brings: the deletion of an account at rest, a change of the DID document that died,
@@ -142,7 +161,7 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         }
         outbox::push_all(agent).await;
         if awake.account.has_unsent()? {
-            agent.alarm.set(&agent.state, agent.now() + BACKOFF_MICROS, true).await?;
+            agent.retry().await?;
         }
         collect_blobs(agent).await?;
         agent.wait_for_what_is_due(true).await
@@ -153,11 +172,20 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         // Set again rather than thrown: the platform gives up after six throws.
         Err(error) => {
             worker::console_error!("alarm: {error}");
-            if let Err(error) = agent.alarm.set(&agent.state, agent.now() + BACKOFF_MICROS, true).await {
+            if let Err(error) = agent.retry().await {
                 worker::console_error!("alarm: {error}");
             }
         }
     }
+}
+
+/// Microseconds to wait before something that failed is tried again: as long as has been waited since the account's last turn,
+/// so that each time is twice as long as the one before, whatever is forgotten in between. An account that cannot even be
+/// read will not be by itself.
+fn backoff(last_turn: Option<u64>, now: u64) -> u64 {
+    last_turn.map_or(MOST_BACKOFF_MICROS, |last| {
+        now.saturating_sub(last).clamp(LEAST_BACKOFF_MICROS, MOST_BACKOFF_MICROS)
+    })
 }
 
 async fn collect_blobs(agent: &Agent) -> Result<(), XrpcError> {
@@ -192,4 +220,55 @@ fn to_millis(at: f64) -> Option<u64> {
 fn to_float(millis: u64) -> f64 {
     // INVARIANT: milliseconds since 1970 stay far below 2^53, where every whole number is a float.
     millis as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_795_000_000_000_000;
+
+    #[test]
+    fn an_alarm_that_is_early_enough_stays_as_it_is() {
+        let odd = Pending::default().sooner(NOW, true).unwrap();
+        assert!(odd.says_unsent());
+        assert_eq!((odd.sooner(NOW, true), odd.sooner(NOW + 60_000_000, false)), (None, None));
+        // A push that is to come sooner does not pay for it.
+        assert_eq!(odd.sooner(NOW - 60_000_000, true), None);
+        let even = Pending::default().sooner(NOW, false).unwrap();
+        assert!(!even.says_unsent());
+        assert_eq!(even.sooner(NOW + 60_000_000, false), None);
+        assert!(even.sooner(NOW + 60_000_000, true).is_some_and(Pending::says_unsent));
+    }
+
+    #[test]
+    fn an_alarm_that_is_set_forward_still_says_that_the_relay_may_lack_something() {
+        let odd = Pending::default().sooner(NOW + 60_000_000, true).unwrap();
+        let forward = odd.sooner(NOW, false).unwrap();
+        assert!(forward.says_unsent() && forward.0 < odd.0);
+    }
+
+    #[test]
+    fn an_alarm_fires_at_its_time_or_two_milliseconds_later() {
+        for at in NOW..NOW + 5_000 {
+            for unsent in [false, true] {
+                let Some(Pending(Some(millis))) = Pending::default().sooner(at, unsent) else { panic!() };
+                assert!((at..=at + 2_000).contains(&(millis * 1000)), "{at} {unsent}");
+                assert_eq!(Pending(Some(millis)).sooner(at, unsent), None, "it does for the same");
+            }
+        }
+    }
+
+    #[test]
+    fn a_relay_that_stays_away_is_asked_half_as_often_each_time() {
+        let (mut now, mut waits) = (NOW, Vec::new());
+        for _ in 0..12 {
+            let wait = backoff(Some(NOW), now);
+            waits.push(wait / 1_000_000);
+            now += wait;
+        }
+        assert_eq!(waits, [5, 5, 10, 20, 40, 80, 160, 320, 600, 600, 600, 600]);
+        assert_eq!(backoff(Some(NOW), NOW - 1), LEAST_BACKOFF_MICROS, "a clock that steps back");
+        assert_eq!(backoff(None, NOW), MOST_BACKOFF_MICROS);
+    }
 }

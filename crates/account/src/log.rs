@@ -98,6 +98,8 @@ pub(crate) struct Log {
     next_slot: usize,
     ords: [Option<u64>; RING],
     since_checkpoint: usize,
+    /// When the last turn was, in microseconds since the Unix epoch.
+    last_turn: u64,
     /// Every event below this number has been taken by the relay.
     taken: u64,
     waiting: VecDeque<Waiting>,
@@ -119,6 +121,7 @@ impl Log {
             next_slot: 0,
             ords: [None; RING],
             since_checkpoint: 0,
+            last_turn: now,
             taken: now,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -149,6 +152,7 @@ impl Log {
             *log.ords.get_mut(slot).ok_or_else(|| corrupt("a slot is outside of the ring"))? = Some(ord);
             log.next_slot = (slot + 1) % RING;
             log.next_ord = ord + numbers(drafts.len());
+            log.last_turn = at;
             match (&mut tail, checkpoint) {
                 (_, true) => {
                     log.since_checkpoint = 0;
@@ -233,12 +237,18 @@ impl Log {
             self.wait(turn);
         }
         self.next_ord += numbers(drafts.len());
+        self.last_turn = now;
         Ok(())
     }
 
     /// Whether the relay has yet to take an event.
     pub(crate) const fn has_unsent(&self) -> bool {
         self.taken < self.next_ord
+    }
+
+    /// When the last turn was, in microseconds since the Unix epoch.
+    pub(crate) const fn last_turn(&self) -> u64 {
+        self.last_turn
     }
 
     /// The number of the last event.

@@ -185,6 +185,14 @@ impl Account {
         self.read_remains(|open| Ok(open.log.has_unsent()))
     }
 
+    /// When the account's last turn was, in microseconds since the Unix epoch. While an event is unsent, that of this turn is.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn last_turn(&self) -> Result<u64, AccountError> {
+        self.read_remains(|open| Ok(open.log.last_turn()))
+    }
+
     /// The next events for the relay, oldest first; `None` when it has all.
     ///
     /// # Errors
