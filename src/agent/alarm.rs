@@ -196,8 +196,13 @@ async fn collect_blobs(agent: &Agent) -> Result<(), XrpcError> {
     }
     let blobs = BlobStore::open(&agent.env).map_err(XrpcError::internal)?;
     for (cid, key) in condemned {
-        blobs.delete(&key).await.map_err(XrpcError::internal)?;
-        awake.account.forget_blob(&cid, &key)?;
+        match blobs.delete(&key).await {
+            Ok(()) => awake.account.forget_blob(&cid, &key)?,
+            Err(error) => {
+                worker::console_warn!("a blob's bytes: {error}");
+                awake.account.put_blob_off(&cid, &key, agent.now())?;
+            }
+        }
     }
     Ok(())
 }

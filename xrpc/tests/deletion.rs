@@ -100,6 +100,29 @@ fn nothing_is_left_of_what_the_relay_had_yet_to_take_when_the_account_ended() {
 }
 
 #[test]
+fn a_blob_that_stays_is_in_the_way_of_no_other_and_the_account_goes_when_it_goes() {
+    let (world, did, alice) = world();
+    let code = request(&world, &alice);
+    world.objects.outside.stuck.borrow_mut().extend(["one".into(), "two".into()]);
+    {
+        let accounts = world.objects.accounts.borrow();
+        for n in 0..120_u8 {
+            let (cid, key) = (cid_of_raw(&[n]), format!("k{n}"));
+            world.objects.outside.blobs.borrow_mut().insert(key.clone());
+            let blob = Blob { cid, key, mime_type: "text/plain".into(), size: 1 };
+            accounts[&did].add_blob(&blob, 1).unwrap();
+        }
+    }
+    assert_eq!(delete(&world, &did, &code).0, 200);
+    let left: Vec<String> = world.objects.outside.blobs.borrow().iter().cloned().collect();
+    assert_eq!(left, ["one", "two"]);
+    assert!(world.objects.end(&did).is_err(), "its remains are there");
+    world.objects.outside.stuck.borrow_mut().clear();
+    world.objects.end(&did).unwrap();
+    assert_gone(&world, &did);
+}
+
+#[test]
 fn a_deletion_wants_password_and_code() {
     let (world, did, alice) = world();
     let code = request(&world, &alice);

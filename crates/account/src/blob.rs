@@ -2,7 +2,8 @@
 //!
 //! A blob is uploaded first and referenced by a record later; until then nobody can read it. When the last record that
 //! refers to it is gone, or when no record ever did within [`UNREFERENCED_MICROS`], it is condemned: no record may
-//! refer to it any more, and an alarm deletes the bytes and then the row. If it is uploaded again meanwhile, the row
+//! refer to it any more, and an alarm deletes the bytes and then the row; bytes that cannot be deleted are put off, so that
+//! they are in nobody's way. If it is uploaded again meanwhile, the row
 //! names the new bytes, and the sweep, which goes by `key`, leaves them alone.
 //!
 //! A blob that the operator has taken down is in *quarantine*: nobody but the operator and the owner can read it, no new
@@ -22,6 +23,8 @@ use crate::AccountError;
 
 /// Microseconds that a blob waits for a record. The reference server waits for ever (bluesky-social/atproto issue 2051).
 pub const UNREFERENCED_MICROS: u64 = 24 * 60 * 60 * 1_000_000;
+/// Microseconds until the bytes of a blob that could not be deleted are tried again: a row each time, and nobody waits for it.
+const RETRY_MICROS: u64 = 60 * 60 * 1_000_000;
 /// Blobs that one sweep deletes.
 const SWEEP_BATCH: i64 = 50;
 
@@ -61,11 +64,15 @@ const IS_USED_BY: &str = "SELECT 1 FROM blob_use WHERE cid = ?1 AND path = ?2";
 /// Reads the whole table, and writes a row for each upload that no record came for; runs by alarm only.
 const CONDEMN: &str = "UPDATE blob SET state = 2 WHERE state = 0 AND since <= ?1 AND takedown IS NULL";
 /// Reads the whole table; runs by alarm only, in accounts that have blobs to collect.
-const DUE: &str = "SELECT cid, key FROM blob WHERE state = 2 AND takedown IS NULL LIMIT ?1";
+const DUE: &str = "SELECT cid, key FROM blob WHERE state = 2 AND since <= ?1 AND takedown IS NULL LIMIT ?2";
 /// Reads the whole table; runs by alarm only.
-const NEXT_DUE: &str = "SELECT min(iif(state = 2, 0, since)) FROM blob WHERE state <> 1 AND takedown IS NULL";
+const NEXT_DUE: &str =
+    "SELECT min(iif(state = 2, since, since + ?1)) FROM blob WHERE state <> 1 AND takedown IS NULL";
+/// Writes 1 row.
+const PUT_OFF: &str =
+    "UPDATE blob SET since = ?3 WHERE cid = ?1 AND key = ?2 AND state = 2 AND takedown IS NULL";
 /// Reads as many rows as it answers.
-const ANY: &str = "SELECT cid, key FROM blob LIMIT ?1";
+const ANY: &str = "SELECT cid, key FROM blob WHERE cid > ?1 ORDER BY cid LIMIT ?2";
 /// Writes 1 row.
 const REMOVE: &str = "DELETE FROM blob WHERE cid = ?1";
 /// Writes 1 row.
@@ -227,15 +234,15 @@ pub(crate) fn list(
 /// Blobs whose bytes are to be deleted now. [`forget`] follows for each whose bytes are gone.
 pub(crate) fn due(store: &dyn Store, now: u64, patience: u64) -> Result<Vec<(Cid, String)>, StoreError> {
     store.query(CONDEMN, &[micros(now.saturating_sub(patience))])?;
-    let rows = store.query(DUE, &[Param::Int(SWEEP_BATCH)])?;
+    let rows = store.query(DUE, &[micros(now), Param::Int(SWEEP_BATCH)])?;
     rows.into_iter().map(|mut row| Ok((cid(&mut row, 0)?, row.text(1)?))).collect()
 }
 
 /// When [`due`] must run again, if ever.
 pub(crate) fn next_sweep(store: &dyn Store, patience: u64) -> Result<Option<u64>, StoreError> {
-    let row = store.query(NEXT_DUE, &[])?.pop();
-    let oldest = row.map(|mut row| row.opt_int(0)).transpose()?.flatten();
-    Ok(oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(|oldest| oldest.saturating_add(patience)))
+    let row = store.query(NEXT_DUE, &[micros(patience)])?.pop();
+    let next = row.map(|mut row| row.opt_int(0)).transpose()?.flatten();
+    Ok(next.and_then(|next| u64::try_from(next).ok()))
 }
 
 /// Forgets a blob whose bytes under `key` are gone; not one that was uploaded again meanwhile, under another key.
@@ -243,9 +250,16 @@ pub(crate) fn forget(store: &dyn Store, cid: &Cid, key: &str) -> Result<(), Stor
     store.query(FORGET, &[Param::Blob(&cid.to_bytes()), Param::Text(key)]).map(drop)
 }
 
-/// Some of the blobs, whatever their state: for an account that was deleted.
-pub(crate) fn some(store: &dyn Store) -> Result<Vec<(Cid, String)>, StoreError> {
-    let rows = store.query(ANY, &[Param::Int(SWEEP_BATCH)])?;
+/// Puts off a blob whose bytes under `key` could not be deleted; not one that was uploaded again meanwhile.
+pub(crate) fn put_off(store: &dyn Store, cid: &Cid, key: &str, now: u64) -> Result<(), StoreError> {
+    let until = micros(now.saturating_add(RETRY_MICROS));
+    store.query(PUT_OFF, &[Param::Blob(&cid.to_bytes()), Param::Text(key), until]).map(drop)
+}
+
+/// Some of the blobs behind `after`, whatever their state: for an account that was deleted.
+pub(crate) fn some(store: &dyn Store, after: Option<&Cid>) -> Result<Vec<(Cid, String)>, StoreError> {
+    let after = after.map(Cid::to_bytes).unwrap_or_default();
+    let rows = store.query(ANY, &[Param::Blob(&after), Param::Int(SWEEP_BATCH)])?;
     rows.into_iter().map(|mut row| Ok((cid(&mut row, 0)?, row.text(1)?))).collect()
 }
 

@@ -76,12 +76,12 @@ impl Account {
         self.read_remains(|open| Ok(open.log.last_ord()))
     }
 
-    /// Some of the blobs whose bytes are left, with the keys of the bytes.
+    /// Some of the blobs whose bytes are left, by CID, behind `after`, with the keys of the bytes.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if the object holds nothing at all.
-    pub fn left_blobs(&self) -> Result<Vec<(Cid, String)>, AccountError> {
-        self.read_remains(|_| Ok(blob::some(&*self.store)?))
+    pub fn left_blobs(&self, after: Option<&Cid>) -> Result<Vec<(Cid, String)>, AccountError> {
+        self.read_remains(|_| Ok(blob::some(&*self.store, after)?))
     }
 
     /// Forgets a blob whose bytes are gone.

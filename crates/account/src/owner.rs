@@ -116,6 +116,14 @@ impl Account {
         self.change(|_| Ok(blob::forget(&*self.store, cid, key)?))
     }
 
+    /// Puts off a condemned blob whose bytes under `key` could not be deleted, so that it is not in the way of others: 1 row.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn put_blob_off(&self, cid: &Cid, key: &str, now: u64) -> Result<(), AccountError> {
+        self.change(|_| Ok(blob::put_off(&*self.store, cid, key, now)?))
+    }
+
     /// Whether blobs were uploaded or condemned since this was last asked: then [`Account::next_sweep`] may have moved.
     ///
     /// # Errors
@@ -124,8 +132,8 @@ impl Account {
         self.read_remains(|open| Ok(std::mem::take(&mut open.blobs_touched)))
     }
 
-    /// When blobs must be looked at again: at once if some are condemned, when the oldest upload has waited `patience`
-    /// microseconds, or never.
+    /// When blobs must be looked at again, in microseconds since the Unix epoch: when the first of the condemned was or may be
+    /// tried again, when the oldest upload has waited `patience` microseconds, or never.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.

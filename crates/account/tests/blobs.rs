@@ -76,6 +76,37 @@ fn an_upload_that_no_record_came_for_is_collected_after_its_time() {
 }
 
 #[test]
+fn bytes_that_cannot_be_deleted_are_in_nobodys_way_and_tried_again_later() {
+    let mut world = World::new();
+    let cids: Vec<Cid> = (0..120_u8).map(|n| upload(&world, &[n], &format!("k{n}"))).collect();
+    let now = world.now + DAY;
+    // The bytes of the first fifty, a whole sweep, never go.
+    let (mut gone, mut sweeps) = (0, 0);
+    while world.account.next_sweep(DAY).unwrap().is_some_and(|at| at <= now) {
+        sweeps += 1;
+        assert!(sweeps < 10, "a blob that stays is tried again and again");
+        for (cid, key) in world.account.condemned_blobs(now, DAY).unwrap() {
+            if key[1..].parse::<u8>().unwrap() < 50 {
+                world.account.put_blob_off(&cid, &key, now).unwrap();
+            } else {
+                world.account.forget_blob(&cid, &key).unwrap();
+                gone += 1;
+            }
+        }
+    }
+    assert_eq!(gone, cids.len() - 50);
+    let again = world.account.next_sweep(DAY).unwrap().unwrap();
+    assert!(again > now);
+    assert!(world.account.condemned_blobs(again - 1, DAY).unwrap().is_empty());
+    assert_eq!(world.account.condemned_blobs(again, DAY).unwrap().len(), 50);
+    // One that is uploaded again meanwhile is as new.
+    world.now = again;
+    upload(&world, &[0], "new");
+    world.account.put_blob_off(&cids[0], "k0", again).unwrap();
+    assert_eq!(world.account.condemned_blobs(again, DAY).unwrap().len(), 49);
+}
+
+#[test]
 fn an_upload_while_the_old_bytes_are_being_deleted_is_saved() {
     let mut world = World::new();
     let cid = upload(&world, b"bytes", "k1");

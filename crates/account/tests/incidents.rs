@@ -95,6 +95,9 @@ const CALLS: &[Named] = &[
     ("end a session", |account, _| account.end_session("old")),
     ("upload", |account, now| account.add_blob(&blob(b"new"), now).map(drop)),
     ("condemn", |account, now| account.condemned_blobs(now + YEAR, 1).map(drop)),
+    ("put a blob off", |account, now| account.put_blob_off(&cid_of_cbor(b"old"), "key", now)),
+    ("note that the document changes", |account, now| account.document_changing(now)),
+    ("say that the document has changed", |account, now| account.document_changed(now)),
     ("set the password", |account, _| account.set_password("another", &Fixed)),
     ("add an app password", |account, now| {
         let new = AppPassword { name: "new".into(), privileged: false, created_at: now };

@@ -32,7 +32,7 @@ pub trait Remains {
 /// Does what is left. Does nothing for an account that was not deleted, or of which nothing is left.
 ///
 /// # Errors
-/// That of the first step that fails; those after it were not begun.
+/// That of the first step that fails; those after it were not begun, but for the deletion of other blobs.
 pub async fn finish(
     account: &Account,
     directory: Directory<'_>,
@@ -47,17 +47,32 @@ pub async fn finish(
     directory.remove(&did).await?;
     remains.announce().await?;
     remains.purge(&did, account.last_ord()?).await?;
-    loop {
-        let blobs = account.left_blobs()?;
-        if blobs.is_empty() {
-            break;
-        }
-        for (cid, key) in blobs {
-            remains.delete_blob(&key).await?;
-            account.remove_blob(&cid)?;
-        }
-    }
+    delete_blobs(account, remains).await?;
     remains.wipe().await?;
     account.forget();
     Ok(())
+}
+
+/// Deletes the bytes of every blob; one that stays is in nobody's way. When of a whole batch nothing can be deleted, those
+/// who keep the bytes are away, and the rest is not tried.
+async fn delete_blobs(account: &Account, remains: &dyn Remains) -> Result<(), XrpcError> {
+    let (mut after, mut failure) = (None, None);
+    loop {
+        let batch = account.left_blobs(after.as_ref())?;
+        let Some((last, _)) = batch.last() else { return failure.map_or(Ok(()), Err) };
+        after = Some(*last);
+        let mut any_deleted = false;
+        for (cid, key) in batch {
+            match remains.delete_blob(&key).await {
+                Ok(()) => {
+                    account.remove_blob(&cid)?;
+                    any_deleted = true;
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        if !any_deleted {
+            return failure.map_or(Ok(()), Err);
+        }
+    }
 }

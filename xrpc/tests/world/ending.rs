@@ -20,6 +20,8 @@ use super::Faults;
 /// What lies outside of the objects.
 pub struct Outside {
     pub blobs: RefCell<BTreeSet<String>>,
+    /// Blobs whose bytes cannot be deleted.
+    pub stuck: RefCell<BTreeSet<String>>,
     store: SqliteStore,
     relay: RefCell<Relay>,
     faults: Rc<Faults>,
@@ -29,7 +31,13 @@ impl Outside {
     pub fn new(faults: Rc<Faults>) -> Self {
         let store = SqliteStore::open().unwrap();
         let relay = Relay::open(&store, LogConfig::default(), &[]).unwrap();
-        Self { blobs: RefCell::default(), store, relay: RefCell::new(relay), faults }
+        Self {
+            blobs: RefCell::default(),
+            stuck: RefCell::default(),
+            store,
+            relay: RefCell::new(relay),
+            faults,
+        }
     }
 
     /// What a reader of the whole stream is told of an account.
@@ -93,13 +101,16 @@ impl Remains for Left<'_> {
     }
 
     fn delete_blob<'a>(&'a self, key: &'a str) -> Task<'a, Result<(), XrpcError>> {
+        if self.outside.stuck.borrow().contains(key) {
+            return Box::pin(ready(Err(XrpcError::internal("the bytes stay"))));
+        }
         self.done(|| {
             self.outside.blobs.borrow_mut().remove(key);
         })
     }
 
     fn wipe(&self) -> Task<'_, Result<(), XrpcError>> {
-        assert!(self.account.left_blobs().unwrap().is_empty(), "the books go before the bytes");
+        assert!(self.account.left_blobs(None).unwrap().is_empty(), "the books go before the bytes");
         self.done(|| self.wiped.set(true))
     }
 }
