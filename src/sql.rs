@@ -182,5 +182,11 @@ fn whole_number(number: f64) -> Option<i64> {
 
 fn engine(error: JsValue) -> StoreError {
     let message = error.dyn_into::<js_sys::Error>().map_or_else(|e| format!("{e:?}"), |e| e.message().into());
-    StoreError::Engine(message)
+    match message.ends_with(TOO_LARGE) {
+        true => StoreError::TooLarge,
+        false => StoreError::Engine(message),
+    }
 }
+
+/// How the engine's message ends when a value would be too large (workerd, `src/workerd/util/sqlite.c++`).
+const TOO_LARGE: &str = "SQLITE_TOOBIG";

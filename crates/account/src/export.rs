@@ -9,7 +9,7 @@
 //! stand. A reader can verify as it reads and keep nothing but a path.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use murmuration_data::{Cid, cid_of_cbor};
@@ -19,6 +19,7 @@ use murmuration_syntax::Rev;
 
 use crate::AccountError;
 use crate::account::{Account, Head};
+use crate::packed::Packed;
 use crate::record::{self, Stored};
 use crate::tree::Snapshot;
 
@@ -72,7 +73,7 @@ pub struct Export {
     since: Option<Rev>,
     /// What is still to be written, the next on top.
     stack: Vec<Step>,
-    ahead: VecDeque<(String, Stored)>,
+    ahead: Packed,
     pending: Vec<u8>,
 }
 
@@ -101,7 +102,7 @@ impl Account {
                 shadow,
                 since,
                 stack: vec![Step::Node(data)],
-                ahead: VecDeque::new(),
+                ahead: Packed::default(),
                 pending,
             })
         })
@@ -151,35 +152,39 @@ impl Export {
     fn record(&mut self, path: &str, cid: &Cid) -> Result<(), AccountError> {
         let missing =
             || StoreError::Corrupt(format!("the record {path} is in the tree and not in its table"));
-        let stored = match self.shadow.borrow().records.get(path) {
-            Some(old) => Some(old.clone().ok_or_else(missing)?),
-            None => None,
-        };
-        let stored = match stored {
-            Some(stored) => stored,
-            None => self.read(path)?.ok_or_else(missing)?,
-        };
-        if self.since.is_some_and(|since| stored.rev <= since) {
-            return Ok(());
+        let shadow = Rc::clone(&self.shadow);
+        if let Some(old) = shadow.borrow().records.get(path) {
+            let old = old.as_ref().ok_or_else(missing)?;
+            return self.add(path, cid, old.rev, &old.value);
         }
-        if cid_of_cbor(&stored.value) != *cid {
-            return Err(StoreError::Corrupt(format!("the record {path} is not the one in the tree")).into());
-        }
-        car::block(&mut self.pending, cid, &stored.value);
+        self.read_to(path)?;
+        // Taken out for as long as the record is looked at, which stands in it.
+        let mut ahead = std::mem::take(&mut self.ahead);
+        let record = ahead.take()?.filter(|record| record.path == path).ok_or_else(missing)?;
+        self.add(path, cid, record.rev()?, record.value)?;
+        self.ahead = ahead;
         Ok(())
     }
 
-    /// Reads a record, and those behind it on the way: the walk asks in the order of the keys.
-    fn read(&mut self, path: &str) -> Result<Option<Stored>, StoreError> {
-        while self.ahead.front().is_some_and(|(next, _)| next.as_str() < path) {
-            self.ahead.pop_front();
+    fn add(&mut self, path: &str, cid: &Cid, rev: Rev, value: &[u8]) -> Result<(), AccountError> {
+        if self.since.is_some_and(|since| rev <= since) {
+            return Ok(());
         }
-        if self.ahead.is_empty() {
-            self.ahead = record::scan(&*self.store, path, READ_AHEAD)?.into();
+        if cid_of_cbor(value) != *cid {
+            return Err(StoreError::Corrupt(format!("the record {path} is not the one in the tree")).into());
         }
-        match self.ahead.front() {
-            Some((next, _)) if next == path => Ok(self.ahead.pop_front().map(|(_, stored)| stored)),
-            _ => Ok(None),
+        car::block(&mut self.pending, cid, value);
+        Ok(())
+    }
+
+    /// Reads until the next record is the one at `path`, or behind it: the walk asks in the order of the keys.
+    fn read_to(&mut self, path: &str) -> Result<(), StoreError> {
+        while self.ahead.peek()?.is_some_and(|next| next.path < path) {
+            self.ahead.take()?;
         }
+        if self.ahead.peek()?.is_none() {
+            self.ahead = record::scan(&*self.store, path, READ_AHEAD)?;
+        }
+        Ok(())
     }
 }

@@ -145,7 +145,11 @@ impl<'a> Here<'a> {
         if self.ahead.is_empty()
             && let Some(from) = self.next.take()
         {
-            self.ahead = record::scan(self.store, &from, READ_AHEAD)?.into();
+            let mut packed = record::scan(self.store, &from, READ_AHEAD)?;
+            while let Some(record) = packed.take()? {
+                let stored = Stored { rev: record.rev()?, value: record.value.to_vec() };
+                self.ahead.push_back((record.path.to_owned(), stored));
+            }
             // No key has a character below the space, so nothing stands between.
             self.next = self.ahead.back().map(|(last, _)| format!("{last} "));
         }

@@ -42,6 +42,7 @@ mod export;
 mod import;
 mod log;
 mod owner;
+mod packed;
 mod page;
 mod password;
 mod preference;

@@ -4,6 +4,8 @@ use murmuration_data::{Cid, cid_of_cbor};
 use murmuration_platform::{Param, Row, Store, StoreError};
 use murmuration_syntax::{Nsid, RecordKey, RepoPath, Rev};
 
+use crate::packed::{Packed, select_packed};
+
 /// Reads 1 row.
 const SELECT: &str = "SELECT rev, value FROM record WHERE path = ?1";
 /// Reads 1 row.
@@ -18,19 +20,15 @@ const UPSERT: &str = "INSERT INTO record (path, rev, value) VALUES (?1, ?2, ?3) 
 /// Writes 1 row.
 const DELETE: &str = "DELETE FROM record WHERE path = ?1";
 /// Reads as many rows as it answers, one more, and those between them that are taken down.
-const LIST_DOWN: &str = "SELECT path, value FROM record WHERE path > ?1 AND path < ?2 AND takedown IS NULL \
-     ORDER BY path DESC LIMIT ?3";
+const LIST_DOWN: &str =
+    select_packed!("path > ?1 AND path < ?2 AND takedown IS NULL ORDER BY path DESC LIMIT ?3 + 0");
 /// Reads as many rows as it answers, one more, and those between them that are taken down.
-const LIST_UP: &str = "SELECT path, value FROM record WHERE path > ?1 AND path < ?2 AND takedown IS NULL \
-     ORDER BY path LIMIT ?3";
+const LIST_UP: &str = select_packed!("path > ?1 AND path < ?2 AND takedown IS NULL ORDER BY path LIMIT ?3 + 0");
 /// Reads 1 row: the first record behind a collection.
 const NEXT_COLLECTION: &str = "SELECT path FROM record WHERE path > ?1 ORDER BY path LIMIT 1";
 /// Reads as many rows as it answers.
-const SCAN: &str = "SELECT path, rev, value FROM record WHERE path >= ?1 ORDER BY path LIMIT ?2";
+const SCAN: &str = select_packed!("path >= ?1 ORDER BY path LIMIT ?2 + 0");
 
-/// Bytes of the records of a page, and of those that a scan reads ahead: with the one that passes it, not more than three
-/// of the largest. An isolate has 128 MB for all its objects, and anybody may ask for a page.
-const MAX_READ_BYTES: usize = 2 * 1024 * 1024;
 /// Collections that [`collections`] names at the most; one row read each.
 const MAX_COLLECTIONS: usize = 1000;
 
@@ -99,7 +97,7 @@ pub(crate) fn delete(store: &dyn Store, path: &str) -> Result<(), StoreError> {
     store.query(DELETE, &[Param::Text(path)]).map(drop)
 }
 
-/// A page of a collection, in one statement. It is shorter than its limit where its records are large.
+/// A page of a collection, in one statement. It is shorter than its limit where its records are too much for one value.
 pub(crate) fn list(store: &dyn Store, page: &Listing<'_>) -> Result<Vec<Record>, StoreError> {
     // A path is `collection/rkey`, and '0' is the character behind '/'.
     let first = format!("{}/", page.collection);
@@ -109,14 +107,15 @@ pub(crate) fn list(store: &dyn Store, page: &Listing<'_>) -> Result<Vec<Record>,
         (true, after) => (LIST_UP, after.as_ref().unwrap_or(&first), &end),
         (false, after) => (LIST_DOWN, &first, after.as_ref().unwrap_or(&end)),
     };
-    let params = [Param::Text(low), Param::Text(high), Param::Int(i64::from(page.limit))];
-    let rows = store.query_within(sql, &params, MAX_READ_BYTES)?;
-    rows.into_iter()
-        .map(|mut row| {
-            let (path, value) = (path(&mut row)?, row.blob(1)?);
-            Ok(Record { path, cid: cid_of_cbor(&value), value })
-        })
-        .collect()
+    let mut packed = Packed::read(store, sql, &[low, high], page.limit)?;
+    let mut records = Vec::new();
+    while let Some(record) = packed.take()? {
+        let rkey = record.path.strip_prefix(&first).map(RecordKey::parse);
+        let Some(Ok(rkey)) = rkey else { return Err(StoreError::Corrupt("a path is none".to_owned())) };
+        let path = RepoPath::new(page.collection.clone(), rkey);
+        records.push(Record { path, cid: cid_of_cbor(record.value), value: record.value.to_vec() });
+    }
+    Ok(records)
 }
 
 /// The collections that hold at least one record, in order. Reads a row for each.
@@ -133,10 +132,8 @@ pub(crate) fn collections(store: &dyn Store) -> Result<Vec<Nsid>, StoreError> {
 }
 
 /// Records from `from` on, in the order of the tree's keys: `limit` of them, or fewer where they are large.
-pub(crate) fn scan(store: &dyn Store, from: &str, limit: u32) -> Result<Vec<(String, Stored)>, StoreError> {
-    let params = [Param::Text(from), Param::Int(i64::from(limit))];
-    let rows = store.query_within(SCAN, &params, MAX_READ_BYTES)?;
-    rows.into_iter().map(|mut row| Ok((row.text(0)?, stored(&mut row, 1)?))).collect()
+pub(crate) fn scan(store: &dyn Store, from: &str, limit: u32) -> Result<Packed, StoreError> {
+    Packed::read(store, SCAN, &[from], limit)
 }
 
 pub(crate) fn stored(row: &mut Row, first: usize) -> Result<Stored, StoreError> {

@@ -219,6 +219,32 @@ fn lists_a_collection_without_its_longer_namesakes() {
 }
 
 #[test]
+fn a_page_of_large_records_is_shorter_and_the_next_goes_on() {
+    let mut world = World::new();
+    let big = "x".repeat(700_000);
+    let keys: Vec<String> = (0..7).map(|n| format!("com.example.note/{n}")).collect();
+    for key in &keys {
+        world.write(vec![create(key, &big)]).unwrap();
+    }
+    let collection = Nsid::parse("com.example.note").unwrap();
+    for ascending in [true, false] {
+        let mut found: Vec<String> = Vec::new();
+        let mut after = None;
+        while found.len() < keys.len() {
+            let listing = Listing { collection: &collection, limit: 100, after: after.as_ref(), ascending };
+            let page = world.account.records(&listing).unwrap();
+            assert!((1..=2).contains(&page.len()), "{}", page.len());
+            assert!(page.iter().all(|found| found.value == value(&record(&big)).bytes()));
+            after = page.last().map(|last| last.path.rkey.clone());
+            found.extend(page.iter().map(|record| record.path.to_string()));
+        }
+        found.sort();
+        assert_eq!(found, keys);
+    }
+    assert!(world.export().len() > 7 * 700_000);
+}
+
+#[test]
 fn a_second_like_of_a_subject_replaces_the_first() {
     let mut world = World::new();
     let like = |at: &str, subject: &str, replaces| {

@@ -10,6 +10,7 @@
 //!
 //! Specification: <https://atproto.com/specs/data-model>.
 
+mod encoded;
 mod form;
 mod text;
 
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 
 use data_encoding::{BASE64, BASE64_NOPAD};
 
+pub use encoded::Encoded;
 pub use form::Form;
 pub use text::parse;
 

@@ -83,6 +83,15 @@ proptest! {
     }
 
     #[test]
+    fn an_encoding_shows_itself_as_its_value_does(value in value()) {
+        let block = cbor::encode(&value).unwrap();
+        let text = serde_json::to_string(&json::Encoded(&block)).unwrap();
+        prop_assert_eq!(json::parse(text.as_bytes()).unwrap(), value);
+        prop_assert!(serde_json::to_string(&json::Encoded(&block[..block.len() - 1])).is_err());
+        prop_assert!(serde_json::to_string(&json::Encoded(&[block.as_slice(), &[0]].concat())).is_err());
+    }
+
+    #[test]
     fn what_json_gives_can_be_encoded(text in "\\PC{0,60}") {
         if let Ok(value) = json::parse(text.as_bytes()) {
             prop_assert!(cbor::encode(&value).is_ok());

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, ErrorCode, ToSql, params_from_iter};
 
 use crate::{Column, Param, Row, RowCounts, Store, StoreError};
 
@@ -15,6 +15,8 @@ use crate::{Column, Param, Row, RowCounts, Store, StoreError};
 const MAX_PARAMS: i32 = 100;
 /// Bytes of a statement that the platform allows.
 const MAX_SQL_BYTES: i32 = 100_000;
+/// Bytes of a value and of a row that the platform allows.
+const MAX_VALUE_BYTES: i32 = 2_000_000;
 
 /// An in-memory database with the platform's limits.
 pub struct SqliteStore {
@@ -33,6 +35,7 @@ impl SqliteStore {
         let connection = Connection::open_in_memory().map_err(engine)?;
         connection.set_limit(Limit::SQLITE_LIMIT_VARIABLE_NUMBER, MAX_PARAMS).map_err(engine)?;
         connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_SQL_BYTES).map_err(engine)?;
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES).map_err(engine)?;
         Ok(Self {
             connection: RefCell::new(connection),
             counts: Cell::default(),
@@ -142,7 +145,10 @@ impl Store for SqliteStore {
 }
 
 fn engine(error: rusqlite::Error) -> StoreError {
-    StoreError::Engine(error.to_string())
+    match error.sqlite_error_code() {
+        Some(ErrorCode::TooBig) => StoreError::TooLarge,
+        _ => StoreError::Engine(error.to_string()),
+    }
 }
 
 fn engine_text(error: &dyn std::error::Error) -> StoreError {

@@ -157,6 +157,9 @@ pub enum StoreError {
     /// The engine refused the statement.
     #[error("storage: {0}")]
     Engine(String),
+    /// A value or a row would be larger than the engine allows.
+    #[error("storage: a value is too large")]
+    TooLarge,
     /// A row did not have the shape that the statement promises.
     #[error("storage: column {index} is not {wanted}")]
     Shape {

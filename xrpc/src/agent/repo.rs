@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use murmuration_account::{AccountError, CommitRef, Listing, Profile, Receipt, Record, Write, WriteRequest};
-use murmuration_data::{Cid, Ipld, cbor, json};
+use murmuration_data::json::Encoded;
+use murmuration_data::{Cid, Ipld};
 use murmuration_syntax::{AtIdentifier, Did, Nsid, RecordKey, RepoPath};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json as object};
 
 use super::record::{Prepared, Validate, prepare};
@@ -108,7 +109,7 @@ pub fn get_record(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError>
             format!("Could not locate record: {}", uri(did, &path)),
         ));
     };
-    Ok(Reply::Now(Response::json(&RecordView::of(did, &record)?)?))
+    Ok(Reply::Now(Response::json(&RecordView::of(did, &record))?))
 }
 
 /// `com.atproto.repo.listRecords`
@@ -126,10 +127,9 @@ pub fn list_records(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErro
         after: after.as_ref(),
         ascending: call.params.flag("reverse").unwrap_or(false),
     })?;
-    let views: Result<Vec<RecordView>, XrpcError> =
-        records.iter().map(|record| RecordView::of(did, record)).collect();
     let cursor = records.last().map(|last| last.path.rkey.as_str());
-    Ok(Reply::Now(Response::json(&RecordPage { cursor, records: views? })?))
+    let records = records.iter().map(|record| RecordView::of(did, record)).collect();
+    Ok(Reply::Now(Response::json(&RecordPage { cursor, records })?))
 }
 
 /// The account, if it is active: the records of any other look as those of nobody.
@@ -245,31 +245,25 @@ fn commit_view(commit: CommitRef) -> Json {
     object!({ "cid": commit.cid.to_string(), "rev": commit.rev.to_string() })
 }
 
-/// A record as it is shown; written as JSON without a tree of JSON values in between.
+/// A record as it is shown; written as JSON straight from its encoding.
 #[derive(Serialize)]
-struct RecordView {
+struct RecordView<'a> {
     uri: String,
     cid: String,
-    #[serde(serialize_with = "form")]
-    value: Ipld,
+    value: Encoded<'a>,
 }
 
 #[derive(Serialize)]
 struct RecordPage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<&'a str>,
-    records: Vec<RecordView>,
+    records: Vec<RecordView<'a>>,
 }
 
-impl RecordView {
-    fn of(did: &Did, record: &Record) -> Result<Self, XrpcError> {
-        let value = cbor::decode(&record.value).map_err(XrpcError::internal)?;
-        Ok(Self { uri: uri(did, &record.path), cid: record.cid.to_string(), value })
+impl<'a> RecordView<'a> {
+    fn of(did: &Did, record: &'a Record) -> Self {
+        Self { uri: uri(did, &record.path), cid: record.cid.to_string(), value: Encoded(&record.value) }
     }
-}
-
-fn form<S: Serializer>(value: &Ipld, serializer: S) -> Result<S::Ok, S::Error> {
-    json::Form(value).serialize(serializer)
 }
 
 fn uri(did: &Did, path: &RepoPath) -> String {
