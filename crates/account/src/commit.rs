@@ -181,7 +181,7 @@ impl Open {
         let before = murmuration_firehose::Head { rev: self.head.rev, data: self.head.data };
         // The host's own clock is no reason to refuse: when it steps back, revs go on from the last.
         let clock = head.rev.micros();
-        verify_commit(&event, Some(&before), &self.key.verifying_key(), clock)?;
+        verify_commit(&event, Some(&before), &self.key, clock)?;
         Ok(Event::Commit(event).draft()?)
     }
 

@@ -23,7 +23,8 @@ const DELETE: &str = "DELETE FROM record WHERE path = ?1";
 const LIST_DOWN: &str =
     select_packed!("path > ?1 AND path < ?2 AND takedown IS NULL ORDER BY path DESC LIMIT ?3 + 0");
 /// Reads as many rows as it answers, one more, and those between them that are taken down.
-const LIST_UP: &str = select_packed!("path > ?1 AND path < ?2 AND takedown IS NULL ORDER BY path LIMIT ?3 + 0");
+const LIST_UP: &str =
+    select_packed!("path > ?1 AND path < ?2 AND takedown IS NULL ORDER BY path LIMIT ?3 + 0");
 /// Reads 1 row: the first record behind a collection.
 const NEXT_COLLECTION: &str = "SELECT path FROM record WHERE path > ?1 ORDER BY path LIMIT 1";
 /// Reads as many rows as it answers.

@@ -6,7 +6,7 @@
 //! Not checked here, because only the caller knows: that the event came from the account's current host, that the account
 //! is active, and that its DID still has this key.
 
-use murmuration_keys::VerifyingKey;
+use murmuration_keys::Verify;
 use murmuration_repo::{Action, Commit, Partial, RecordOp, car, empty_root, invert};
 use murmuration_syntax::Rev;
 
@@ -25,15 +25,15 @@ pub struct Head {
 /// Checks a `#commit` against the repository's last known state, and gives the state after it.
 ///
 /// `previous` is `None` when nothing is known of the repository. Then a commit that says it is the first (no `since`)
-/// must begin with the empty tree, and any other must at least be true to its own `prevData`. `now_micros` is the
-/// verifier's clock.
+/// must begin with the empty tree, and any other must at least be true to its own `prevData`. `key` is either half of the
+/// account's signing key, `now_micros` the verifier's clock.
 ///
 /// # Errors
 /// The first check that fails.
 pub fn verify_commit(
     event: &CommitEvent,
     previous: Option<&Head>,
-    key: &VerifyingKey,
+    key: &impl Verify,
     now_micros: u64,
 ) -> Result<Head, VerifyError> {
     at_most("operations", event.ops.len(), MAX_OPS)?;
@@ -73,7 +73,7 @@ pub fn verify_commit(
 pub fn verify_sync(
     event: &SyncEvent,
     previous: Option<&Head>,
-    key: &VerifyingKey,
+    key: &impl Verify,
     now_micros: u64,
 ) -> Result<Head, VerifyError> {
     at_most("bytes of blocks", event.blocks.len(), MAX_SYNC_BLOCKS_BYTES)?;

@@ -23,6 +23,7 @@
 mod curve;
 mod error;
 mod multikey;
+mod own;
 pub mod seal;
 mod signing;
 mod verifying;
@@ -32,3 +33,12 @@ pub use error::KeyError;
 pub use signing::{SIGNATURE_BYTES, SigningKey};
 pub use verifying::VerifyingKey;
 pub use zeroize::{Zeroize, Zeroizing};
+
+/// What can tell whether a signature is by a certain key: either half of it.
+pub trait Verify {
+    /// Checks a signature of a message, by the protocol's rules: 64 bytes, low `s`.
+    ///
+    /// # Errors
+    /// When the signature is of another form, has a high `s`, or is not of this message by this key.
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), KeyError>;
+}

@@ -6,7 +6,8 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use k256::ecdsa::signature::Signer;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{Curve, KeyError, VerifyingKey};
+use crate::verifying::read_k256;
+use crate::{Curve, KeyError, Verify, VerifyingKey, own};
 
 /// The secret half of a signing key. It is wiped from memory when it goes out of use.
 #[derive(Clone)]
@@ -114,6 +115,22 @@ impl SigningKey {
     }
 }
 
+impl Verify for SigningKey {
+    /// Faster than with the public half, where the curve is K-256.
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
+        match &self.0 {
+            Scalar::K256(key) => {
+                let signature = read_k256(signature, true)?;
+                match own::is_signed(key.as_nonzero_scalar(), message, &signature) {
+                    true => Ok(()),
+                    false => Err(KeyError::Signature),
+                }
+            }
+            Scalar::P256(_) => self.verifying_key().verify(message, signature),
+        }
+    }
+}
+
 impl fmt::Debug for SigningKey {
     /// Shows the public half only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,8 +159,26 @@ mod tests {
             for message in 0..64_u8 {
                 let signature = key.sign(&[message]);
                 assert_eq!(signature, key.sign(&[message]));
-                public.verify(&[message], &signature).unwrap();
-                assert_eq!(public.verify(&[message, 0], &signature), Err(KeyError::Signature));
+                let halves: [&dyn Verify; 2] = [&public, &key];
+                for verify in halves {
+                    verify.verify(&[message], &signature).unwrap();
+                    assert_eq!(verify.verify(&[message, 0], &signature), Err(KeyError::Signature));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_halves_refuse_a_signature_with_any_bit_turned() {
+        for curve in [Curve::K256, Curve::P256] {
+            let key = SigningKey::from_bytes(curve, &[7; 32]).unwrap();
+            let signature = key.sign(b"message");
+            for bit in 0..signature.len() * 8 {
+                let mut turned = signature;
+                turned[bit / 8] ^= 1 << (bit % 8);
+                let refused = key.verify(b"message", &turned);
+                assert!(refused.is_err(), "{bit}");
+                assert_eq!(refused, key.verifying_key().verify(b"message", &turned), "{bit}");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use k256::ecdsa::signature::Verifier;
 
-use crate::{Curve, KeyError, SIGNATURE_BYTES, multikey};
+use crate::{Curve, KeyError, Verify, multikey};
 
 /// The public half of a signing key.
 #[derive(Clone, PartialEq, Eq)]
@@ -119,31 +119,33 @@ impl VerifyingKey {
     }
 
     fn check(&self, message: &[u8], signature: &[u8], strict: bool) -> Result<(), KeyError> {
-        // A DER signature may by chance have 64 bytes; it is then read as two halves, and does not verify.
-        if signature.len() != SIGNATURE_BYTES {
-            return Err(KeyError::SignatureForm);
-        }
         match &self.0 {
-            Point::K256(key) => {
-                let given =
-                    k256::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::SignatureForm)?;
-                let low = given.normalize_s();
-                if strict && low != given {
-                    return Err(KeyError::SignatureHighS);
-                }
-                key.verify(message, &low).map_err(|_| KeyError::Signature)
-            }
-            Point::P256(key) => {
-                let given =
-                    p256::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::SignatureForm)?;
-                let low = given.normalize_s();
-                if strict && low != given {
-                    return Err(KeyError::SignatureHighS);
-                }
-                key.verify(message, &low).map_err(|_| KeyError::Signature)
-            }
+            Point::K256(key) => key.verify(message, &read_k256(signature, strict)?),
+            Point::P256(key) => key.verify(message, &read_p256(signature, strict)?),
         }
+        .map_err(|_| KeyError::Signature)
     }
+}
+
+impl Verify for VerifyingKey {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
+        self.check(message, signature, true)
+    }
+}
+
+/// Reads a signature on K-256. One with a high `s` is refused if `strict`, and lowered otherwise.
+pub(crate) fn read_k256(signature: &[u8], strict: bool) -> Result<k256::ecdsa::Signature, KeyError> {
+    // A DER signature may by chance have 64 bytes; it is then read as two halves, and does not verify.
+    let given = k256::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::SignatureForm)?;
+    let low = given.normalize_s();
+    if strict && low != given { Err(KeyError::SignatureHighS) } else { Ok(low) }
+}
+
+/// As [`read_k256`], on P-256.
+fn read_p256(signature: &[u8], strict: bool) -> Result<p256::ecdsa::Signature, KeyError> {
+    let given = p256::ecdsa::Signature::from_slice(signature).map_err(|_| KeyError::SignatureForm)?;
+    let low = given.normalize_s();
+    if strict && low != given { Err(KeyError::SignatureHighS) } else { Ok(low) }
 }
 
 impl fmt::Display for VerifyingKey {

@@ -2,7 +2,7 @@
 
 use murmuration_data::cbor::{Reader, Writer};
 use murmuration_data::{DataError, cid_of_cbor};
-use murmuration_keys::{SigningKey, VerifyingKey};
+use murmuration_keys::{SigningKey, Verify};
 use murmuration_syntax::{Did, Rev};
 
 use crate::node::{field, may_stand_in_a_tree};
@@ -45,7 +45,7 @@ impl Commit {
     ///
     /// # Errors
     /// [`RepoError::Signature`].
-    pub fn verify(&self, key: &VerifyingKey) -> Result<(), RepoError> {
+    pub fn verify(&self, key: &impl Verify) -> Result<(), RepoError> {
         key.verify(&self.write(false), &self.sig).map_err(|_| RepoError::Signature)
     }
 

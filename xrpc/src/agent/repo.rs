@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use murmuration_account::{AccountError, CommitRef, Listing, Profile, Receipt, Record, Write, WriteRequest};
 use murmuration_data::json::Encoded;
-use murmuration_data::{Cid, Ipld};
+use murmuration_data::{Cid, Ipld, cid_to_text};
 use murmuration_syntax::{AtIdentifier, Did, Nsid, RecordKey, RepoPath};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json as object};
@@ -262,7 +262,7 @@ struct RecordPage<'a> {
 
 impl<'a> RecordView<'a> {
     fn of(did: &Did, record: &'a Record) -> Self {
-        Self { uri: uri(did, &record.path), cid: record.cid.to_string(), value: Encoded(&record.value) }
+        Self { uri: uri(did, &record.path), cid: cid_to_text(&record.cid), value: Encoded(&record.value) }
     }
 }
 

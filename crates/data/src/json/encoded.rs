@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::form::{bytes, link};
-use crate::{DataError, Kind};
 use crate::cbor::Reader;
 use crate::limits::MAX_DEPTH;
+use crate::{DataError, Kind};
 
 /// A value in DAG-CBOR that writes itself in its JSON form, with no [`Ipld`](crate::Ipld) in between: for what was checked
 /// when it was stored, and is now shown. Fields come as they stand in the encoding, shorter names first.

@@ -4,7 +4,7 @@ use data_encoding::BASE64_NOPAD;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::{Cid, Ipld};
+use crate::{Cid, Ipld, cid_to_text};
 
 /// A value that writes itself in its JSON form, to stand in a larger answer.
 ///
@@ -42,7 +42,7 @@ pub(super) fn bytes<S: Serializer>(serializer: S, bytes: &[u8]) -> Result<S::Ok,
 
 /// A link, as an object of one field.
 pub(super) fn link<S: Serializer>(serializer: S, cid: &Cid) -> Result<S::Ok, S::Error> {
-    single(serializer, "$link", &cid.to_string())
+    single(serializer, "$link", &cid_to_text(cid))
 }
 
 /// An object of one field.
