@@ -10,6 +10,7 @@
 use std::cell::Cell;
 
 use js_sys::{Promise, Uint8Array};
+use murmuration_platform::Clock;
 use murmuration_syntax::Did;
 use murmuration_xrpc::agent::import::{self, Held, Import};
 use murmuration_xrpc::{Config, XrpcError};
@@ -19,6 +20,7 @@ use web_sys::{ReadableStream, RequestInit, Response};
 use worker::{Env, Request};
 
 use crate::body::{Encoding, message};
+use crate::clock::WallClock;
 use crate::http;
 use crate::stubs::Stubs;
 
@@ -32,21 +34,37 @@ export function openPieces(body, encoding) {
   return plain.getReader({ mode: 'byob' });
 }
 
-/** The next piece, or undefined at the end. */
-export async function nextPiece(reader) {
-  const { value } = await reader.readAtLeast(GULP, new Uint8Array(GULP));
-  return value?.byteLength ? value : undefined;
+/** What a promise gives, or null when it takes longer than so many milliseconds. */
+async function within(ms, promise) {
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(() => resolve(null), ms)));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
-/** Takes the rest off the wire, so that the client comes to read why nobody wants it. */
-export async function dropPieces(reader) {
+/** The next piece, undefined at the end, or null when it takes longer than so many milliseconds. */
+export async function nextPiece(reader, ms) {
+  const read = await within(ms, reader.readAtLeast(GULP, new Uint8Array(GULP)));
+  if (read === null) return null;
+  return read.value?.byteLength ? read.value : undefined;
+}
+
+async function drain(reader) {
+  for (let size = 0; size < DRAIN_BYTES; ) {
+    const { done, value } = await reader.read(new Uint8Array(GULP));
+    if (done) return;
+    size += value.byteLength;
+  }
+}
+
+/** Takes the rest off the wire for a while, so that the client comes to read why nobody wants it. */
+export async function dropPieces(reader, ms) {
   try {
-    for (let size = 0; size < DRAIN_BYTES; ) {
-      const { done, value } = await reader.read(new Uint8Array(GULP));
-      if (done) return;
-      size += value.byteLength;
-    }
-    await reader.cancel();
+    if (ms > 0) await within(ms, drain(reader));
+    reader.cancel().catch(() => {});
   } catch {
     // A body that breaks off is off the wire, too.
   }
@@ -57,10 +75,10 @@ extern "C" {
     fn open_pieces(body: &ReadableStream, encoding: Option<&str>) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(catch, js_name = nextPiece)]
-    fn next_piece(reader: &JsValue) -> Result<Promise, JsValue>;
+    fn next_piece(reader: &JsValue, ms: u32) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_name = dropPieces)]
-    fn drop_pieces(reader: &JsValue) -> Promise;
+    fn drop_pieces(reader: &JsValue, ms: u32) -> Promise;
 }
 
 /// Where the Worker sends an import to.
@@ -71,6 +89,12 @@ pub(crate) const PATH: &str = "/import";
 pub(crate) const KEYS: &str = "x-import-keys";
 /// Bytes of all CARs that an isolate holds at a time: what its 128 MB leave beside Wasm and the objects' work.
 const MAX_HELD_BYTES: usize = 80 * 1024 * 1024;
+/// Milliseconds for a piece of a body (256 KiB), as between two chunks of a proxied one: who stops sending gives up the room.
+const PIECE_TIMEOUT_MS: u32 = 30_000;
+/// Milliseconds for the whole of a body: the largest of 64 MiB at 75 KB a second.
+const TOTAL_TIMEOUT_MS: u32 = 15 * 60 * 1_000;
+/// Milliseconds for the rest of a body that nobody wants.
+const DRAIN_TIMEOUT_MS: u32 = 30_000;
 /// Seconds after which one that found no room may try again: what the largest takes on a slow line and in its turn.
 const RETRY_SECONDS: u32 = 60;
 
@@ -113,7 +137,8 @@ pub(crate) async fn forward(
 /// Reads a CAR to its end, into `import` and into memory.
 ///
 /// # Errors
-/// As [`import::push`]; `InvalidRequest` for a body that breaks off; `NotEnoughResources` while other imports take the room.
+/// As [`import::push`]; `InvalidRequest` for a body that breaks off; `RequestTimeout` for one that takes too long;
+/// `NotEnoughResources` while other imports take the room.
 pub(crate) async fn receive(
     request: &Request,
     config: &Config,
@@ -125,9 +150,11 @@ pub(crate) async fn receive(
     let reader = open_pieces(&body, encoding.name()).map_err(|error| broken_off(&error))?;
     let mut pieces = Pieces::default();
     let outcome = pieces.fill(&reader, config, import).await;
-    if outcome.is_err() {
+    if let Err(error) = &outcome {
         pieces.clear();
-        let _ = JsFuture::from(drop_pieces(&reader)).await;
+        // Who was waited for in vain is not waited for again.
+        let patience = if error.status() == TOO_SLOW { 0 } else { DRAIN_TIMEOUT_MS };
+        let _ = JsFuture::from(drop_pieces(&reader, patience)).await;
     }
     outcome.map(|()| pieces)
 }
@@ -147,9 +174,14 @@ impl Pieces {
         config: &Config,
         import: &mut Import,
     ) -> Result<(), XrpcError> {
+        let begun = now_millis();
         loop {
-            let piece = next_piece(reader).map_err(|error| broken_off(&error))?;
+            let patience = patience(now_millis().saturating_sub(begun)).ok_or_else(too_slow)?;
+            let piece = next_piece(reader, patience).map_err(|error| broken_off(&error))?;
             let piece = JsFuture::from(piece).await.map_err(|error| broken_off(&error))?;
+            if piece.is_null() {
+                return Err(too_slow());
+            }
             let Ok(piece) = piece.dyn_into::<Uint8Array>() else { return Ok(()) };
             let bytes = piece.to_vec();
             import::push(config, import, &bytes)?;
@@ -193,10 +225,41 @@ impl Drop for Pieces {
     }
 }
 
+/// Milliseconds that the next piece may take when the body has taken so many; `None` when its time is over.
+fn patience(taken_ms: u64) -> Option<u32> {
+    let left = u64::from(TOTAL_TIMEOUT_MS).checked_sub(taken_ms).filter(|left| *left > 0)?;
+    Some(u32::try_from(left).map_or(PIECE_TIMEOUT_MS, |left| left.min(PIECE_TIMEOUT_MS)))
+}
+
+fn now_millis() -> u64 {
+    WallClock.now_micros() / 1_000
+}
+
+/// The status of a body that takes too long (RFC 9110, 15.5.9).
+const TOO_SLOW: u16 = 408;
+
+fn too_slow() -> XrpcError {
+    XrpcError::new(TOO_SLOW, "RequestTimeout", "The repository took too long to arrive")
+}
+
 fn no_body() -> XrpcError {
     XrpcError::invalid("A request body is expected but none was provided")
 }
 
 fn broken_off(error: &JsValue) -> XrpcError {
     XrpcError::invalid(format!("the body could not be read: {}", message(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PIECE_TIMEOUT_MS, TOTAL_TIMEOUT_MS, patience};
+
+    #[test]
+    fn a_body_has_so_long_for_a_piece_and_so_long_in_all() {
+        let total = u64::from(TOTAL_TIMEOUT_MS);
+        assert_eq!(patience(0), Some(PIECE_TIMEOUT_MS));
+        assert_eq!(patience(total - u64::from(PIECE_TIMEOUT_MS)), Some(PIECE_TIMEOUT_MS));
+        assert_eq!(patience(total - 5), Some(5));
+        assert_eq!((patience(total), patience(u64::MAX)), (None, None));
+    }
 }

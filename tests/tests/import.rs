@@ -8,7 +8,7 @@
     clippy::print_stdout
 )]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -192,4 +192,30 @@ fn an_import_that_finds_no_room_beside_another_is_told_when_to_come_back_and_lea
         thread::sleep(Duration::from_millis(200));
     }
     let _ = client.post_bytes(IMPORT, CAR, &large).ok();
+}
+
+#[test]
+fn an_import_whose_client_stops_sending_gives_up_its_room() {
+    let world = World::start();
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let before = car(&world, &alice);
+    let large = padded(before.clone());
+    let mut slow = TcpStream::connect(world.address()).unwrap();
+    let head = format!(
+        "POST /xrpc/{IMPORT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {CAR}\r\n\
+         content-length: {}\r\n\r\n",
+        alice.access,
+        large.len() + 1
+    );
+    slow.write_all(head.as_bytes()).unwrap();
+    slow.write_all(&large).unwrap();
+    let begun = Instant::now();
+    slow.set_read_timeout(Some(PATIENCE * 3)).unwrap();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+    assert!(begun.elapsed() > Duration::from_secs(25), "{:?}", begun.elapsed());
+    assert_eq!(car(&world, &alice), before);
+    let large = padded(car(&world, &bob));
+    let _ = world.client().with_token(&bob.access).post_bytes(IMPORT, CAR, &large).ok();
 }
