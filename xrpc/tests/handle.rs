@@ -7,10 +7,9 @@ use murmuration_account::Profile;
 use murmuration_bridge::plc::Operation;
 use murmuration_firehose::Event;
 use murmuration_keys::{Curve, SigningKey};
-use murmuration_syntax::Handle;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::host::Directory;
-use murmuration_xrpc::host::directory::Status;
+use murmuration_xrpc::host::directory::{Change, Claim, Status};
 use serde_json::{Value, json};
 use world::alice::Alice;
 use world::ask::OPERATOR;
@@ -236,9 +235,8 @@ fn a_did_that_this_host_may_not_change_keeps_its_handle_until_it_claims_the_new_
 fn a_handle_on_its_way_is_nobody_elses() {
     let alice = Alice::new();
     let directory = Directory::new(&alice.world.shelf.store);
-    let now = alice.world.now_millis();
-    let next: Handle = "alicia.test".parse().unwrap();
-    block_on(directory.begin_change(&alice.did, &next, now)).unwrap();
+    let next = Change { handle: "alicia.test".parse().unwrap(), since_millis: alice.world.now_millis() };
+    block_on(directory.begin_change(&alice.did, &next)).unwrap();
     // Both lead to the account, and neither is to be had.
     for name in ["alice", "alicia"] {
         assert_eq!(alice.resolve(&format!("{name}.test")), Some(alice.did.to_string()));
@@ -255,6 +253,23 @@ fn a_handle_on_its_way_is_nobody_elses() {
     assert_eq!(alice.names(), [0; 4].map(|_| Some("alyx.test".to_owned())));
     let taken = alice.world.post_as(bob["accessJwt"].as_str(), UPDATE, &json!({ "handle": "alicia.test" }));
     assert_eq!(taken.0, 200);
+}
+
+#[test]
+fn who_settles_a_dead_change_late_leaves_a_new_one_to_the_same_handle_alone() {
+    let alice = Alice::new();
+    let directory = Directory::new(&alice.world.shelf.store);
+    let dead = Change { handle: "alicia.test".parse().unwrap(), since_millis: alice.world.now_millis() };
+    assert_eq!(block_on(directory.begin_change(&alice.did, &dead)).unwrap(), Claim::Made);
+    // Two isolates find it dead. One has dropped it, and its owner tries again, before the other is done.
+    block_on(directory.drop_change(&alice.did, &dead)).unwrap();
+    let new = Change { since_millis: dead.since_millis + 400_000, ..dead.clone() };
+    assert_eq!(block_on(directory.begin_change(&alice.did, &new)).unwrap(), Claim::Made);
+    block_on(directory.drop_change(&alice.did, &dead)).unwrap();
+    assert!(!block_on(directory.finish_change(&alice.did, &dead)).unwrap());
+    let entry = block_on(directory.by_did(&alice.did)).unwrap().unwrap();
+    assert_eq!(entry.change.as_ref(), Some(&new));
+    assert!(block_on(directory.finish_change(&alice.did, &new)).unwrap());
 }
 
 #[test]

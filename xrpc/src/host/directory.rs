@@ -124,6 +124,13 @@ impl Change {
     pub const fn is_dead(&self, now_millis: u64) -> bool {
         now_millis.saturating_sub(self.since_millis) > RESERVATION_MILLIS
     }
+
+    /// What tells it from every other change: whose it is, to what, and since when.
+    fn params<'a>(&'a self, did: &'a Did) -> Result<[Param<'a>; 3], StoreError> {
+        let since = i64::try_from(self.since_millis)
+            .map_err(|_| StoreError::Engine("the time is beyond 64 bits".into()))?;
+        Ok([did.as_str().into(), self.handle.as_str().into(), since.into()])
+    }
 }
 
 /// What came of [`Directory::begin_change`].
@@ -236,19 +243,11 @@ impl<'a> Directory<'a> {
     ///
     /// # Errors
     /// When the database does not do its part.
-    pub async fn begin_change(
-        &self,
-        did: &Did,
-        handle: &Handle,
-        now_millis: u64,
-    ) -> Result<Claim, StoreError> {
-        let since =
-            i64::try_from(now_millis).map_err(|_| StoreError::Engine("the time is beyond 64 bits".into()))?;
-        let params = [did.as_str().into(), handle.as_str().into(), since.into()];
-        if !self.database.query(BEGIN_CHANGE, &params).await?.is_empty() {
+    pub async fn begin_change(&self, did: &Did, change: &Change) -> Result<Claim, StoreError> {
+        if !self.database.query(BEGIN_CHANGE, &change.params(did)?).await?.is_empty() {
             return Ok(Claim::Made);
         }
-        match self.by_handle(handle).await? {
+        match self.by_handle(&change.handle).await? {
             Some(taken) if taken.did != *did => return Ok(Claim::Taken(taken)),
             _ => {}
         }
@@ -265,18 +264,16 @@ impl<'a> Directory<'a> {
     ///
     /// # Errors
     /// When the database does not do its part.
-    pub async fn finish_change(&self, did: &Did, handle: &Handle) -> Result<bool, StoreError> {
-        let params = [did.as_str().into(), handle.as_str().into()];
-        Ok(!self.database.query(FINISH_CHANGE, &params).await?.is_empty())
+    pub async fn finish_change(&self, did: &Did, change: &Change) -> Result<bool, StoreError> {
+        Ok(!self.database.query(FINISH_CHANGE, &change.params(did)?).await?.is_empty())
     }
 
-    /// Frees the handle that was taken for an account. May be repeated.
+    /// Frees the handle that was taken for an account by that change, and no other to the same handle. May be repeated.
     ///
     /// # Errors
     /// When the database does not do its part.
-    pub async fn drop_change(&self, did: &Did, handle: &Handle) -> Result<(), StoreError> {
-        let params = [did.as_str().into(), handle.as_str().into()];
-        self.database.query(DROP_CHANGE, &params).await.map(drop)
+    pub async fn drop_change(&self, did: &Did, change: &Change) -> Result<(), StoreError> {
+        self.database.query(DROP_CHANGE, &change.params(did)?).await.map(drop)
     }
 
     /// Gives an account another status. `false` when there is no such account.
@@ -387,10 +384,10 @@ const BEGIN_CHANGE: &str = "UPDATE account SET next_handle = ?2, next_since = ?3
      (SELECT 1 FROM account WHERE (handle = ?2 OR next_handle = ?2) AND did <> ?1) RETURNING did";
 /// Writes 3 rows: the row and two index entries; 0 when there is no such change.
 const FINISH_CHANGE: &str = "UPDATE account SET handle = next_handle, next_handle = NULL, next_since = NULL \
-     WHERE did = ?1 AND next_handle = ?2 RETURNING did";
+     WHERE did = ?1 AND next_handle = ?2 AND next_since = ?3 RETURNING did";
 /// Writes 2 rows: the row and an index entry; 0 when there is no such change.
 const DROP_CHANGE: &str = "UPDATE account SET next_handle = NULL, next_since = NULL \
-     WHERE did = ?1 AND next_handle = ?2";
+     WHERE did = ?1 AND next_handle = ?2 AND next_since = ?3";
 /// Writes 1 row; 0 when there is no such row. May be repeated.
 const ACTIVATE: &str =
     "UPDATE account SET status = 'active' WHERE did = ?1 AND status IN ('reserved', 'active') RETURNING did";

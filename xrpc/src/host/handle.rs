@@ -20,7 +20,7 @@ use murmuration_bridge::plc::Operation;
 use murmuration_bridge::resolver::Purpose;
 use murmuration_syntax::{Did, Handle};
 
-use super::directory::{Claim, Entry};
+use super::directory::{Change, Claim, Entry};
 use super::signup::handle_refused;
 use super::{Host, HostCall, agents};
 use crate::XrpcError;
@@ -58,16 +58,16 @@ impl Host<'_> {
     /// when another host did not do its part.
     pub async fn change_handle(&self, did: &Did, handle: &Handle) -> Result<(), XrpcError> {
         self.check_domain(did, handle).await?;
-        self.begin_change(did, handle).await?;
+        let change = self.begin_change(did, handle).await?;
         match self.change_begun(did, handle).await {
             Ok(()) => {
-                self.end_change(did, handle).await;
+                self.end_change(did, &change).await;
                 Ok(())
             }
             Err(Unpublished { error, certain }) => {
                 if certain {
                     // If this fails, the next look settles it.
-                    let _ = self.directory.drop_change(did, handle).await;
+                    let _ = self.directory.drop_change(did, &change).await;
                 }
                 Err(error)
             }
@@ -114,18 +114,19 @@ impl Host<'_> {
     }
 
     /// Takes a handle for an account, from an abandoned reservation or a dead change if need be.
-    pub(super) async fn begin_change(&self, did: &Did, handle: &Handle) -> Result<(), XrpcError> {
+    pub(super) async fn begin_change(&self, did: &Did, handle: &Handle) -> Result<Change, XrpcError> {
         for _ in 0..CLAIM_ATTEMPTS {
-            let claim = match self.directory.begin_change(did, handle, self.now_millis()).await {
+            let change = Change { handle: handle.clone(), since_millis: self.now_millis() };
+            let claim = match self.directory.begin_change(did, &change).await {
                 Ok(claim) => claim,
                 Err(error) => {
                     // It may have been made. If this fails too, the next look settles it.
-                    let _ = self.directory.drop_change(did, handle).await;
+                    let _ = self.directory.drop_change(did, &change).await;
                     return Err(error.into());
                 }
             };
             let (entry, refusal) = match claim {
-                Claim::Made => return Ok(()),
+                Claim::Made => return Ok(change),
                 Claim::NoAccount => return Err(XrpcError::repo_not_found(did)),
                 Claim::Taken(entry) => {
                     (entry, XrpcError::named("HandleNotAvailable", format!("Handle already taken: {handle}")))
@@ -143,9 +144,9 @@ impl Host<'_> {
     }
 
     /// Makes the handle that was taken the account's own. If the directory is away, the next look does it.
-    pub(super) async fn end_change(&self, did: &Did, handle: &Handle) {
-        if self.directory.finish_change(did, handle).await.is_err() {
-            let _ = self.directory.finish_change(did, handle).await;
+    pub(super) async fn end_change(&self, did: &Did, change: &Change) {
+        if self.directory.finish_change(did, change).await.is_err() {
+            let _ = self.directory.finish_change(did, change).await;
         }
         self.resolver().forget(did);
     }
@@ -164,9 +165,9 @@ impl Host<'_> {
         };
         if begun {
             self.tell_handle(did, &change.handle).await?;
-            self.directory.finish_change(did, &change.handle).await?;
+            self.directory.finish_change(did, change).await?;
         } else {
-            self.directory.drop_change(did, &change.handle).await?;
+            self.directory.drop_change(did, change).await?;
         }
         Ok(())
     }

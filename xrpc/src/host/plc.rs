@@ -62,16 +62,16 @@ impl Host<'_> {
         self.check_operation(&account, &operation)?;
 
         // From here on the row keeps other changes away.
-        self.begin_change(&did, &account.handle).await?;
+        let change = self.begin_change(&did, &account.handle).await?;
         match self.submission_begun(&account, &operation).await {
             Ok(()) => {
-                self.end_change(&did, &account.handle).await;
+                self.end_change(&did, &change).await;
                 Ok(Response::empty())
             }
             Err(Unpublished { error, certain }) => {
                 if certain {
                     // If this fails, the next look settles it.
-                    let _ = self.directory.drop_change(&did, &account.handle).await;
+                    let _ = self.directory.drop_change(&did, &change).await;
                 }
                 Err(error)
             }
