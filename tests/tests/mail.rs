@@ -134,7 +134,10 @@ fn a_deletion_that_kill_9_cuts_off_is_finished() {
         let client = world.client();
         client.get("com.atproto.sync.getRepoStatus", &[("did", &alice.did)]).status
     };
-    while status(&world) == 200 {}
+    let end = Instant::now() + PATIENCE;
+    while status(&world) == 200 {
+        assert!(Instant::now() < end, "the account has not been deleted");
+    }
     world.kill_9();
     let _ = caller.join().unwrap();
     world.restart();
