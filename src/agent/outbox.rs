@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use murmuration_account::{Account, AccountError, Push};
+use murmuration_account::{Account, AccountError, MAX_COLLECTIONS, Push};
+use murmuration_relay::limits::MAX_TOLD_COLLECTIONS;
 use murmuration_relay::wire::{self, Item};
 use murmuration_xrpc::XrpcError;
 use worker::{Method, Request, RequestInit};
@@ -15,6 +16,9 @@ use crate::stubs::Stubs;
 /// together: the relay stores it in one row, with one flush. A lone writer's events wait for nothing, so that they stand in
 /// the stream as they were written, also among those of other accounts.
 const PAUSE_MS: u32 = 50;
+
+// The relay takes what the account names.
+const _: () = assert!(MAX_COLLECTIONS <= MAX_TOLD_COLLECTIONS);
 
 /// Begins to push, unless that goes on already. Runs behind the answer.
 pub(super) fn start(agent: &Rc<Agent>) {

@@ -31,7 +31,7 @@ const NEXT_COLLECTION: &str = "SELECT path FROM record WHERE path > ?1 ORDER BY 
 const SCAN: &str = select_packed!("path >= ?1 ORDER BY path LIMIT ?2 + 0");
 
 /// Collections that [`collections`] names at the most; one row read each.
-const MAX_COLLECTIONS: usize = 1000;
+pub const MAX_COLLECTIONS: usize = 1000;
 
 /// A record as it is stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
