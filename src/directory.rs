@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use js_sys::{Array, Promise};
-use murmuration_platform::{Param, Row, StoreError};
+use murmuration_platform::{Param, Row, StoreError, statements};
 use murmuration_xrpc::host::{Database, Task, directory};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -116,46 +116,9 @@ async fn settle(promise: Result<Promise, JsValue>) -> Result<JsValue, StoreError
     JsFuture::from(promise.map_err(failed)?).await.map_err(failed)
 }
 
-/// The statements of a migration: what stands between semicolons, outside of strings and comments.
-fn statements(sql: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut current = String::new();
-    let mut quote = None;
-    let mut characters = sql.chars().peekable();
-    while let Some(character) = characters.next() {
-        match (quote, character) {
-            (None, '-') if characters.peek() == Some(&'-') => {
-                while characters.next_if(|next| *next != '\n').is_some() {}
-                continue;
-            }
-            (None, ';') => {
-                found.push(std::mem::take(&mut current));
-                continue;
-            }
-            (None, '\'' | '"') => quote = Some(character),
-            (Some(open), _) if open == character => quote = None,
-            _ => {}
-        }
-        current.push(character);
-    }
-    found.push(current);
-    found.iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn splits_a_migration_into_statements() {
-        let sql = "-- first; not a statement\nCREATE TABLE a (b TEXT DEFAULT ';--', c TEXT DEFAULT 'it''s;'); -- x;\n\
-                   \nCREATE TABLE \"d;\" (e - -1);\n  ;\n-- end";
-        let expected = [
-            "CREATE TABLE a (b TEXT DEFAULT ';--', c TEXT DEFAULT 'it''s;')",
-            "CREATE TABLE \"d;\" (e - -1)",
-        ];
-        assert_eq!(statements(sql), expected);
-    }
 
     #[test]
     fn every_migration_has_statements() {

@@ -3,7 +3,7 @@
 //! A version is a file of `migrations/agent/`. The version that an object's storage has stands in its account row, so
 //! that waking costs no row for it. An object without an account has no tables at all.
 
-use murmuration_platform::{Param, Row, Store, StoreError, transaction};
+use murmuration_platform::{Param, Row, Store, StoreError, run_script, transaction};
 
 /// The version that this code reads and writes.
 pub(crate) const VERSION: i64 = 3;
@@ -22,7 +22,7 @@ const SET_VERSION: &str = "UPDATE account SET schema = ?1 WHERE id = 1";
 
 /// Makes the tables of a new account, at the newest version.
 pub(crate) fn create(store: &dyn Store) -> Result<(), StoreError> {
-    MIGRATIONS.iter().try_for_each(|script| run(store, script))
+    MIGRATIONS.iter().try_for_each(|script| run_script(store, script))
 }
 
 /// Reads the account's row by `select`, whose first column is the version, after bringing the tables up to date.
@@ -47,18 +47,8 @@ pub(crate) fn open(store: &dyn Store, select: &str) -> Result<Option<Row>, Store
         StoreError::Corrupt(format!("the tables are of version {version}, newer than this code"))
     })?;
     transaction(store, || {
-        MIGRATIONS.iter().skip(done).try_for_each(|script| run(store, script))?;
+        MIGRATIONS.iter().skip(done).try_for_each(|script| run_script(store, script))?;
         store.query(SET_VERSION, &[Param::Int(VERSION)]).map(drop)
     })?;
     read(select)
-}
-
-/// Runs a script statement by statement. Scripts hold no semicolon but at the end of a statement.
-fn run(store: &dyn Store, script: &str) -> Result<(), StoreError> {
-    let code: String =
-        script.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
-    code.split(';')
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-        .try_for_each(|text| store.query(text, &[]).map(drop))
 }

@@ -13,12 +13,14 @@
 
 mod mail;
 mod outbound;
+mod script;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod store;
 
 pub use mail::{Letter, MailError, MailFuture, Mailer};
 pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Verb};
+pub use script::{run_script, statements};
 pub use store::{Column, Param, Row, RowCounts, Store, StoreError, transaction};
 
 /// The time of day. It may freeze during a turn (as on Workers) and may step back.

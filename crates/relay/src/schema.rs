@@ -3,7 +3,7 @@
 //! A version is a file of `migrations/relay/`. The partitions of the log are made as they are needed
 //! ([`crate::partition`]).
 
-use murmuration_platform::{Param, Store, StoreError, transaction};
+use murmuration_platform::{Param, Store, StoreError, run_script, transaction};
 
 /// Every version, oldest first.
 const MIGRATIONS: [&str; 2] = [
@@ -30,18 +30,8 @@ pub(crate) fn migrate(store: &dyn Store) -> Result<(), StoreError> {
         return Ok(());
     }
     transaction(store, || {
-        MIGRATIONS.iter().skip(done).try_for_each(|script| run(store, script))?;
+        MIGRATIONS.iter().skip(done).try_for_each(|script| run_script(store, script))?;
         let newest = i64::try_from(MIGRATIONS.len()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         store.query(UPSERT_VERSION, &[Param::Int(newest)]).map(drop)
     })
-}
-
-/// Runs a script statement by statement. Scripts hold no semicolon but at the end of a statement.
-fn run(store: &dyn Store, script: &str) -> Result<(), StoreError> {
-    let code: String =
-        script.lines().map(|line| line.split("--").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
-    code.split(';')
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-        .try_for_each(|text| store.query(text, &[]).map(drop))
 }

@@ -21,7 +21,7 @@ use murmuration_bridge::resolver::Cache;
 use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_lexicons::Catalog;
 use murmuration_platform::sqlite::SqliteStore;
-use murmuration_platform::{Clock, Entropy, Param, Row, Store, StoreError};
+use murmuration_platform::{Clock, Entropy, Param, Row, Store, StoreError, run_script};
 use murmuration_rate::{Rule, Window};
 use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::agent::ending::finish;
@@ -282,10 +282,7 @@ impl World {
         let faults = Rc::new(Faults::default());
         let store = SqliteStore::open().unwrap();
         for (_, sql) in MIGRATIONS {
-            let code: Vec<_> = sql.lines().map(|line| line.split("--").next().unwrap()).collect();
-            for statement in code.join("\n").split(';').filter(|statement| !statement.trim().is_empty()) {
-                Store::query(&store, statement, &[]).unwrap();
-            }
+            run_script(&store, sql).unwrap();
         }
         let config = Rc::new(config(variables).unwrap());
         let clock = Rc::new(Hands { micros: Cell::new(START_MICROS), drawn: Cell::new(0) });
