@@ -31,6 +31,7 @@ type Effect<'a> = (&'a Key, Option<&'a Value>);
 
 /// A record that is stored, with what its row does not say.
 pub(crate) struct NewRecord<'a> {
+    pub(crate) cid: Cid,
     pub(crate) bytes: &'a [u8],
     /// The blobs that it refers to.
     pub(crate) blobs: Vec<Cid>,
@@ -140,6 +141,7 @@ impl Open {
             // The tree knows what there was, so a new record needs no look.
             let old = op.prev.map_or(Ok(None), |_| record::one(store, path.as_str()))?;
             let new = value.map(|value| NewRecord {
+                cid: value.cid(),
                 bytes: value.bytes(),
                 blobs: value.blobs().iter().map(|reference| reference.cid).collect(),
                 subject: value.subject(),
@@ -209,7 +211,7 @@ impl Open {
         };
         match new {
             Some(new) => {
-                record::put(store, path, *rev, new.bytes)?;
+                record::put(store, path, *rev, &new.cid, new.bytes)?;
                 new.blobs.iter().try_for_each(|cid| blob::reference(store, cid, path, *rev, *now))?;
                 backlink::add(store, &collection, new.subject, path)?;
             }

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use murmuration_data::{Cid, cid_of_cbor};
+use murmuration_data::Cid;
 use murmuration_platform::{Store, StoreError};
 use murmuration_repo::car;
 use murmuration_syntax::Rev;
@@ -155,22 +155,29 @@ impl Export {
         let shadow = Rc::clone(&self.shadow);
         if let Some(old) = shadow.borrow().records.get(path) {
             let old = old.as_ref().ok_or_else(missing)?;
-            return self.add(path, cid, old.rev, &old.value);
+            return self.add(path, cid, old.rev, &old.cid, &old.value);
         }
         self.read_to(path)?;
         // Taken out for as long as the record is looked at, which stands in it.
         let mut ahead = std::mem::take(&mut self.ahead);
         let record = ahead.take()?.filter(|record| record.path == path).ok_or_else(missing)?;
-        self.add(path, cid, record.rev()?, record.value)?;
+        self.add(path, cid, record.rev()?, &record.cid(), record.value)?;
         self.ahead = ahead;
         Ok(())
     }
 
-    fn add(&mut self, path: &str, cid: &Cid, rev: Rev, value: &[u8]) -> Result<(), AccountError> {
+    fn add(
+        &mut self,
+        path: &str,
+        wanted: &Cid,
+        rev: Rev,
+        cid: &Cid,
+        value: &[u8],
+    ) -> Result<(), AccountError> {
         if self.since.is_some_and(|since| rev <= since) {
             return Ok(());
         }
-        if cid_of_cbor(value) != *cid {
+        if cid != wanted {
             return Err(StoreError::Corrupt(format!("the record {path} is not the one in the tree")).into());
         }
         car::block(&mut self.pending, cid, value);

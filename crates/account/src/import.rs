@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use murmuration_data::{cbor, cid_of_cbor};
+use murmuration_data::cbor;
 use murmuration_firehose::{Event, SyncEvent, Timestamp};
 use murmuration_platform::{Store, StoreError};
 use murmuration_repo::{Commit, Key, Step, Whole};
@@ -62,7 +62,7 @@ impl Open {
         while let Some(step) = walk.next(whole)? {
             match step {
                 Step::Node { cid, node } => pages.enter(cid, &node)?,
-                Step::Record { key, value } => {
+                Step::Record { key, value: cid } => {
                     let old = loop {
                         match here.take_through(key.as_str())? {
                             Some((path, old)) if path == key.as_str() => break Some(old),
@@ -70,10 +70,11 @@ impl Open {
                             None => break None,
                         }
                     };
-                    if old.as_ref().is_none_or(|old| cid_of_cbor(&old.value) != value) {
-                        let block = whole.block(&value)?;
+                    if old.as_ref().is_none_or(|old| old.cid != cid) {
+                        let block = whole.block(&cid)?;
                         let value = cbor::decode(&block)?;
                         let new = NewRecord {
+                            cid,
                             bytes: &block,
                             blobs: blob::of_record(&value),
                             subject: backlink::subject(&key.path()?.collection, &value),
@@ -147,7 +148,7 @@ impl<'a> Here<'a> {
         {
             let mut packed = record::scan(self.store, &from, READ_AHEAD)?;
             while let Some(record) = packed.take()? {
-                let stored = Stored { rev: record.rev()?, value: record.value.to_vec() };
+                let stored = Stored { rev: record.rev()?, cid: record.cid(), value: record.value.to_vec() };
                 self.ahead.push_back((record.path.to_owned(), stored));
             }
             // No key has a character below the space, so nothing stands between.

@@ -1,6 +1,6 @@
 //! The account's calls that are one statement or two: records read, blobs, sessions, and the way of its events.
 
-use murmuration_data::{Cid, cid_of_cbor};
+use murmuration_data::Cid;
 use murmuration_syntax::{Nsid, RepoPath, Rev, Tid};
 
 use crate::account::{Account, clock_id};
@@ -14,11 +14,7 @@ impl Account {
     pub fn record(&self, path: &RepoPath) -> Result<Option<Record>, AccountError> {
         self.profile()?;
         let stored = record::shown(&*self.store, &path.to_string())?;
-        Ok(stored.map(|stored| Record {
-            path: path.clone(),
-            cid: cid_of_cbor(&stored.value),
-            value: stored.value,
-        }))
+        Ok(stored.map(|stored| Record { path: path.clone(), cid: stored.cid, value: stored.value }))
     }
 
     /// A page of a collection without what is taken down, in one statement: at least one record if there is one, and no

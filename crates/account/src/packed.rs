@@ -4,17 +4,21 @@
 //! records have SQLite put them behind one another, and a single value crosses over:
 //!
 //! ```text
-//!   4 hex digits    6 hex digits     13 characters
-//!   path's length   value's length   rev             path   value      and the next record
+//!   4 hex digits    2 hex digits      6 hex digits     13 characters
+//!   path's length   digest's length   value's length   rev             path   digest   value      and the next record
 //! ```
 
+use murmuration_data::Cid;
 use murmuration_platform::{Param, Store, StoreError};
 use murmuration_syntax::Rev;
+
+use crate::record;
 
 /// What a statement selects for a record; see the module. A text in SQLite, whose bytes may be any.
 macro_rules! packed {
     () => {
-        "printf('%04x%06x', length(path), length(value)) || rev || path || value AS packed"
+        "printf('%04x%02x%06x', length(path), ifnull(length(digest), 0), length(value)) \
+         || rev || path || ifnull(digest, '') || value AS packed"
     };
 }
 
@@ -36,6 +40,7 @@ macro_rules! select_packed {
 pub(crate) use {packed, select_packed};
 
 const PATH_DIGITS: usize = 4;
+const DIGEST_DIGITS: usize = 2;
 const VALUE_DIGITS: usize = 6;
 const REV_BYTES: usize = 13;
 
@@ -52,10 +57,16 @@ pub(crate) struct PackedRecord<'a> {
     pub(crate) path: &'a str,
     pub(crate) value: &'a [u8],
     rev: &'a str,
+    digest: &'a [u8],
     length: usize,
 }
 
 impl PackedRecord<'_> {
+    /// The hash of the value.
+    pub(crate) fn cid(&self) -> Cid {
+        record::cid(self.digest, self.value)
+    }
+
     /// The revision that wrote it.
     pub(crate) fn rev(&self) -> Result<Rev, StoreError> {
         Rev::parse(self.rev).map_err(|error| StoreError::Corrupt(error.to_string()))
@@ -111,14 +122,17 @@ fn broken() -> StoreError {
 
 fn unpack(bytes: &[u8]) -> Option<PackedRecord<'_>> {
     let (path_length, rest) = digits(bytes, PATH_DIGITS)?;
+    let (digest_length, rest) = digits(rest, DIGEST_DIGITS)?;
     let (value_length, rest) = digits(rest, VALUE_DIGITS)?;
     let (rev, rest) = rest.split_at_checked(REV_BYTES)?;
     let (path, rest) = rest.split_at_checked(path_length)?;
+    let (digest, rest) = rest.split_at_checked(digest_length)?;
     let (value, rest) = rest.split_at_checked(value_length)?;
     Some(PackedRecord {
         path: std::str::from_utf8(path).ok()?,
         value,
         rev: std::str::from_utf8(rev).ok()?,
+        digest,
         length: bytes.len() - rest.len(),
     })
 }

@@ -11,9 +11,9 @@ use crate::{AccountError, Record, record};
 
 /// Reads as many rows as it answers, and one more.
 const NEWEST: &str =
-    "SELECT path, rev, value FROM record WHERE path > ?1 AND path < ?2 ORDER BY path DESC LIMIT ?3";
+    "SELECT path, rev, digest, value FROM record WHERE path > ?1 AND path < ?2 ORDER BY path DESC LIMIT ?3";
 /// Reads 1 row.
-const ONE: &str = "SELECT path, rev, value FROM record WHERE path = ?1";
+const ONE: &str = "SELECT path, rev, digest, value FROM record WHERE path = ?1";
 /// Reads 1 row.
 const MADE_AT: &str = "SELECT created_at FROM account WHERE id = 1";
 
@@ -63,6 +63,5 @@ impl Account {
 fn dated(mut row: Row) -> Result<Dated, StoreError> {
     let path = record::path(&mut row)?;
     let stored = record::stored(&mut row, 1)?;
-    let cid = murmuration_data::cid_of_cbor(&stored.value);
-    Ok(Dated { record: Record { path, cid, value: stored.value }, rev: stored.rev })
+    Ok(Dated { record: Record { path, cid: stored.cid, value: stored.value }, rev: stored.rev })
 }

@@ -1,22 +1,22 @@
 //! The records' table: values by path.
 
-use murmuration_data::{Cid, cid_of_cbor};
+use murmuration_data::{Cid, DAG_CBOR, cid_of_cbor, cid_of_digest};
 use murmuration_platform::{Param, Row, Store, StoreError};
 use murmuration_syntax::{Nsid, RecordKey, RepoPath, Rev};
 
 use crate::packed::{Packed, select_packed};
 
 /// Reads 1 row.
-const SELECT: &str = "SELECT rev, value FROM record WHERE path = ?1";
+const SELECT: &str = "SELECT rev, digest, value FROM record WHERE path = ?1";
 /// Reads 1 row.
-const SELECT_SHOWN: &str = "SELECT rev, value FROM record WHERE path = ?1 AND takedown IS NULL";
+const SELECT_SHOWN: &str = "SELECT rev, digest, value FROM record WHERE path = ?1 AND takedown IS NULL";
 /// Reads 1 row.
-const SELECT_TAKEDOWN: &str = "SELECT value, takedown FROM record WHERE path = ?1";
+const SELECT_TAKEDOWN: &str = "SELECT rev, digest, value, takedown FROM record WHERE path = ?1";
 /// Writes 1 row; 0 when there is no such record.
 const SET_TAKEDOWN: &str = "UPDATE record SET takedown = ?2 WHERE path = ?1 RETURNING path";
 /// Writes 1 row. A record that is taken down stays so when it is changed.
-const UPSERT: &str = "INSERT INTO record (path, rev, value) VALUES (?1, ?2, ?3) \
-     ON CONFLICT (path) DO UPDATE SET rev = excluded.rev, value = excluded.value";
+const UPSERT: &str = "INSERT INTO record (path, rev, digest, value) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT (path) DO UPDATE SET rev = excluded.rev, digest = excluded.digest, value = excluded.value";
 /// Writes 1 row.
 const DELETE: &str = "DELETE FROM record WHERE path = ?1";
 /// Reads as many rows as it answers, one more, and those between them that are taken down.
@@ -48,6 +48,7 @@ pub struct Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) rev: Rev,
+    pub(crate) cid: Cid,
     pub(crate) value: Vec<u8>,
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn shown(store: &dyn Store, path: &str) -> Result<Option<Stored>, Sto
 /// The CID of a record, and under which reference it is taken down.
 pub(crate) fn takedown(store: &dyn Store, path: &str) -> Result<Option<(Cid, Option<String>)>, StoreError> {
     let row = store.query(SELECT_TAKEDOWN, &[Param::Text(path)])?.pop();
-    row.map(|mut row| Ok((cid_of_cbor(&row.blob(0)?), row.opt_text(1)?))).transpose()
+    row.map(|mut row| Ok((stored(&mut row, 0)?.cid, row.opt_text(3)?))).transpose()
 }
 
 /// Takes a record down under a reference, or lifts that. `false` when there is no such record.
@@ -89,9 +90,16 @@ pub(crate) fn set_takedown(
     Ok(!store.query(SET_TAKEDOWN, &[Param::Text(path), reference])?.is_empty())
 }
 
-pub(crate) fn put(store: &dyn Store, path: &str, rev: Rev, value: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn put(
+    store: &dyn Store,
+    path: &str,
+    rev: Rev,
+    cid: &Cid,
+    value: &[u8],
+) -> Result<(), StoreError> {
     let rev = rev.to_string();
-    store.query(UPSERT, &[Param::Text(path), Param::Text(&rev), Param::Blob(value)]).map(drop)
+    let digest = Param::Blob(cid.hash().digest());
+    store.query(UPSERT, &[Param::Text(path), Param::Text(&rev), digest, Param::Blob(value)]).map(drop)
 }
 
 pub(crate) fn delete(store: &dyn Store, path: &str) -> Result<(), StoreError> {
@@ -114,7 +122,7 @@ pub(crate) fn list(store: &dyn Store, page: &Listing<'_>) -> Result<Vec<Record>,
         let rkey = record.path.strip_prefix(&first).map(RecordKey::parse);
         let Some(Ok(rkey)) = rkey else { return Err(StoreError::Corrupt("a path is none".to_owned())) };
         let path = RepoPath::new(page.collection.clone(), rkey);
-        records.push(Record { path, cid: cid_of_cbor(record.value), value: record.value.to_vec() });
+        records.push(Record { path, cid: record.cid(), value: record.value.to_vec() });
     }
     Ok(records)
 }
@@ -137,9 +145,19 @@ pub(crate) fn scan(store: &dyn Store, from: &str, limit: u32) -> Result<Packed, 
     Packed::read(store, SCAN, &[from], limit)
 }
 
+/// A record out of three columns of a row: `rev`, `digest` and `value`.
 pub(crate) fn stored(row: &mut Row, first: usize) -> Result<Stored, StoreError> {
     let rev = Rev::parse(&row.text(first)?).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    Ok(Stored { rev, value: row.blob(first + 1)? })
+    let (digest, value) = (row.opt_blob(first + 1)?.unwrap_or_default(), row.blob(first + 2)?);
+    Ok(Stored { rev, cid: cid(&digest, &value), value })
+}
+
+/// The CID of a record: by its stored digest, or by its value, if it was stored before digests were.
+pub(crate) fn cid(digest: &[u8], value: &[u8]) -> Cid {
+    match digest.try_into() {
+        Ok(digest) => cid_of_digest(DAG_CBOR, digest),
+        Err(_) => cid_of_cbor(value),
+    }
 }
 
 pub(crate) fn path(row: &mut Row) -> Result<RepoPath, StoreError> {

@@ -6,13 +6,14 @@
 use murmuration_platform::{Param, Row, Store, StoreError, run_script, transaction};
 
 /// The version that this code reads and writes.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
     include_str!("../../../migrations/agent/0003_document.sql"),
+    include_str!("../../../migrations/agent/0004_digest.sql"),
 ];
 
 /// Reads 1 row.

@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{World, contents, create, delete, path, put, value};
+use common::{World, contents, create, delete, path, put, record, value};
 use murmuration_account::{AccountError, Blob, Listing, Write};
 use murmuration_data::{Cid, Ipld, cid_of_raw};
 use murmuration_platform::Store;
@@ -181,6 +181,7 @@ fn an_account_whose_tables_are_of_the_first_version_is_brought_up_to_date() {
     let added = concat!(
         include_str!("../../../migrations/agent/0002_whole_account.sql"),
         include_str!("../../../migrations/agent/0003_document.sql"),
+        include_str!("../../../migrations/agent/0004_digest.sql"),
     );
     for line in added.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -197,6 +198,9 @@ fn an_account_whose_tables_are_of_the_first_version_is_brought_up_to_date() {
     world.wake(true);
     assert_eq!(world.account.profile().unwrap().handle.as_str(), "alice.test");
     let at = path(&format!("{NOTE}/a"));
+    // It has no digest, and is hashed.
+    assert_eq!(world.account.record(&at).unwrap().unwrap().cid, value(&record("one")).cid());
+    world.assert_holds_the_model();
     assert!(world.account.take_record_down(&at, Some("x")).unwrap());
     assert_eq!(world.account.record(&at).unwrap(), None);
     world.assert_holds_the_model();
