@@ -11,8 +11,8 @@ use murmuration_platform::{Entropy, Param, Store, StoreError};
 use murmuration_syntax::Did;
 use sha2::{Digest, Sha256};
 
-use crate::account::Account;
-use crate::{AccountError, Profile, password, session};
+use crate::account::{Account, Open};
+use crate::{AccountError, Profile, Purpose, code, password, session};
 
 /// App passwords of an account at the most. The reference server has no limit; a person names a few.
 pub const MAX_APP_PASSWORDS: usize = 100;
@@ -49,12 +49,26 @@ impl Account {
     /// [`AccountError::Vacant`] if there is no account.
     pub fn set_password(&self, password: &str, entropy: &dyn Entropy) -> Result<(), AccountError> {
         let hash = password::hash(password, entropy)?;
-        self.change(|open| {
-            let profile = Profile { password: hash, ..Profile::clone(&open.profile) };
-            profile.update(&*self.store)?;
-            open.profile = Rc::new(profile);
-            Ok(session::end_all(&*self.store)?)
-        })
+        self.change(|open| open.set_password(&*self.store, hash))
+    }
+
+    /// Uses a code up, and does as [`Account::set_password`]: both or neither.
+    ///
+    /// # Errors
+    /// As [`Account::check_code`]; nothing is changed then.
+    pub fn reset_password(
+        &self,
+        code: &str,
+        password: &str,
+        entropy: &dyn Entropy,
+        now: u64,
+    ) -> Result<(), AccountError> {
+        let hash = password::hash(password, entropy)?;
+        // A refusal is stored as well, so it is no failure of the transaction.
+        self.change(|open| match code::spend(&*self.store, Purpose::ResetPassword, code, now)? {
+            Ok(()) => open.set_password(&*self.store, hash).map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        })?
     }
 
     /// Makes an app password. The answer is its text, which is not stored.
@@ -116,6 +130,15 @@ impl Account {
             self.store.query(DELETE, &[Param::Text(name)])?;
             Ok(session::end_of(&*self.store, name)?)
         })
+    }
+}
+
+impl Open {
+    fn set_password(&mut self, store: &dyn Store, hash: String) -> Result<(), AccountError> {
+        let profile = Profile { password: hash, ..Profile::clone(&self.profile) };
+        profile.update(store)?;
+        self.profile = Rc::new(profile);
+        Ok(session::end_all(store)?)
     }
 }
 

@@ -99,6 +99,9 @@ const CALLS: &[Named] = &[
     ("note that the document changes", |account, now| account.document_changing(now)),
     ("say that the document has changed", |account, now| account.document_changed(now)),
     ("set the password", |account, _| account.set_password("another", &Fixed)),
+    ("set the password by code", |account, now| {
+        account.reset_password(&fresh_code(&Fixed), "another", &Fixed, now)
+    }),
     ("add an app password", |account, now| {
         let new = AppPassword { name: "new".into(), privileged: false, created_at: now };
         account.add_app_password(&new, &Fixed).map(drop)
@@ -133,6 +136,7 @@ fn sim_every_statement_of_every_call_fails_once() {
             world.account.begin_session(&session("old"), world.now + HOUR, world.now).unwrap();
             world.account.add_blob(&blob(b"old"), world.now).unwrap();
             world.account.issue_code(Purpose::UpdateEmail, &Fixed, world.now).unwrap();
+            world.account.issue_code(Purpose::ResetPassword, &Fixed, world.now).unwrap();
             let before = (storage(&world), world.account.profile().unwrap(), world.account.head().unwrap());
             world.store.fail_after(Some(statement));
             let outcome = call(&world.account, world.now + 1000);

@@ -118,8 +118,7 @@ fn set_email(context: &Context<'_>, email: String, code: Option<&str>) -> Result
 }
 
 fn reset_password(context: &Context<'_>, code: &str, password: &str) -> Result<Response, XrpcError> {
-    context.account.check_code(Purpose::ResetPassword, code, context.clock.now_micros())?;
-    context.account.set_password(password, context.entropy)?;
+    context.account.reset_password(code, password, context.entropy, context.clock.now_micros())?;
     Ok(Response::empty())
 }
 
