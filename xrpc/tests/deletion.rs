@@ -123,6 +123,38 @@ fn a_blob_that_stays_is_in_the_way_of_no_other_and_the_account_goes_when_it_goes
 }
 
 #[test]
+fn what_the_directory_keeps_beside_the_row_goes_with_it() {
+    let (world, did, alice) = world();
+    let directory = Directory::new(&world.shelf.store);
+    let codes = [("unused", did.to_string()), ("used", did.to_string())]
+        .map(|(code, whose)| (whose, code.to_owned()));
+    let codes: Vec<(&str, String)> =
+        codes.iter().map(|(whose, code)| (whose.as_str(), code.clone())).collect();
+    block_on(directory.add_invites(&codes, 2, 1)).unwrap();
+    block_on(directory.add_invites(&[("admin", "own".to_owned())], 1, 1)).unwrap();
+    let bob = Did::parse("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa").unwrap();
+    assert!(block_on(directory.use_invite("used", &bob, 1)).unwrap());
+    assert!(block_on(directory.use_invite("own", &did, 1)).unwrap());
+    block_on(directory.stop_invites(&did, Some("note"))).unwrap();
+    let email = json!({ "email": "alice@example.com" });
+    assert_eq!(world.post("com.atproto.server.requestPasswordReset", &email).0, 200);
+    let reset = world.postbox.code("reset_password");
+    assert!(block_on(directory.by_reset(&reset)).unwrap().is_some());
+    let code = request(&world, &alice);
+    assert_eq!(delete(&world, &did, &code).0, 200);
+
+    assert!(block_on(directory.by_reset(&reset)).unwrap().is_none());
+    assert!(block_on(directory.stopped_invites(&[did.as_str()])).unwrap().is_empty());
+    let left = block_on(directory.invites_of(&[did.as_str()])).unwrap();
+    let left: Vec<_> = left.iter().map(|invite| (invite.code.as_str(), invite.is_open())).collect();
+    assert_eq!(left, [("used", false)], "by whom somebody was invited");
+    assert!(
+        !block_on(directory.use_invite("own", &bob, 1)).unwrap(),
+        "nobody is invited twice with one code"
+    );
+}
+
+#[test]
 fn a_deletion_wants_password_and_code() {
     let (world, did, alice) = world();
     let code = request(&world, &alice);
@@ -195,7 +227,7 @@ fn sim_a_deletion_is_finished_whatever_fails() {
             }
         }
     }
-    assert_eq!(steps, 7, "call, row, event, purge, two blobs, storage");
+    assert_eq!(steps, 11, "call, row, reset, three of invites, event, purge, two blobs, storage");
 }
 
 /// What the object's alarm does.

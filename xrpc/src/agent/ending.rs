@@ -45,6 +45,8 @@ pub async fn finish(
     }
     let did = account.did()?;
     directory.remove(&did).await?;
+    directory.forget_reset(&did).await?;
+    directory.forget_invites(&did).await?;
     remains.announce().await?;
     remains.purge(&did, account.last_ord()?).await?;
     delete_blobs(account, remains).await?;

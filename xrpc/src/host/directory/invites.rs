@@ -167,6 +167,17 @@ impl Directory<'_> {
         self.database.query(DISABLE, &[Param::Text(&codes), Param::Text(&accounts)]).await.map(drop)
     }
 
+    /// Forgets what a deleted account has of codes. Those that somebody was invited with stay, invalid: they say by whom; and
+    /// that the account itself has used one stays, or else the code could be used again. May be repeated.
+    ///
+    /// # Errors
+    /// When the database does not do its part.
+    pub async fn forget_invites(&self, did: &Did) -> Result<(), StoreError> {
+        self.resume_invites(did).await?;
+        self.database.query(DROP_UNUSED, &[did.as_str().into()]).await?;
+        self.disable_invites(&[], &[did.as_str()]).await
+    }
+
     /// Gives an account no more codes, for a reason if there is one.
     ///
     /// # Errors
@@ -284,6 +295,9 @@ const USED_BY: &str = "SELECT code, uses, disabled, for_account, created_by, cre
 /// Writes 1 row a code.
 const DISABLE: &str = "UPDATE invite_code SET disabled = 1 WHERE disabled = 0 \
      AND (code IN (SELECT value FROM json_each(?1)) OR for_account IN (SELECT value FROM json_each(?2)))";
+/// Writes 2 rows a code: the row and its index entry.
+const DROP_UNUSED: &str = "DELETE FROM invite_code WHERE for_account = ?1 \
+     AND NOT EXISTS (SELECT 1 FROM invite_use AS used WHERE used.code = invite_code.code)";
 /// Writes 1 row.
 const STOP: &str = "INSERT INTO invite_stop (did, note) VALUES (?1, ?2) \
      ON CONFLICT (did) DO UPDATE SET note = excluded.note";
