@@ -333,7 +333,10 @@ fn a_deactivated_account_is_hidden_and_comes_back_as_it_was() {
     let bad = world.post_as(Some(&token), DEACTIVATE, &json!({ "deleteAfter": "tomorrow" }));
     assert_eq!(bad.0, 400);
 
+    world.objects.called.borrow_mut().clear();
     assert_eq!(world.ask_as(Some(&token), ACTIVATE).0, 200);
+    let called: Vec<&str> = world.objects.called.borrow().iter().map(|(_, name)| *name).collect();
+    assert_eq!(called, ["describe", "standing"], "the object is asked once who it is, and told");
     let told = ["account deactivated", "account active", "identity alice.test", "sync"];
     assert_eq!(kinds(&world.events(&did)[before..]), told);
     assert_eq!((profile().inactive(), profile().delete_after), (None, None));

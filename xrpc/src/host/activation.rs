@@ -12,7 +12,7 @@ use serde_json::json;
 use super::directory::Status;
 use super::{Host, HostCall, agents};
 use crate::XrpcError;
-use crate::agent::internal::{Holdings, InternalCall, SessionCall};
+use crate::agent::internal::{Description, Holdings, InternalCall, SessionCall};
 use crate::http::Response;
 
 impl Host<'_> {
@@ -35,7 +35,9 @@ impl Host<'_> {
 
     /// `com.atproto.server.activateAccount`
     pub(crate) async fn activate_account(&self, call: &HostCall) -> Result<Response, XrpcError> {
-        self.activate(&call.caller.claims()?.sub).await?;
+        let account =
+            call.account.as_ref().ok_or_else(|| XrpcError::internal("the standing was not checked"))?;
+        self.activate_described(account).await?;
         Ok(Response::empty())
     }
 
@@ -54,6 +56,11 @@ impl Host<'_> {
         let account = agents::describe(self.agents, did, false)
             .await?
             .ok_or_else(|| XrpcError::named("AccountNotFound", "user not found"))?;
+        self.activate_described(&account).await
+    }
+
+    async fn activate_described(&self, account: &Description) -> Result<(), XrpcError> {
+        let did = &account.did;
         self.check_document(did, &account.signing_key).await?;
         self.directory.set_own_status(did, Status::Active).await?;
         let call = InternalCall::Session(SessionCall::Activate);

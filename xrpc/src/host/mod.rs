@@ -37,6 +37,7 @@ use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_platform::{Clock, Entropy, Mailer, Outbound};
 use murmuration_syntax::{AtIdentifier, Did, Handle};
 
+use crate::agent::internal::Description;
 use crate::agent::{self, Args};
 use crate::auth::{self, Caller};
 use crate::http::{Request, Response};
@@ -53,6 +54,8 @@ pub use pages::PageRequest;
 pub struct HostCall {
     /// Who calls.
     pub caller: Caller,
+    /// The caller's account, where the method wants it to be of a standing.
+    pub account: Option<Description>,
     /// The parameters, by the lexicon, defaults included.
     pub params: Args,
     /// The body, by the lexicon; empty if the method has none.
@@ -100,24 +103,28 @@ impl Host<'_> {
         let params = lexicons::params(self.catalog, method.nsid, &request.query)
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
         let input = agent::input(self.catalog, method, request)?;
-        self.check_standing(method, &caller).await?;
-        let call = HostCall { caller, params: Args::new(params), input: Args::new(input) };
+        let account = self.check_standing(method, &caller).await?;
+        let call = HostCall { caller, account, params: Args::new(params), input: Args::new(input) };
         limits::charge_method(self.counter, method, &call.caller, &call.input).await?;
         run(self, call).await
     }
 
     /// Refuses an account that is not of the standing that the method wants, and then one that is gone, too.
-    async fn check_standing(&self, method: &Method, caller: &Caller) -> Result<(), XrpcError> {
-        let Caller::Account(claims) = caller else { return Ok(()) };
+    async fn check_standing(
+        &self,
+        method: &Method,
+        caller: &Caller,
+    ) -> Result<Option<Description>, XrpcError> {
+        let Caller::Account(claims) = caller else { return Ok(None) };
         if method.standing == Standing::Any {
-            return Ok(());
+            return Ok(None);
         }
         let account = agents::describe(self.agents, &claims.sub, false).await?;
         let account = account.ok_or_else(|| XrpcError::invalid_token("Token could not be verified"))?;
         match account.status.as_deref() {
             Some("takendown") => Err(XrpcError::takendown()),
             Some(_) if method.standing == Standing::Active => Err(XrpcError::deactivated()),
-            _ => Ok(()),
+            _ => Ok(Some(account)),
         }
     }
 
