@@ -163,9 +163,11 @@ async fn route(
         }
         Place::RepoImport => {
             let isolate = isolate(&env)?;
-            let named = account(Route::Subject, method, &request, &env, counter).await?;
-            let did = named.ok_or_else(XrpcError::auth_missing)?;
+            let caller = bearer(method, &request, &isolate.config)?;
+            let did = caller.claims()?.sub.clone();
+            // What its headers refuse costs nothing of the few that an account has.
             import::check(&request, &isolate.config)?;
+            limits::charge_method(counter, method, &caller, &Args::default()).await?;
             let keys = with_host(&env, async |host: &Host<'_>| host.import_keys(&did).await).await?;
             import::forward(&request, &env, &did, &keys).await
         }
@@ -238,10 +240,7 @@ async fn account(
 ) -> Result<Option<Did>, XrpcError> {
     let (name, handles) = match route {
         Route::Subject => {
-            // Verified here already, so that nobody wakes an object with a token of their own making.
-            let header = request.headers().get("authorization").ok().flatten();
-            let now = WallClock.now_micros() / 1_000_000;
-            let caller = auth::authenticate(&isolate(env)?.config, method.auth, header.as_deref(), now)?;
+            let caller = bearer(method, request, &isolate(env)?.config)?;
             limits::charge_method(counter, method, &caller, &Args::default()).await?;
             return Ok(Some(caller.claims()?.sub.clone()));
         }
@@ -262,6 +261,12 @@ async fn account(
     }
     let handle = value.unwrap_or_default();
     with_host(env, async |host: &Host<'_>| host.locate(handle).await).await
+}
+
+/// Who a request is from. Verified here already, so that nobody wakes an object with a token of their own making.
+fn bearer(method: &Method, request: &Request, config: &Config) -> Result<Caller, XrpcError> {
+    let header = request.headers().get("authorization").ok().flatten();
+    auth::authenticate(config, method.auth, header.as_deref(), WallClock.now_micros() / 1_000_000)
 }
 
 /// Runs `work` with the host's methods over this Worker's bindings.

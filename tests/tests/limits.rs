@@ -94,6 +94,21 @@ fn what_an_account_has_written_survives_a_kill() {
 }
 
 #[test]
+fn an_import_that_its_headers_refuse_is_not_counted() {
+    let world = Setup::new().variable("RATE_LIMITS", "on").start();
+    let account = world.account("moving");
+    let client = world.client().with_token(&account.access);
+    let import = |kind: &str| client.post_bytes("com.atproto.repo.importRepo", kind, b"x").status;
+    for _ in 0..12 {
+        assert_eq!(import("text/plain"), 400);
+    }
+    for _ in 0..10 {
+        assert_eq!(import("application/vnd.ipld.car"), 400);
+    }
+    assert_eq!(import("application/vnd.ipld.car"), 429);
+}
+
+#[test]
 fn guesses_at_a_password_end_after_thirty() {
     let world = Setup::new().variable("RATE_LIMITS", "on").start();
     let account = world.account("guessed");
