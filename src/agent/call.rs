@@ -16,11 +16,11 @@ use crate::entropy::SystemEntropy;
 use crate::http;
 use crate::import;
 use crate::limits::BYPASS_HEADER;
-use crate::stubs::INTERNAL_HOST;
+use crate::stubs::names_internal_host;
 
 /// Answers what the Worker has sent.
 pub(super) async fn answer(agent: &Rc<Agent>, mut request: Request) -> Response {
-    let inner = request.url().is_ok_and(|url| url.host_str() == Some(INTERNAL_HOST));
+    let inner = names_internal_host(&request.inner().url());
     let outcome = match inner {
         true if request.path() == import::PATH => take_over(agent, &request).await,
         true => internally(agent, &mut request).await,
