@@ -27,6 +27,11 @@ async function discard(reader) {
   reader.cancel().catch(() => {});
 }
 
+/** Gives the memory of bytes back at once, which waits for the collector of garbage otherwise. */
+export function release(bytes) {
+  if (bytes.byteLength === bytes.buffer.byteLength) bytes.buffer.transfer(0);
+}
+
 export async function drain(stream) {
   await discard(stream.getReader()).catch(() => {});
 }
@@ -61,6 +66,9 @@ export async function readAll(stream, limit, encoding, patient) {
 extern "C" {
     #[wasm_bindgen(catch, js_name = drain)]
     fn drain_stream(stream: &ReadableStream) -> Result<js_sys::Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    fn release(bytes: &Uint8Array) -> Result<(), JsValue>;
 
     #[wasm_bindgen(catch, js_name = readAll)]
     fn read_all(
@@ -145,8 +153,22 @@ pub(crate) async fn read(
     if bytes.is_undefined() {
         return Err(BodyError::TooLarge(limit));
     }
-    Ok(bytes.unchecked_into::<Uint8Array>().to_vec())
+    Ok(take(&bytes.unchecked_into()))
 }
+
+/// Copies bytes that nobody else will look at. Large ones are empty afterwards: left to the collector, a few seconds of them
+/// are tens of megabytes.
+pub(crate) fn take(bytes: &Uint8Array) -> Vec<u8> {
+    let copy = bytes.to_vec();
+    if copy.len() >= RELEASED_BYTES {
+        // Some buffers cannot be given back; they wait.
+        let _ = release(bytes);
+    }
+    copy
+}
+
+/// Bytes from which on giving memory back is worth the call.
+const RELEASED_BYTES: usize = 4096;
 
 /// Takes a body off the wire that is not read, so that its sender comes to read the answer.
 pub(crate) async fn drain(stream: &ReadableStream) {

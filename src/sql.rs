@@ -17,6 +17,8 @@ use murmuration_platform::{Column, Param, Row, RowCounts, Store, StoreError};
 use wasm_bindgen::prelude::*;
 use worker::State;
 
+use crate::body;
+
 // JavaScript in a string, because wasm-bindgen takes a file of its own for a reason to read the root's package.json, which
 // worker-build then misreads.
 #[wasm_bindgen(inline_js = "
@@ -146,7 +148,7 @@ fn column(value: JsValue, index: u32) -> Result<Column, StoreError> {
         // D1 gives a blob as an array of numbers.
         Err(other) if Array::is_array(&other) => Ok(Column::Blob(Uint8Array::new(&other).to_vec())),
         Err(other) => match other.dyn_into::<Uint8Array>() {
-            Ok(bytes) => Ok(Column::Blob(bytes.to_vec())),
+            Ok(bytes) => Ok(Column::Blob(body::take(&bytes))),
             Err(_) => Err(shape("a number, text, a blob or NULL")),
         },
     }
