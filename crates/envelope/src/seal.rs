@@ -1,0 +1,160 @@
+//! Sealing, opening, and the two changes that leave the text as it is: a new epoch, and a new reader.
+
+use murmuration_platform::Entropy;
+
+use crate::envelope::{Envelope, MAX_RECIPIENTS, Opened, OwnCopy, WrappedKey};
+use crate::recipient::is_downgrade;
+use crate::wrap::{COMMIT_BYTES, DataKey, NONCE_BYTES};
+use crate::{Binding, DecryptionKey, EnvelopeError, EpochKey, Recipient, form, padding};
+
+impl Envelope {
+    /// Seals a message to its author and to recipients, under a data key of its own.
+    ///
+    /// The randomness is drawn in this order: 32 bytes of the data key, 24 of the nonce, 24 of the own copy's nonce, and
+    /// for each recipient, by their DIDs, 32 (X25519) or 64 (X-Wing).
+    ///
+    /// # Errors
+    /// When the message is longer than [`crate::MAX_MESSAGE_BYTES`], there are more recipients than
+    /// [`MAX_RECIPIENTS`] or one twice, or nothing can be sealed to the key of one.
+    pub fn seal(
+        binding: &Binding,
+        own: &EpochKey,
+        recipients: &[Recipient],
+        message: &[u8],
+        entropy: &impl Entropy,
+    ) -> Result<Self, EnvelopeError> {
+        let padded = padding::pad(message)?;
+        let key = DataKey::fresh(entropy);
+        let epoch = own.epoch();
+        let nonce = draw_nonce(entropy);
+        let mut envelope = Self {
+            epoch,
+            nonce,
+            commit: [0; COMMIT_BYTES],
+            own: own_copy(&key, own, binding, epoch, entropy),
+            recipients: Vec::new(),
+            ciphertext: key.derive().seal(&nonce, binding, epoch, &padded),
+        };
+        envelope.wrap_for(&key, binding, recipients, entropy)?;
+        envelope.commit_to(&key, binding);
+        Ok(envelope)
+    }
+
+    /// Opens an envelope of one's own, with the epoch key that its own copy is under.
+    ///
+    /// # Errors
+    /// When that epoch's key is not among the keys, or the envelope does not open with it in this place.
+    pub fn open_own(&self, binding: &Binding, keys: &[EpochKey]) -> Result<Opened, EnvelopeError> {
+        self.open_with(&self.own_key(binding, keys)?, binding)
+    }
+
+    /// Opens an envelope that was sealed to one of these keys: all that the reader has, also those of past epochs.
+    ///
+    /// # Errors
+    /// When it is sealed to none of them, or to one when the reader had published a stronger one, or does not open with
+    /// it in this place.
+    pub fn open(&self, binding: &Binding, ring: &[DecryptionKey]) -> Result<Opened, EnvelopeError> {
+        let pairs = self.recipients.iter().flat_map(|wrapped| ring.iter().map(move |key| (wrapped, key)));
+        let ours = |(wrapped, key): &(&WrappedKey, &DecryptionKey)| {
+            wrapped.id == key.id && wrapped.suite == key.key.suite()
+        };
+        let (wrapped, key) = pairs.into_iter().find(ours).ok_or(EnvelopeError::NotForUs)?;
+        if is_downgrade(key, ring) {
+            return Err(EnvelopeError::Downgrade);
+        }
+        let id = wrapped.id.as_str();
+        let (encapsulated, wrap) = (&wrapped.encapsulated, &wrapped.wrap);
+        let key = DataKey::unwrap_for(&key.key, id, encapsulated, wrap, binding, self.epoch)?;
+        self.open_with(&key, binding)
+    }
+
+    /// The same envelope with the own copy under the key of a new epoch. The text and the recipients stay as they are.
+    ///
+    /// # Errors
+    /// When the envelope is not the author's, or was changed.
+    pub fn rewrap(
+        &self,
+        binding: &Binding,
+        keys: &[EpochKey],
+        new: &EpochKey,
+        entropy: &impl Entropy,
+    ) -> Result<Self, EnvelopeError> {
+        let key = self.own_key(binding, keys)?;
+        let mut envelope = self.clone();
+        envelope.own = own_copy(&key, new, binding, self.epoch, entropy);
+        envelope.commit_to(&key, binding);
+        Ok(envelope)
+    }
+
+    /// The same envelope for more recipients. To have fewer, seal anew: one who could read keeps what they have read.
+    ///
+    /// # Errors
+    /// When the envelope is not the author's or was changed, or as [`Envelope::seal`] for the recipients.
+    pub fn share(
+        &self,
+        binding: &Binding,
+        keys: &[EpochKey],
+        more: &[Recipient],
+        entropy: &impl Entropy,
+    ) -> Result<Self, EnvelopeError> {
+        let key = self.own_key(binding, keys)?;
+        let mut envelope = self.clone();
+        envelope.wrap_for(&key, binding, more, entropy)?;
+        envelope.commit_to(&key, binding);
+        Ok(envelope)
+    }
+
+    /// The data key from the own copy, checked against the commitment: what a stranger has put there is never passed on.
+    fn own_key(&self, binding: &Binding, keys: &[EpochKey]) -> Result<DataKey, EnvelopeError> {
+        let own = &self.own;
+        let epoch_key = keys.iter().find(|key| key.epoch() == own.epoch).ok_or(EnvelopeError::NotForUs)?;
+        let key = DataKey::unwrap_own(epoch_key, &own.nonce, &own.wrap, binding, self.epoch)?;
+        key.derive().check(binding, self.epoch, &form::encode_head(self), &self.commit)?;
+        Ok(key)
+    }
+
+    fn open_with(&self, key: &DataKey, binding: &Binding) -> Result<Opened, EnvelopeError> {
+        let derived = key.derive();
+        derived.check(binding, self.epoch, &form::encode_head(self), &self.commit)?;
+        padding::unpad(derived.open(&self.nonce, binding, self.epoch, &self.ciphertext)?)
+    }
+
+    fn wrap_for(
+        &mut self,
+        key: &DataKey,
+        binding: &Binding,
+        recipients: &[Recipient],
+        entropy: &impl Entropy,
+    ) -> Result<(), EnvelopeError> {
+        if self.recipients.len() + recipients.len() > MAX_RECIPIENTS {
+            return Err(EnvelopeError::TooManyRecipients);
+        }
+        let mut ordered: Vec<&Recipient> = recipients.iter().collect();
+        ordered.sort_by(|left, right| left.did().as_str().cmp(right.did().as_str()));
+        for recipient in ordered {
+            let to = recipient.key();
+            let at =
+                self.recipients.binary_search_by(|held| held.id.did().as_str().cmp(to.id.did().as_str()));
+            let Err(at) = at else { return Err(EnvelopeError::RecipientTwice) };
+            let (encapsulated, wrap) = key.wrap_for(to, binding, self.epoch, entropy)?;
+            let wrapped = WrappedKey { id: to.id.clone(), suite: to.key.suite(), encapsulated, wrap };
+            self.recipients.insert(at, wrapped);
+        }
+        Ok(())
+    }
+
+    fn commit_to(&mut self, key: &DataKey, binding: &Binding) {
+        self.commit = key.derive().commit(binding, self.epoch, &form::encode_head(self));
+    }
+}
+
+fn own_copy(key: &DataKey, own: &EpochKey, binding: &Binding, epoch: u32, entropy: &impl Entropy) -> OwnCopy {
+    let nonce = draw_nonce(entropy);
+    OwnCopy { epoch: own.epoch(), nonce, wrap: key.wrap_own(own, &nonce, binding, epoch) }
+}
+
+fn draw_nonce(entropy: &impl Entropy) -> [u8; NONCE_BYTES] {
+    let mut nonce = [0; NONCE_BYTES];
+    entropy.fill(&mut nonce);
+    nonce
+}
