@@ -46,7 +46,7 @@ pub(crate) fn padded(length: usize) -> usize {
 /// inline (`agent.crypto.defs#envelope`), less the tag and the mark. What is larger belongs into a blob.
 pub const MAX_MESSAGE_BYTES: usize = MAX_PADDED_BYTES - 1;
 
-/// Bytes of the largest padded text. A constant of Padmé below 2^18 is a multiple of 2^12.
+/// Bytes of the largest padded text: from 2^17 to 2^18, lengths of Padmé are multiples of 2^12.
 pub(crate) const MAX_PADDED_BYTES: usize = 258_048;
 
 /// Bytes of the smallest padded text: an answer of one word looks like one of three lines.

@@ -158,3 +158,66 @@ fn draw_nonce(entropy: &impl Entropy) -> [u8; NONCE_BYTES] {
     entropy.fill(&mut nonce);
     nonce
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::{KeyId, SecretKey, Suite};
+
+    struct Counter(Cell<u8>);
+
+    impl Entropy for Counter {
+        fn fill(&self, buffer: &mut [u8]) {
+            self.0.set(self.0.get() + 1);
+            buffer.fill(self.0.get());
+        }
+    }
+
+    /// A sender who gives two readers different data keys, and commits to one of them, as a ciphertext needs that is made to
+    /// open under both. Only the reader of the key that is committed to gets as far as the ciphertext.
+    #[test]
+    fn a_sender_cannot_give_two_readers_different_keys() {
+        let entropy = Counter(Cell::new(0));
+        let binding = Binding {
+            author: "did:plc:mallory".parse().unwrap(),
+            collection: "agent.comms.message".parse().unwrap(),
+            rkey: "3lznm6spegk2z".parse().unwrap(),
+            schema: "agent.comms.message".parse().unwrap(),
+        };
+        let reader = |name: &str| DecryptionKey {
+            id: KeyId::parse(&format!("did:plc:{name}#agent-enc-1")).unwrap(),
+            epoch: 1,
+            key: SecretKey::generate(Suite::X25519, &entropy),
+        };
+        let readers = [reader("bob"), reader("carol")];
+        let to = |key: &DecryptionKey| Recipient::of(&[key.published()]).unwrap();
+        let own = EpochKey::from_bytes(1, Zeroizing::new([9; 32]));
+        let (one, two) = (DataKey::fresh(&entropy), DataKey::fresh(&entropy));
+
+        let mut envelope = Envelope::seal(&binding, &own, &[], b"", &entropy).unwrap();
+        let text = padding::pad(b"what both are meant to read").unwrap();
+        envelope.wrap_for(&one, &binding, &[to(&readers[0])], &entropy).unwrap();
+        envelope.wrap_for(&two, &binding, &[to(&readers[1])], &entropy).unwrap();
+        let mut outcomes = Vec::new();
+        for key in [&one, &two] {
+            envelope.ciphertext = key.derive().seal(&envelope.nonce, &binding, 1, &text);
+            for committed in [&one, &two] {
+                envelope.commit_to(committed, &binding);
+                outcomes.push(
+                    readers
+                        .each_ref()
+                        .map(|reader| envelope.open(&binding, std::slice::from_ref(reader)).is_ok()),
+                );
+            }
+        }
+        assert_eq!(outcomes, [[true, false], [false, false], [false, false], [false, true]]);
+        // It is the commitment that refuses the other key, whatever the ciphertext is.
+        let head = form::encode_head(&envelope);
+        assert!(two.derive().check(&binding, 1, &head, &envelope.commit).is_ok());
+        assert_eq!(one.derive().check(&binding, 1, &head, &envelope.commit), Err(EnvelopeError::Sealed));
+    }
+}
