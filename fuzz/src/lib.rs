@@ -6,6 +6,7 @@
 
 pub mod corpus;
 pub mod data;
+pub mod envelope;
 pub mod keys;
 pub mod repo;
 pub mod stream;
@@ -28,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cid", run: data::cid, seeds: data::cid_seeds },
     Target { name: "commit", run: repo::commit, seeds: repo::commit_seeds },
     Target { name: "did_key", run: keys::did_key, seeds: keys::did_key_seeds },
+    Target { name: "envelope", run: envelope::envelope, seeds: envelope::envelope_seeds },
     Target { name: "frame", run: stream::frame, seeds: stream::frame_seeds },
     Target { name: "import", run: repo::import_car, seeds: repo::import_seeds },
     Target { name: "json_parse", run: data::json_parse, seeds: data::json_seeds },
