@@ -140,6 +140,8 @@ impl Tools {
             // Outside the workspace: its toolchain file names targets that these programs do not need, and outside
             // its target folder, so that the two programs share what they have in common.
             command.env("CARGO_TARGET_DIR", self.root.join(".tools/target"));
+            // They run for seconds, and are compiled for minutes.
+            command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
             child::run(&mut command)
         };
         // A published lock file may name a version that was withdrawn since; the package still builds without it.
