@@ -154,21 +154,26 @@ fn padded(mut car: Vec<u8>) -> Vec<u8> {
     car
 }
 
+/// An import that has sent all but the last byte, and keeps what it sent.
+fn all_but_the_last_byte(world: &World, account: &Account, car: &[u8]) -> TcpStream {
+    let mut connection = TcpStream::connect(world.address()).unwrap();
+    let head = format!(
+        "POST /xrpc/{IMPORT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {CAR}\r\n\
+         content-length: {}\r\n\r\n",
+        account.access,
+        car.len() + 1
+    );
+    connection.write_all(head.as_bytes()).unwrap();
+    connection.write_all(car).unwrap();
+    connection
+}
+
 #[test]
 fn an_import_that_finds_no_room_beside_another_is_told_when_to_come_back_and_leaves_nothing() {
     let world = World::start();
     let (alice, bob) = (world.account("alice"), world.account("bob"));
     let large = padded(car(&world, &bob));
-    // One that has sent all but the last byte, and keeps what it sent.
-    let mut first = TcpStream::connect(world.address()).unwrap();
-    let head = format!(
-        "POST /xrpc/{IMPORT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {CAR}\r\n\
-         content-length: {}\r\n\r\n",
-        alice.access,
-        large.len() + 1
-    );
-    first.write_all(head.as_bytes()).unwrap();
-    first.write_all(&large).unwrap();
+    let first = all_but_the_last_byte(&world, &alice, &large);
 
     let client = world.client().with_token(&bob.access);
     let before = (car(&world, &bob), rows_written(&world, &bob));
@@ -200,15 +205,7 @@ fn an_import_whose_client_stops_sending_gives_up_its_room() {
     let (alice, bob) = (world.account("alice"), world.account("bob"));
     let before = car(&world, &alice);
     let large = padded(before.clone());
-    let mut slow = TcpStream::connect(world.address()).unwrap();
-    let head = format!(
-        "POST /xrpc/{IMPORT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {CAR}\r\n\
-         content-length: {}\r\n\r\n",
-        alice.access,
-        large.len() + 1
-    );
-    slow.write_all(head.as_bytes()).unwrap();
-    slow.write_all(&large).unwrap();
+    let mut slow = all_but_the_last_byte(&world, &alice, &large);
     let begun = Instant::now();
     slow.set_read_timeout(Some(PATIENCE * 3)).unwrap();
     let mut answer = [0; 12];

@@ -3,8 +3,8 @@
 //! A blob is uploaded first and referenced by a record later; until then nobody can read it. When the last record that
 //! refers to it is gone, or when no record ever did within [`UNREFERENCED_MICROS`], it is condemned: no record may
 //! refer to it any more, and an alarm deletes the bytes and then the row; bytes that cannot be deleted are put off, so that
-//! they are in nobody's way. If it is uploaded again meanwhile, the row
-//! names the new bytes, and the sweep, which goes by `key`, leaves them alone.
+//! they are in nobody's way. If it is uploaded again meanwhile, the row names the new bytes, and the sweep, which goes by
+//! `key`, leaves them alone.
 //!
 //! A blob that the operator has taken down is in *quarantine*: nobody but the operator and the owner can read it, no new
 //! record may refer to it, and it cannot be uploaded again. Its row and its bytes stay until that is lifted, be there

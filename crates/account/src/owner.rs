@@ -17,7 +17,7 @@ impl Account {
         Ok(stored.map(|stored| Record { path: path.clone(), cid: stored.cid, value: stored.value }))
     }
 
-    /// A page of a collection without what is taken down, in one statement: at least one record if there is one, and no
+    /// A page of a collection without what is taken down: at least one record if there is one, and no
     /// more than its limit or than fit two megabytes.
     ///
     /// # Errors

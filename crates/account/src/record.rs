@@ -106,7 +106,8 @@ pub(crate) fn delete(store: &dyn Store, path: &str) -> Result<(), StoreError> {
     store.query(DELETE, &[Param::Text(path)]).map(drop)
 }
 
-/// A page of a collection, in one statement. It is shorter than its limit where its records are too much for one value.
+/// A page of a collection, in one statement unless its records are too much for one value: then it asks again, for a page that
+/// is shorter than its limit.
 pub(crate) fn list(store: &dyn Store, page: &Listing<'_>) -> Result<Vec<Record>, StoreError> {
     // A path is `collection/rkey`, and '0' is the character behind '/'.
     let first = format!("{}/", page.collection);

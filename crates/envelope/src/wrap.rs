@@ -44,8 +44,8 @@ impl DataKey {
         let hkdf = Hkdf::<Sha256>::new(None, self.0.as_slice());
         let derive = |label: &[u8]| {
             let mut key = Zeroizing::new([0; DATA_KEY_BYTES]);
+            #[expect(clippy::expect_used, reason = "the invariant beside it")]
             // INVARIANT: HKDF-SHA256 gives up to 255 times 32 bytes.
-            #[expect(clippy::expect_used, reason = "the invariant above")]
             hkdf.expand(label, key.as_mut_slice()).expect("32 bytes");
             key
         };
@@ -158,8 +158,8 @@ impl Derived {
     }
 
     fn mac(&self, binding: &Binding, epoch: u32, head: &[u8]) -> Hmac<Sha256> {
+        #[expect(clippy::expect_used, reason = "the invariant beside it")]
         // INVARIANT: HMAC takes keys of any length.
-        #[expect(clippy::expect_used, reason = "the invariant above")]
         let mut mac = Hmac::<Sha256>::new_from_slice(self.commitment.as_slice()).expect("a key");
         mac.update(&binding.context_of(Label::Commit, epoch, head));
         mac
@@ -174,8 +174,8 @@ fn own_context(own: &EpochKey, binding: &Binding, epoch: u32) -> Vec<u8> {
 
 fn seal_bytes(key: &[u8; DATA_KEY_BYTES], nonce: &[u8; NONCE_BYTES], aad: &[u8], text: &[u8]) -> Vec<u8> {
     let cipher = XChaCha20Poly1305::new(key.into());
+    #[expect(clippy::expect_used, reason = "the invariant beside it")]
     // INVARIANT: the cipher takes all texts below 256 GiB, and ours are limited to less than a MiB.
-    #[expect(clippy::expect_used, reason = "the invariant above")]
     cipher.encrypt(nonce.into(), Payload { msg: text, aad }).expect("a text below 256 GiB")
 }
 
@@ -191,8 +191,8 @@ fn open_bytes(
 
 /// A sealed data key, whose length follows from that of the data key.
 fn fixed(wrap: &[u8]) -> [u8; WRAP_BYTES] {
+    #[expect(clippy::expect_used, reason = "the invariant beside it")]
     // INVARIANT: both ciphers add a tag of 16 bytes to the 32 of a data key.
-    #[expect(clippy::expect_used, reason = "the invariant above")]
     wrap.try_into().expect("48 bytes")
 }
 
