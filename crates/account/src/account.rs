@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 
 use murmuration_data::Cid;
 use murmuration_firehose::{AccountEvent, Event, IdentityEvent, SyncEvent, Timestamp};
+use murmuration_keyring::Ring;
 use murmuration_keys::seal::{self, Kek};
 use murmuration_keys::{Curve, SIGNATURE_BYTES, SigningKey};
 use murmuration_platform::{Entropy, Store, StoreError, transaction};
@@ -53,7 +54,7 @@ pub struct Head {
 /// when a write fails, memory is dropped and the next call fills it from storage again.
 pub struct Account {
     pub(crate) store: Rc<dyn Store>,
-    kek: Kek,
+    pub(crate) kek: Kek,
     events_taken: bool,
     limited: bool,
     open: RefCell<Option<Open>>,
@@ -71,6 +72,8 @@ pub(crate) struct Open {
     pub(crate) last_tid: Option<Tid>,
     /// Whether blobs were uploaded or condemned since the host last asked.
     pub(crate) blobs_touched: bool,
+    /// The agent's keys, once somebody has asked for them.
+    pub(crate) ring: Option<Rc<Ring>>,
 }
 
 impl Account {
@@ -143,6 +146,7 @@ impl Account {
             exports: Vec::new(),
             last_tid: None,
             blobs_touched: false,
+            ring: None,
         };
         self.open.replace(Some(open));
         Ok(())
@@ -281,6 +285,7 @@ impl Account {
             exports: Vec::new(),
             last_tid: None,
             blobs_touched: false,
+            ring: None,
         })
     }
 }

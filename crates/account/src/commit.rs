@@ -106,7 +106,7 @@ impl Account {
 
 impl Open {
     /// Makes one commit, or refuses. The draft of its event is for the turn to store.
-    fn commit(
+    pub(crate) fn commit(
         &mut self,
         store: &dyn Store,
         request: &WriteRequest,

@@ -2,6 +2,7 @@
 
 use murmuration_data::{Cid, DataError};
 use murmuration_firehose::{FirehoseError, VerifyError};
+use murmuration_keyring::KeyringError;
 use murmuration_keys::KeyError;
 use murmuration_platform::StoreError;
 use murmuration_rate::Status;
@@ -91,6 +92,16 @@ pub enum AccountError {
     /// The account has as many app passwords as it may have.
     #[error("Too many app passwords. Revoke one first. Max: {}", crate::MAX_APP_PASSWORDS)]
     TooManyAppPasswords,
+    /// The agent has no keys here: none were ever made, or the agent keeps them itself.
+    #[error("The agent has no keys here")]
+    NoKeys,
+    /// The keys that the repository publishes are not those that are kept here: whoever holds their secrets must say what
+    /// follows them.
+    #[error("The keys that the repository publishes are not kept here")]
+    ForeignKeys,
+    /// The agent's keys, or those that it publishes, are not as they must be.
+    #[error("the agent's keys: {0}")]
+    Keyring(#[from] KeyringError),
     /// An export fell too far behind the writes that went on meanwhile.
     #[error("the repository changed too much during the export")]
     ExportOverrun,

@@ -40,6 +40,7 @@ mod document;
 mod error;
 mod export;
 mod import;
+mod keyring;
 mod log;
 mod owner;
 mod packed;

@@ -6,14 +6,15 @@
 use murmuration_platform::{Param, Row, Store, StoreError, run_script, transaction};
 
 /// The version that this code reads and writes.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
     include_str!("../../../migrations/agent/0003_document.sql"),
     include_str!("../../../migrations/agent/0004_digest.sql"),
+    include_str!("../../../migrations/agent/0005_key_epoch.sql"),
 ];
 
 /// Reads 1 row.

@@ -16,7 +16,7 @@ pub(crate) fn seal<K: Kem>(
     info: &[u8],
     aad: &[u8],
     text: &[u8],
-    entropy: &impl Entropy,
+    entropy: &dyn Entropy,
 ) -> Result<(Vec<u8>, Vec<u8>), HpkeError> {
     let mut random = Random(entropy);
     let sealed = hpke::single_shot_seal_with_rng::<HpkeAead, HpkeKdf, K>(
@@ -43,9 +43,9 @@ pub(crate) fn open<K: Kem>(
 }
 
 /// The host's entropy as `hpke` takes it.
-struct Random<'a, E>(&'a E);
+struct Random<'a>(&'a dyn Entropy);
 
-impl<E: Entropy> TryRng for Random<'_, E> {
+impl TryRng for Random<'_> {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -66,7 +66,7 @@ impl<E: Entropy> TryRng for Random<'_, E> {
     }
 }
 
-impl<E: Entropy> TryCryptoRng for Random<'_, E> {}
+impl TryCryptoRng for Random<'_> {}
 
 type HpkeAead = hpke::aead::ChaCha20Poly1305;
 type HpkeKdf = hpke::kdf::HkdfSha256;

@@ -100,7 +100,7 @@ pub struct SecretKey {
 impl SecretKey {
     /// A new secret key.
     #[must_use]
-    pub fn generate(suite: Suite, entropy: &impl Entropy) -> Self {
+    pub fn generate(suite: Suite, entropy: &dyn Entropy) -> Self {
         let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
         entropy.fill(bytes.as_mut_slice());
         Self { suite, bytes }
@@ -187,7 +187,7 @@ pub struct EpochKey {
 impl EpochKey {
     /// A new key for an epoch.
     #[must_use]
-    pub fn generate(epoch: u32, entropy: &impl Entropy) -> Self {
+    pub fn generate(epoch: u32, entropy: &dyn Entropy) -> Self {
         let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
         entropy.fill(bytes.as_mut_slice());
         Self { epoch, bytes }

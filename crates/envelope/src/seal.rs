@@ -21,7 +21,7 @@ impl Envelope {
         own: &EpochKey,
         recipients: &[Recipient],
         message: &[u8],
-        entropy: &impl Entropy,
+        entropy: &dyn Entropy,
     ) -> Result<Self, EnvelopeError> {
         let padded = padding::pad(message)?;
         let key = DataKey::fresh(entropy);
@@ -77,7 +77,7 @@ impl Envelope {
         binding: &Binding,
         keys: &[EpochKey],
         new: &EpochKey,
-        entropy: &impl Entropy,
+        entropy: &dyn Entropy,
     ) -> Result<Self, EnvelopeError> {
         let key = self.own_key(binding, keys)?;
         let mut envelope = self.clone();
@@ -95,7 +95,7 @@ impl Envelope {
         binding: &Binding,
         keys: &[EpochKey],
         more: &[Recipient],
-        entropy: &impl Entropy,
+        entropy: &dyn Entropy,
     ) -> Result<Self, EnvelopeError> {
         let key = self.own_key(binding, keys)?;
         let mut envelope = self.clone();
@@ -124,7 +124,7 @@ impl Envelope {
         key: &DataKey,
         binding: &Binding,
         recipients: &[Recipient],
-        entropy: &impl Entropy,
+        entropy: &dyn Entropy,
     ) -> Result<(), EnvelopeError> {
         if self.recipients.len() + recipients.len() > MAX_RECIPIENTS {
             return Err(EnvelopeError::TooManyRecipients);
@@ -148,12 +148,12 @@ impl Envelope {
     }
 }
 
-fn own_copy(key: &DataKey, own: &EpochKey, binding: &Binding, epoch: u32, entropy: &impl Entropy) -> OwnCopy {
+fn own_copy(key: &DataKey, own: &EpochKey, binding: &Binding, epoch: u32, entropy: &dyn Entropy) -> OwnCopy {
     let nonce = draw_nonce(entropy);
     OwnCopy { epoch: own.epoch(), nonce, wrap: key.wrap_own(own, &nonce, binding, epoch) }
 }
 
-fn draw_nonce(entropy: &impl Entropy) -> [u8; NONCE_BYTES] {
+fn draw_nonce(entropy: &dyn Entropy) -> [u8; NONCE_BYTES] {
     let mut nonce = [0; NONCE_BYTES];
     entropy.fill(&mut nonce);
     nonce

@@ -25,7 +25,7 @@ pub(crate) struct Derived {
 }
 
 impl DataKey {
-    pub(crate) fn fresh(entropy: &impl Entropy) -> Self {
+    pub(crate) fn fresh(entropy: &dyn Entropy) -> Self {
         let mut bytes = Zeroizing::new([0; DATA_KEY_BYTES]);
         entropy.fill(bytes.as_mut_slice());
         Self(bytes)
@@ -82,7 +82,7 @@ impl DataKey {
         to: &EncryptionKey,
         binding: &Binding,
         epoch: u32,
-        entropy: &impl Entropy,
+        entropy: &dyn Entropy,
     ) -> Result<(Vec<u8>, [u8; WRAP_BYTES]), EnvelopeError> {
         let aad = binding.context(Label::Recipient, epoch, &[to.key.suite().name(), to.id.as_str()]);
         let (info, text) = (Label::Recipient.text().as_bytes(), self.0.as_slice());

@@ -16,8 +16,8 @@ pub enum KeyError {
     /// Text that is not in multibase, base 58.
     #[error("not a key in multibase, base 58")]
     Multibase,
-    /// A key of another type than K-256 or P-256.
-    #[error("a key of an unknown type")]
+    /// A key of a type that is not known, or not the one that is wanted here.
+    #[error("a key of another type")]
     KeyType,
     /// A signature that is not 64 bytes, or has a zero or oversized half.
     #[error("a signature of the wrong form")]

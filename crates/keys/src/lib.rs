@@ -5,6 +5,7 @@
 //! (<https://atproto.com/specs/cryptography>).
 //!
 //! - [`SigningKey`] and [`VerifyingKey`]: the two halves, on either [`Curve`].
+//! - [`Ed25519SigningKey`] and [`Ed25519VerifyingKey`]: an agent's own signatures, beside those of its repository.
 //! - [`seal`]: how a secret key is stored, under a key-encryption key that comes from the host.
 //!
 //! ```
@@ -21,6 +22,7 @@
 //! There is no entropy here: secrets and nonces come from the caller, who has a source of them.
 
 mod curve;
+mod ed25519;
 mod error;
 mod multikey;
 mod own;
@@ -29,7 +31,9 @@ mod signing;
 mod verifying;
 
 pub use curve::Curve;
+pub use ed25519::{ED25519_BYTES, Ed25519SigningKey, Ed25519VerifyingKey};
 pub use error::KeyError;
+pub use multikey::{x25519_from_multibase, x25519_to_multibase};
 pub use signing::{SIGNATURE_BYTES, SigningKey};
 pub use verifying::VerifyingKey;
 pub use zeroize::{Zeroize, Zeroizing};

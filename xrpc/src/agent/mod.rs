@@ -203,6 +203,8 @@ impl From<AccountError> for XrpcError {
             AccountError::BlobSize { .. } => Self::named("InvalidSize", text),
             AccountError::SessionRevoked | AccountError::CodeExpired => Self::named("ExpiredToken", text),
             AccountError::CodeInvalid => Self::named("InvalidToken", text),
+            AccountError::NoKeys => Self::named("NoKeys", text),
+            AccountError::ForeignKeys => Self::invalid(text),
             AccountError::WriteLimit { status, seconds } => Self::rate_limited(&status, seconds),
             AccountError::AppPasswordExists | AccountError::TooManyAppPasswords => Self::invalid(text),
             other => Self::internal(other),

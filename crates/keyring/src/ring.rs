@@ -1,0 +1,201 @@
+//! The secret side: what an agent seals and opens with.
+
+use murmuration_envelope::{Binding, DecryptionKey, Envelope, EnvelopeError, EpochKey, Opened, Recipient};
+use murmuration_keys::SIGNATURE_BYTES;
+use murmuration_platform::Entropy;
+use murmuration_syntax::Did;
+
+use crate::epoch::{check_did, encryption_id, signing_id};
+use crate::{EpochSecrets, KeyringError, PublishedEpoch, PublishedKeys};
+
+/// An agent's secrets of all epochs that something is still sealed to, at least one.
+///
+/// It seals under the latest epoch, and opens what was sealed under any. What a message was sealed to stays readable
+/// while its epoch is in the ring.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    did: Did,
+    /// Oldest first, never empty.
+    epochs: Vec<EpochSecrets>,
+    own: Vec<EpochKey>,
+    decryption: Vec<DecryptionKey>,
+}
+
+impl Ring {
+    /// Makes the first epoch of an agent, and what it publishes.
+    ///
+    /// # Errors
+    /// [`KeyringError::Did`] when the DID is too long.
+    pub fn begin(did: &Did, entropy: &dyn Entropy, now: u64) -> Result<(Self, PublishedKeys), KeyringError> {
+        check_did(did)?;
+        let secrets = EpochSecrets::generate(FIRST_EPOCH, entropy);
+        let epoch = PublishedEpoch::sign(did, &secrets, None, now);
+        let published = PublishedKeys::first(did.clone(), epoch, now);
+        Ok((Self::of(did.clone(), vec![secrets]), published))
+    }
+
+    /// The ring of secrets that were stored, in any order.
+    ///
+    /// # Errors
+    /// When there are none, or two of one epoch, or the DID is too long.
+    pub fn new(did: Did, mut epochs: Vec<EpochSecrets>) -> Result<Self, KeyringError> {
+        check_did(&did)?;
+        epochs.sort_by_key(EpochSecrets::number);
+        let distinct = epochs.is_sorted_by(|left, right| left.number() < right.number());
+        if epochs.is_empty() || !distinct { Err(KeyringError::Epochs) } else { Ok(Self::of(did, epochs)) }
+    }
+
+    fn of(did: Did, epochs: Vec<EpochSecrets>) -> Self {
+        let own = epochs.iter().map(|epoch| epoch.own.clone()).collect();
+        let decryption = epochs
+            .iter()
+            .flat_map(|epoch| [&epoch.agreement, &epoch.hybrid].map(|key| (epoch.number(), key.clone())))
+            .map(|(epoch, key)| DecryptionKey { id: encryption_id(&did, key.suite(), epoch), epoch, key })
+            .collect();
+        Self { did, epochs, own, decryption }
+    }
+
+    /// Begins the next epoch: the ring with it, and what is published then.
+    ///
+    /// # Errors
+    /// [`KeyringError::Foreign`] when what is published now is not of this ring.
+    pub fn advance(
+        &self,
+        published: &PublishedKeys,
+        entropy: &dyn Entropy,
+        now: u64,
+    ) -> Result<(Self, PublishedKeys), KeyringError> {
+        self.check(published)?;
+        let last = self.current();
+        let number = last.number().checked_add(1).ok_or(KeyringError::Epochs)?;
+        let secrets = EpochSecrets::generate(number, entropy);
+        // A clock that steps back does not make an epoch begin before the last.
+        let now = now.max(published.current().not_before());
+        let epoch = PublishedEpoch::sign(&self.did, &secrets, Some(last), now);
+        let published = published.followed_by(epoch, now);
+        let epochs = self.epochs.iter().cloned().chain([secrets]).collect();
+        Ok((Self::of(self.did.clone(), epochs), published))
+    }
+
+    /// Checks that what is published is of this ring's latest epoch.
+    ///
+    /// # Errors
+    /// [`KeyringError::Foreign`] when it is not.
+    pub fn check(&self, published: &PublishedKeys) -> Result<(), KeyringError> {
+        let (last, shown) = (self.current(), published.current());
+        let same = *published.did() == self.did
+            && shown.number() == last.number()
+            && *shown.signing_key() == last.signing.verifying_key()
+            && shown.encryption_keys().iter().all(|key| {
+                self.decryption.iter().any(|own| own.id == key.id && own.key.public_key() == key.key)
+            });
+        if same { Ok(()) } else { Err(KeyringError::Foreign) }
+    }
+
+    /// The ring without an epoch that nothing is sealed to any more. The latest stays.
+    #[must_use]
+    pub fn without(&self, epoch: u32) -> Self {
+        let last = self.current().number();
+        let kept = self.epochs.iter().filter(|held| held.number() != epoch || epoch == last);
+        Self::of(self.did.clone(), kept.cloned().collect())
+    }
+
+    /// Whose ring it is.
+    #[must_use]
+    pub fn did(&self) -> &Did {
+        &self.did
+    }
+
+    /// The secrets of the latest epoch.
+    #[must_use]
+    pub fn current(&self) -> &EpochSecrets {
+        #[expect(clippy::expect_used, reason = "the invariant beside it")]
+        // INVARIANT: no ring is made without an epoch.
+        self.epochs.last().expect("an epoch")
+    }
+
+    /// The secrets of all epochs, oldest first.
+    #[must_use]
+    pub fn epochs(&self) -> &[EpochSecrets] {
+        &self.epochs
+    }
+
+    /// The symmetric keys of the own copies, oldest epoch first.
+    #[must_use]
+    pub fn own_keys(&self) -> &[EpochKey] {
+        &self.own
+    }
+
+    /// The keys that others seal to.
+    #[must_use]
+    pub fn decryption_keys(&self) -> &[DecryptionKey] {
+        &self.decryption
+    }
+
+    /// Signs a message with the Ed25519 key of the latest epoch.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.current().signing.sign(message)
+    }
+
+    /// The name of that key: the DID, and a fragment with the epoch's number.
+    #[must_use]
+    pub fn signing_id(&self) -> String {
+        signing_id(&self.did, self.current().number())
+    }
+
+    /// Seals a message of the agent's own, for itself and for recipients.
+    ///
+    /// # Errors
+    /// As [`Envelope::seal`].
+    pub fn seal(
+        &self,
+        binding: &Binding,
+        recipients: &[Recipient],
+        message: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Envelope, EnvelopeError> {
+        Envelope::seal(binding, &self.current().own, recipients, message, entropy)
+    }
+
+    /// Opens an envelope: the agent's own copy where it is the author, and else what was sealed to it.
+    ///
+    /// # Errors
+    /// As [`Envelope::open_own`] and [`Envelope::open`].
+    pub fn open(&self, binding: &Binding, envelope: &Envelope) -> Result<Opened, EnvelopeError> {
+        match binding.author == self.did {
+            true => envelope.open_own(binding, &self.own),
+            false => envelope.open(binding, &self.decryption),
+        }
+    }
+
+    /// The same envelope with the agent's own copy under the key of the latest epoch.
+    ///
+    /// # Errors
+    /// As [`Envelope::rewrap`].
+    pub fn rewrap(
+        &self,
+        binding: &Binding,
+        envelope: &Envelope,
+        entropy: &dyn Entropy,
+    ) -> Result<Envelope, EnvelopeError> {
+        envelope.rewrap(binding, &self.own, &self.current().own, entropy)
+    }
+
+    /// The same envelope for more recipients.
+    ///
+    /// # Errors
+    /// As [`Envelope::share`].
+    pub fn share(
+        &self,
+        binding: &Binding,
+        envelope: &Envelope,
+        more: &[Recipient],
+        entropy: &dyn Entropy,
+    ) -> Result<Envelope, EnvelopeError> {
+        envelope.share(binding, &self.own, more, entropy)
+    }
+}
+
+/// The number of an agent's first epoch.
+const FIRST_EPOCH: u32 = 1;
