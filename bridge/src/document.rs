@@ -86,13 +86,18 @@ impl Document {
             "verificationMethod": methods,
             "service": services,
         });
-        Self { did: did.clone(), json }
+        Self::made(did, json)
     }
 
     /// The document of an account whose DID is did:web: one handle, one signing key, one host.
     #[must_use]
     pub fn atproto(did: &Did, handle: &Handle, signing_key: &str, pds: &str) -> Self {
         Self::of_state(did, &State::atproto(handle, signing_key, pds, Vec::new()))
+    }
+
+    /// A document that this host has made.
+    pub(crate) fn made(did: &Did, json: Value) -> Self {
+        Self { did: did.clone(), json }
     }
 
     /// Whose document it is.
@@ -223,8 +228,8 @@ fn suite_context(multibase: &str) -> Option<&'static str> {
 pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 /// Entries in one list of a document. PLC allows 10.
 const MAX_ENTRIES: usize = 100;
-const DID_CONTEXT: &str = "https://www.w3.org/ns/did/v1";
-const MULTIKEY_CONTEXT: &str = "https://w3id.org/security/multikey/v1";
+pub(crate) const DID_CONTEXT: &str = "https://www.w3.org/ns/did/v1";
+pub(crate) const MULTIKEY_CONTEXT: &str = "https://w3id.org/security/multikey/v1";
 
 #[cfg(test)]
 mod tests {

@@ -58,9 +58,18 @@ pub enum BridgeError {
     /// A did:web that atproto does not allow.
     #[error("did:web: {0}")]
     Web(&'static str),
-    /// The authority of the method says that there is no such DID, or that it was deactivated.
+    /// Something that has the method of did:cf and not its form, or that cannot be resolved by itself.
+    #[error("did:cf: {0}")]
+    Cf(&'static str),
+    /// The authority of the method says that there is no such DID.
     #[error("{0} is not registered")]
     DidNotFound(Did),
+    /// The authority of the method says that the DID has ended.
+    #[error("{0} was deactivated")]
+    DidDeactivated(Did),
+    /// A DID and its alias do not name each other in their documents.
+    #[error("{0} and the DID that it stands for do not name each other")]
+    AliasNotVerified(Did),
     /// A DID document breaks a rule.
     #[error("DID document: {0}")]
     Document(&'static str),

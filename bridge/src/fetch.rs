@@ -17,6 +17,23 @@ pub(crate) async fn get(
     accept: &str,
     max_bytes: usize,
 ) -> Result<Option<Vec<u8>>, BridgeError> {
+    match status(outbound, url, accept, max_bytes).await? {
+        (200, body) => Ok(Some(body)),
+        (404 | 410, _) => Ok(None),
+        (status, _) => Err(BridgeError::Status { url: url.to_owned(), status }),
+    }
+}
+
+/// Fetches `url`: the status and the body.
+///
+/// # Errors
+/// [`BridgeError::Outbound`] without an answer.
+pub(crate) async fn status(
+    outbound: &dyn Outbound,
+    url: &str,
+    accept: &str,
+    max_bytes: usize,
+) -> Result<(u16, Vec<u8>), BridgeError> {
     let response = outbound
         .send(OutboundRequest {
             verb: Verb::Get,
@@ -27,11 +44,7 @@ pub(crate) async fn get(
             timeout_ms: TIMEOUT_MILLIS,
         })
         .await?;
-    match response.status {
-        200 => Ok(Some(response.body)),
-        404 | 410 => Ok(None),
-        status => Err(BridgeError::Status { url: url.to_owned(), status }),
-    }
+    Ok((response.status, response.body))
 }
 
 /// Posts JSON to `url` and gives the status and the answer's body.

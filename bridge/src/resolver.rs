@@ -7,6 +7,8 @@
 //! | up to 24 hours | asked again; used when nobody answers | the same |
 //! | more | asked again; fails when nobody answers | the same |
 //!
+//! The document of a did:plc is made from its log of operations, which is verified from the genesis on.
+//!
 //! A clear no (no such DID, no such handle) throws the cached answer away at once. An answer from the future, after the
 //! clock stepped back, counts as one of unknown age.
 //! <https://atproto.com/specs/did>, <https://atproto.com/guides/identity>
@@ -16,9 +18,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use murmuration_platform::{Clock, Outbound};
-use murmuration_syntax::{AtIdentifier, Did, Handle};
+use murmuration_syntax::{Did, Handle};
 
-use crate::{BridgeError, Document, handle, plc, web};
+use crate::{BridgeError, Document, cf, handle, plc, web};
 
 /// What an answer is for, which says how old it may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,20 +33,13 @@ pub enum Purpose {
     Refresh,
 }
 
-/// An account, resolved, with its handle verified in both directions.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Its document.
-    pub document: Rc<Document>,
-    /// The handle that its document claims and that resolves to it.
-    pub handle: Option<Handle>,
-}
-
 /// What a host has resolved. Lives as long as the isolate; safe to lose at any time.
 #[derive(Default)]
 pub struct Cache {
     documents: RefCell<Aged<Did, Rc<Document>>>,
     handles: RefCell<Aged<Handle, Did>>,
+    /// The documents of did:cf, by the canonical DID.
+    aliases: RefCell<Aged<Did, Rc<Document>>>,
 }
 
 /// Where the resolver asks.
@@ -88,9 +83,10 @@ impl<'a> Resolver<'a> {
     /// A DID's document.
     ///
     /// # Errors
-    /// [`BridgeError::DidNotFound`] when its authority says so, [`BridgeError::UnsupportedMethod`] for a method other than
-    /// plc and web, [`BridgeError::Document`] for one that breaks a rule, and why there was no answer where an old one
-    /// will not do.
+    /// [`BridgeError::DidNotFound`] and [`BridgeError::DidDeactivated`] when its authority says so,
+    /// [`BridgeError::UnsupportedMethod`] for a method other than plc and web, [`BridgeError::Cf`] for a did:cf, which is
+    /// found by the one that names it alone ([`Resolver::alias`]), [`BridgeError::Document`] or [`BridgeError::Log`] for
+    /// what breaks a rule, and why there was no answer where an old one will not do.
     pub async fn document(&self, did: &Did, purpose: Purpose) -> Result<Rc<Document>, BridgeError> {
         let cached = self.cache.documents.borrow().find(did, self.now());
         if let Some((document, age)) = &cached
@@ -101,12 +97,14 @@ impl<'a> Resolver<'a> {
         let fetched = match did.method() {
             "plc" => self.plc().document(did).await,
             "web" => web::document(self.outbound, did, self.sources.allow_localhost).await,
+            "cf" => Err(BridgeError::Cf("is found by the did:plc or did:web whose document names it")),
             _ => Err(BridgeError::UnsupportedMethod(did.clone())),
         };
         settle(&self.cache.documents, did, cached, purpose, self.now(), fetched.map(Rc::new))
     }
 
-    /// The DID that a handle resolves to, over DNS and HTTPS. One direction only: see [`Resolver::identity`].
+    /// The DID that a handle resolves to, over DNS and HTTPS. One direction only: whether the DID's document claims the handle
+    /// is the caller's to see.
     ///
     /// # Errors
     /// [`BridgeError::HandleNotFound`] and [`BridgeError::HandleAmbiguous`], and why there was no answer where an old one
@@ -122,32 +120,44 @@ impl<'a> Resolver<'a> {
         settle(&self.cache.handles, handle, cached, purpose, self.now(), resolved)
     }
 
-    /// An account by either of its names, with its handle verified in both directions.
+    /// The document of the did:cf that a canonical document names, if it names one: from the host that the document names,
+    /// after both were found to name each other.
     ///
-    /// A handle that does not resolve, or resolves elsewhere, is `None`; the account is still itself.
+    /// It is kept under the canonical DID: whoever names somebody else's did:cf, on a host of their own, has won nothing.
     ///
     /// # Errors
-    /// As [`Resolver::document`], and as [`Resolver::handle`] when a handle was asked for.
-    pub async fn identity(&self, name: &AtIdentifier, purpose: Purpose) -> Result<Identity, BridgeError> {
-        let did = match name {
-            AtIdentifier::Did(did) => did.clone(),
-            AtIdentifier::Handle(handle) => self.handle(handle, purpose).await?,
+    /// [`BridgeError::AliasNotVerified`] when the one names the other and not the other way round, or has no such document;
+    /// why there was no answer where an old one will not do.
+    pub async fn alias(
+        &self,
+        canonical: &Document,
+        purpose: Purpose,
+    ) -> Result<Option<Rc<Document>>, BridgeError> {
+        let Some(alias) = cf::named_by(canonical) else { return Ok(None) };
+        let did = canonical.did();
+        let cached = self.cache.aliases.borrow().find(did, self.now());
+        let cached = cached.filter(|(document, _)| document.did() == alias.did());
+        if let Some((document, age)) = &cached
+            && purpose.takes(*age)
+        {
+            return Ok(Some(document.clone()));
+        }
+        let fetched = match canonical.pds() {
+            Ok(network) => cf::fetch(self.outbound, network, &alias).await,
+            Err(error) => Err(error),
         };
-        let document = self.document(&did, purpose).await?;
-        let claimed = document.handle();
-        let handle = match (name, claimed) {
-            (_, None) => None,
-            (AtIdentifier::Handle(asked), Some(claimed)) if *asked == claimed => Some(claimed),
-            (_, Some(claimed)) => {
-                self.handle(&claimed, purpose).await.is_ok_and(|found| found == did).then_some(claimed)
-            }
+        let verified = match fetched {
+            Ok(document) => cf::verify(canonical, &document).map(|()| Rc::new(document)),
+            Err(error) if error.is_transient() => Err(error),
+            Err(_) => Err(BridgeError::AliasNotVerified(alias.did().clone())),
         };
-        Ok(Identity { document, handle })
+        settle(&self.cache.aliases, did, cached, purpose, self.now(), verified).map(Some)
     }
 
     /// Forgets what was resolved about a DID.
     pub fn forget(&self, did: &Did) {
         self.cache.documents.borrow_mut().remove(did);
+        self.cache.aliases.borrow_mut().remove(did);
     }
 
     fn now(&self) -> u64 {

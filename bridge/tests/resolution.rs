@@ -4,14 +4,19 @@
 mod fake;
 
 use fake::{Hands, Network, block_on};
+use murmuration_bridge::plc::{Operation, State};
 use murmuration_bridge::resolver::{Cache, Purpose, Sources};
-use murmuration_bridge::{BridgeError, Document, Resolver, handle};
-use murmuration_syntax::{AtIdentifier, Did, Handle};
+use murmuration_bridge::{AgentKeys, BridgeError, CfDid, Document, Resolver, cf, handle};
+use murmuration_keys::{Curve, SigningKey};
+use murmuration_syntax::{Did, Handle};
+use serde_json::json;
 
 const PLC: &str = "https://plc.example";
 const DOH: &str = "https://dns.example/query";
-const ALICE: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
-const BOB: &str = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
+/// Whose genesis is that of `log("alice.example.com")`.
+const ALICE: &str = "did:plc:ilotyq33g5fhauu3oxtzkzje";
+/// And of `log("bob.example.com")`.
+const BOB: &str = "did:plc:t5xya6g3skea4hlkeb7rtf6e";
 const KEY: &str = "did:key:zQ3shwPdax6jKMbhtzbueGwSjc7RnjsmPcNB1vQUpbKUCN1t1";
 const MINUTE: u64 = 60 * 1_000_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -22,6 +27,24 @@ fn did(text: &str) -> Did {
 
 fn name(text: &str) -> Handle {
     Handle::parse(text).unwrap()
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(Curve::K256, &[7; 32]).unwrap()
+}
+
+/// The log of a DID that began with a handle.
+fn log(handle: &str) -> Vec<Operation> {
+    let rotation_keys = vec![key().did_key()];
+    let state = State::atproto(&name(handle), KEY, "https://pds.example", rotation_keys);
+    vec![Operation::genesis(state, &key()).unwrap()]
+}
+
+/// The same log, after an operation that changes the state.
+fn then(mut log: Vec<Operation>, change: impl FnOnce(State) -> State) -> Vec<Operation> {
+    let last = log.last().unwrap();
+    log.push(Operation::update(&last.cid(), change(last.state().unwrap()), &key()).unwrap());
+    log
 }
 
 fn dns_url(handle: &str) -> String {
@@ -130,13 +153,21 @@ impl World {
         world
     }
 
+    /// Alice goes by a handle.
     fn publish(&self, handle: &str) {
-        let document = Document::atproto(&did(ALICE), &name(handle), KEY, "https://pds.example");
-        self.network.get(&format!("{PLC}/{ALICE}"), 200, document.json().to_string());
+        let log = log("alice.example.com");
+        match handle {
+            "alice.example.com" => self.publish_log(ALICE, &log),
+            _ => self.publish_log(ALICE, &then(log, |state| state.with_handle(&name(handle)))),
+        }
+    }
+
+    fn publish_log(&self, did: &str, log: &[Operation]) {
+        self.network.get(&format!("{PLC}/{did}/log"), 200, serde_json::to_string(log).unwrap());
     }
 
     fn plc_is_away(&self) {
-        self.network.cut(&format!("{PLC}/{ALICE}"));
+        self.network.cut(&format!("{PLC}/{ALICE}/log"));
     }
 
     fn pass(&self, micros: u64) {
@@ -195,9 +226,13 @@ fn an_old_document_is_shown_for_a_day_but_decides_nothing() {
 fn a_tombstone_empties_the_cache() {
     let world = World::new();
     world.document(Purpose::Display).unwrap();
-    world.network.get(&format!("{PLC}/{ALICE}"), 404, r#"{"message":"DID not available"}"#);
+    let mut ended = log("alice.example.com");
+    ended.push(Operation::tombstone(&ended[0].cid(), &key()).unwrap());
+    world.publish_log(ALICE, &ended);
     assert!(world.document(Purpose::Display).is_ok());
-    assert!(matches!(world.document(Purpose::Refresh), Err(BridgeError::DidNotFound(_))));
+    assert!(matches!(world.document(Purpose::Refresh), Err(BridgeError::DidDeactivated(_))));
+    assert!(matches!(world.document(Purpose::Display), Err(BridgeError::DidDeactivated(_))));
+    world.network.get(&format!("{PLC}/{ALICE}/log"), 404, r#"{"message":"DID not registered"}"#);
     assert!(matches!(world.document(Purpose::Display), Err(BridgeError::DidNotFound(_))));
 }
 
@@ -212,32 +247,28 @@ fn a_clock_that_steps_back_makes_every_answer_old() {
 }
 
 #[test]
-fn a_document_of_another_did_poisons_nothing() {
+fn what_the_directory_says_of_a_did_is_verified_and_poisons_nothing() {
     let world = World::new();
-    let other = Document::atproto(&did(BOB), &name("bob.example.com"), KEY, "https://pds.example");
-    world.network.get(&format!("{PLC}/{ALICE}"), 200, other.json().to_string());
-    assert!(matches!(world.document(Purpose::Display), Err(BridgeError::Document(_))));
-    world.publish("alice.example.com");
-    assert_eq!(world.document(Purpose::Display).unwrap(), "alice.example.com");
-}
-
-#[test]
-fn an_identity_is_verified_in_both_directions() {
-    let world = World::new();
-    let identity = |name: &str| {
-        block_on(world.resolver().identity(&AtIdentifier::parse(name).unwrap(), Purpose::Refresh))
-    };
-    assert_eq!(identity(ALICE).unwrap().handle, Some(name("alice.example.com")));
-    let by_handle = identity("alice.example.com").unwrap();
-    assert_eq!((by_handle.document.did(), by_handle.handle), (&did(ALICE), Some(name("alice.example.com"))));
-    // The document claims another name, which is somebody else's.
-    world.publish("bob.example.com");
-    world.network.get(&dns_url("bob.example.com"), 200, txt(&[&format!("did={BOB}")]));
-    assert_eq!(identity(ALICE).unwrap().handle, None);
-    assert_eq!(identity("alice.example.com").unwrap().handle, None);
-    // Or one that does not resolve at all.
-    world.publish("nobody.example.com");
-    assert_eq!(identity(ALICE).unwrap().handle, None);
+    // Somebody else's log; one that somebody else's key goes on with; one without its beginning.
+    let mallory = SigningKey::from_bytes(Curve::K256, &[8; 32]).unwrap();
+    let own = log("alice.example.com");
+    let taken = own[0].state().unwrap().with_pds("https://evil.example");
+    let forged = Operation::update(&own[0].cid(), taken, &mallory).unwrap();
+    let moved = then(own.clone(), |state| state.with_handle(&name("alice.example.org")));
+    for log in [log("bob.example.com"), vec![own[0].clone(), forged], moved[1..].to_vec(), Vec::new()] {
+        world.publish_log(ALICE, &log);
+        let refused = world.document(Purpose::Authentication);
+        assert!(
+            matches!(refused, Err(BridgeError::Log(_) | BridgeError::Signature | BridgeError::Operation(_))),
+            "{refused:?}"
+        );
+    }
+    // What it says of the document itself is not even asked for.
+    let evil = Document::atproto(&did(ALICE), &name("alice.example.com"), KEY, "https://evil.example");
+    world.network.get(&format!("{PLC}/{ALICE}"), 200, evil.json().to_string());
+    world.publish_log(ALICE, &own);
+    let document = block_on(world.resolver().document(&did(ALICE), Purpose::Authentication)).unwrap();
+    assert_eq!(document.pds().unwrap(), "https://pds.example");
 }
 
 #[test]
@@ -263,31 +294,104 @@ fn other_methods_are_not_resolved() {
     assert_eq!(world.network.times_asked(), 0);
 }
 
-#[test]
-fn what_one_name_claims_poisons_no_other() {
-    let world = World::new();
-    let identity = |name: &str, purpose| {
-        block_on(world.resolver().identity(&AtIdentifier::parse(name).unwrap(), purpose)).unwrap()
-    };
-    assert_eq!(identity("alice.example.com", Purpose::Display).handle, Some(name("alice.example.com")));
-    // Bob's name leads to Alice, and Bob's own document claims hers.
-    world.network.get(&dns_url("bob.example.com"), 200, txt(&[&format!("did={ALICE}")]));
-    let document = Document::atproto(&did(BOB), &name("alice.example.com"), KEY, "https://evil.example");
-    world.network.get(&format!("{PLC}/{BOB}"), 200, document.json().to_string());
-    for purpose in [Purpose::Refresh, Purpose::Display, Purpose::Authentication] {
-        assert_eq!(identity("bob.example.com", purpose).handle, Some(name("alice.example.com")));
-        assert_eq!(identity("bob.example.com", purpose).document.did(), &did(ALICE));
-        assert_eq!(identity(BOB, purpose).handle, None);
-        assert_eq!(identity("alice.example.com", purpose).document.did(), &did(ALICE));
+const OBJECT: &str = "5ac35a3f62e5d2a21ba9f39d0ee6d8a1c1f2cbb0d7b46fbd5d3b6a7de3a1f009";
+
+fn cf() -> CfDid {
+    CfDid::of_object(OBJECT).unwrap()
+}
+
+impl World {
+    /// Has Alice's document name a did:cf, and a host answer for it.
+    fn enrol(&self, pds: &str, stands_for: &str) {
+        let named =
+            then(log("alice.example.com"), |state| state.with_alias(cf().did().as_str()).with_pds(pds));
+        self.publish_log(ALICE, &named);
+        self.answer(pds, stands_for);
     }
+
+    fn answer(&self, pds: &str, stands_for: &str) {
+        let keys = AgentKeys {
+            signing: "z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK".into(),
+            agreement: "z6LSbysY2xFMRpGMhb7tFTLMpeuPRaqaWM1yECx2AtzE3KCc".into(),
+        };
+        let document = cf::document(&cf(), &did(stands_for), &keys, pds);
+        self.network.get(&format!("{pds}{}", cf().path()), 200, document.json().to_string());
+    }
+
+    fn alias(&self, of: &str, purpose: Purpose) -> Result<Option<Did>, BridgeError> {
+        let canonical = block_on(self.resolver().document(&did(of), Purpose::Refresh))?;
+        let alias = block_on(self.resolver().alias(&canonical, purpose))?;
+        Ok(alias.map(|document| document.did().clone()))
+    }
+}
+
+#[test]
+fn an_alias_is_found_by_the_document_that_names_it_and_counts_when_it_names_that_back() {
+    let world = World::new();
+    assert_eq!(world.alias(ALICE, Purpose::Refresh).unwrap(), None);
+    world.enrol("https://pds.example", ALICE);
+    assert_eq!(world.alias(ALICE, Purpose::Refresh).unwrap(), Some(cf().did().clone()));
+    world.answer("https://pds.example", BOB);
+    assert!(matches!(world.alias(ALICE, Purpose::Refresh), Err(BridgeError::AliasNotVerified(_))));
+    for gone in [404, 410] {
+        world.network.get(&format!("https://pds.example{}", cf().path()), gone, "{}");
+        assert!(
+            matches!(world.alias(ALICE, Purpose::Refresh), Err(BridgeError::AliasNotVerified(_))),
+            "{gone}"
+        );
+    }
+    // Alone it says nothing of where to ask.
+    let alone = block_on(world.resolver().document(cf().did(), Purpose::Display));
+    assert!(matches!(alone, Err(BridgeError::Cf(_))));
+}
+
+#[test]
+fn an_alias_ages_as_a_document_does() {
+    let world = World::new();
+    world.enrol("https://pds.example", ALICE);
+    world.alias(ALICE, Purpose::Authentication).unwrap();
+    world.network.cut(&format!("https://pds.example{}", cf().path()));
+    world.pass(10 * MINUTE);
+    assert!(world.alias(ALICE, Purpose::Authentication).is_ok());
+    world.pass(1);
+    assert!(world.alias(ALICE, Purpose::Authentication).unwrap_err().is_transient());
+    world.pass(2 * HOUR);
+    assert!(world.alias(ALICE, Purpose::Display).is_ok());
+    world.pass(24 * HOUR);
+    assert!(world.alias(ALICE, Purpose::Display).unwrap_err().is_transient());
+}
+
+#[test]
+fn who_answers_for_the_alias_of_another_on_a_host_of_their_own_wins_nothing() {
+    let world = World::new();
+    world.enrol("https://pds.example", ALICE);
+    let canonical = |of: &str| block_on(world.resolver().document(&did(of), Purpose::Refresh)).unwrap();
+    let claim = then(log("bob.example.com"), |state| {
+        state.with_alias(cf().did().as_str()).with_pds("https://evil.example")
+    });
+    world.publish_log(BOB, &claim);
+    world.answer("https://evil.example", BOB);
+    // Bob may call himself that. It stays beside his own DID, and Alice's is what it was.
+    let of_bob = block_on(world.resolver().alias(&canonical(BOB), Purpose::Refresh)).unwrap().unwrap();
+    let of_alice = block_on(world.resolver().alias(&canonical(ALICE), Purpose::Display)).unwrap().unwrap();
+    assert_eq!(of_bob.aliases().collect::<Vec<_>>(), [BOB]);
+    assert_eq!(of_alice.aliases().collect::<Vec<_>>(), [ALICE]);
+    // And when he names hers where it is, the host does not name him.
+    let theft = then(log("bob.example.com"), |state| state.with_alias(cf().did().as_str()));
+    world.publish_log(BOB, &theft);
+    assert!(matches!(world.alias(BOB, Purpose::Refresh), Err(BridgeError::AliasNotVerified(_))));
 }
 
 #[test]
 fn a_document_of_a_megabyte_is_not_read() {
     let world = World::new();
+    let web = did("did:web:agent.example.com");
     let mut json =
-        Document::atproto(&did(ALICE), &name("alice.example.com"), KEY, "https://pds.example").json().clone();
-    json["service"][0]["note"] = "x".repeat(1_000_000).into();
-    world.network.get(&format!("{PLC}/{ALICE}"), 200, json.to_string());
-    assert!(matches!(world.document(Purpose::Display), Err(BridgeError::Outbound(_))));
+        Document::atproto(&web, &name("agent.example.com"), KEY, "https://pds.example").json().clone();
+    json["service"][0]["note"] = json!("x".repeat(1_000_000));
+    world.network.get("https://agent.example.com/.well-known/did.json", 200, json.to_string());
+    let resolved = block_on(world.resolver().document(&web, Purpose::Display));
+    assert!(matches!(resolved, Err(BridgeError::Outbound(_))));
+    world.network.get(&format!("{PLC}/{ALICE}/log"), 200, format!("[{}]", " ".repeat(1_100_000)));
+    assert!(matches!(world.document(Purpose::Refresh), Err(BridgeError::Outbound(_))));
 }

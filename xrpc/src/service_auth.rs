@@ -14,7 +14,7 @@
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use murmuration_bridge::resolver::Purpose;
-use murmuration_bridge::{BridgeError, Document, Resolver};
+use murmuration_bridge::{BridgeError, Document};
 use murmuration_keys::{Curve, KeyError, VerifyingKey};
 use murmuration_syntax::{Did, Nsid};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::XrpcError;
 use crate::agent::Context;
+use crate::host::Host;
 
 /// Seconds that a token is good for where nobody says otherwise (reference server).
 pub const DEFAULT_SECONDS: u64 = 60;
@@ -145,14 +146,9 @@ pub fn names_a_method(token: &str) -> bool {
 ///
 /// # Errors
 /// 401 `BadJwt...`, `JwtExpired` and `UntrustedIss`, as the reference server; 502 when the authority does not answer.
-pub async fn verify(
-    resolver: &Resolver<'_>,
-    token: &str,
-    wanted: &Wanted<'_>,
-    now: u64,
-) -> Result<Token, XrpcError> {
+pub async fn verify(host: &Host<'_>, token: &str, wanted: &Wanted<'_>, now: u64) -> Result<Token, XrpcError> {
     let read = Unverified::read(token, wanted, now)?;
-    let key = async |purpose| match resolver.document(&read.issuer, purpose).await {
+    let key = async |purpose| match host.document(&read.issuer, purpose).await {
         Ok(document) => Ok(read.key(&document)),
         Err(error) if error.is_transient() => {
             Err(XrpcError::upstream("The DID of the token's issuer could not be resolved"))

@@ -7,8 +7,10 @@ use murmuration_bridge::Document;
 use murmuration_bridge::plc::{Operation, State};
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::{Did, Handle};
+use murmuration_xrpc::auth::Caller;
+use murmuration_xrpc::table;
 use serde_json::{Value, json};
-use world::{World, did};
+use world::{World, block_on, did};
 
 const RESOLVE_DID: &str = "com.atproto.identity.resolveDid";
 const RESOLVE_HANDLE: &str = "com.atproto.identity.resolveHandle";
@@ -189,6 +191,26 @@ fn hosted_agents_work_in_full_while_the_plc_directory_is_down() {
     assert_eq!(world.post_as(Some(&token), UPDATE, &input).1["error"], "ExpiredToken");
     world.network.plc_is_away.set(false);
     assert_eq!(identity(&world, bob.as_str()).0, 200);
+}
+
+#[test]
+fn an_agent_of_this_host_is_known_by_its_service_token_while_the_plc_directory_is_down() {
+    const UPLOAD: &str = "com.atproto.repo.uploadBlob";
+    let (world, did, token) = alice();
+    // What was learnt when the account was made decides nothing any more.
+    world.pass_minutes(11);
+    let query = [("aud", "did:web:pds.example"), ("lxm", UPLOAD)];
+    let (code, answer) = world.get_as(Some(&token), "com.atproto.server.getServiceAuth", &query);
+    assert_eq!(code, 200, "{answer}");
+    let header = format!("Bearer {}", answer["token"].as_str().unwrap());
+    let ask = || block_on(world.host().authenticate(table::find(UPLOAD).unwrap(), Some(&header)));
+    world.network.plc_is_away.set(true);
+    assert_eq!(ask().unwrap(), Caller::Service(did));
+    // Who is not served here may have left, and the key may be another by now.
+    assert_eq!(world.post_as(Some(&token), "com.atproto.server.deactivateAccount", &json!({})).0, 200);
+    assert_eq!(ask().unwrap_err().status(), 502);
+    world.network.plc_is_away.set(false);
+    assert!(ask().is_ok());
 }
 
 #[test]

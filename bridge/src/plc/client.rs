@@ -5,7 +5,6 @@ use murmuration_platform::Outbound;
 use murmuration_syntax::Did;
 
 use super::{AuditEntry, Operation, Verified, verify, verify_audit, verify_next};
-use crate::document::MAX_DOCUMENT_BYTES;
 use crate::{BridgeError, Document, fetch};
 
 /// A PLC directory.
@@ -45,13 +44,15 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The DID's document, as the directory tells it.
+    /// The DID's document, made from its log: what the directory says of the document is not asked for. So it can withhold
+    /// the last operations, and no more.
     ///
     /// # Errors
-    /// [`BridgeError::DidNotFound`] when there is no such DID or it has ended; else as the fetch fails.
+    /// [`BridgeError::DidDeactivated`] when it has ended; else as [`Client::verified`].
     pub async fn document(&self, did: &Did) -> Result<Document, BridgeError> {
-        let body = self.get(did, "", "application/did+ld+json", MAX_DOCUMENT_BYTES).await?;
-        Document::parse(did, &body)
+        let state = self.verified(did).await?.state;
+        let state = state.ok_or_else(|| BridgeError::DidDeactivated(did.clone()))?;
+        Ok(Document::of_state(did, &state))
     }
 
     /// The last operation in force, as the directory tells it: what an update follows.

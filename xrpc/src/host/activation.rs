@@ -92,8 +92,9 @@ impl Host<'_> {
     /// `InvalidRequest` for what is not so, in the reference server's words; 502 when the authority does not answer.
     async fn check_document(&self, did: &Did, signing_key: &str) -> Result<(), XrpcError> {
         let (pds, key) = if did.method() == "plc" {
-            let last = self.resolver().plc().last_operation(did).await.map_err(unresolved)?;
-            let state = last.state().ok_or_else(|| unresolved(BridgeError::DidNotFound(did.clone())))?;
+            let verified = self.resolver().plc().verified(did).await.map_err(unresolved)?;
+            let ended = || unresolved(BridgeError::DidDeactivated(did.clone()));
+            let state = verified.state.ok_or_else(ended)?;
             if !state.rotation_keys.contains(&self.config.plc_rotation_key.did_key()) {
                 return Err(XrpcError::invalid("Server rotation key not included in PLC DID data"));
             }

@@ -9,8 +9,8 @@ use murmuration_bridge::{BridgeError, Document};
 use murmuration_syntax::{AtIdentifier, Did, Handle};
 use serde_json::{Value as Json, json};
 
+use super::Host;
 use super::directory::Status;
-use super::{Host, agents};
 use crate::XrpcError;
 use crate::agent::Args;
 use crate::http::Response;
@@ -80,38 +80,18 @@ impl Host<'_> {
         answer.get("did").and_then(Json::as_str).and_then(|did| Did::parse(did).ok()).ok_or_else(unknown)
     }
 
-    /// The document of a DID: of an account of this host also when its directory is away.
+    /// The document of a DID, or the lexicon's words for why there is none.
     async fn document_of(&self, did: &Did, purpose: Purpose) -> Result<Document, XrpcError> {
-        let resolved = match self.directory.by_did(did).await? {
-            Some(_) => match agents::describe(self.agents, did, false).await? {
-                Some(account) => self.document_of_own(&account, purpose).await,
-                None => self.foreign_document(did, purpose).await,
-            },
-            None => self.foreign_document(did, purpose).await,
-        };
-        match resolved {
-            Ok(document) => Ok(document),
-            Err(BridgeError::DidNotFound(_)) if self.has_ended(did).await => {
-                Err(XrpcError::named("DidDeactivated", format!("The DID has been deactivated: {did}")))
+        self.document(did, purpose).await.map_err(|error| match error {
+            BridgeError::DidDeactivated(_) => {
+                XrpcError::named("DidDeactivated", format!("The DID has been deactivated: {did}"))
             }
-            Err(BridgeError::DidNotFound(_)) => {
-                Err(XrpcError::named("DidNotFound", format!("There is no such DID: {did}")))
+            BridgeError::DidNotFound(_) => {
+                XrpcError::named("DidNotFound", format!("There is no such DID: {did}"))
             }
-            Err(error) if error.is_transient() => {
-                Err(XrpcError::upstream(format!("Could not resolve DID: {error}")))
-            }
-            Err(error) => Err(XrpcError::invalid(format!("Could not resolve DID: {error}"))),
-        }
-    }
-
-    async fn foreign_document(&self, did: &Did, purpose: Purpose) -> Result<Document, BridgeError> {
-        Ok(Document::clone(&*self.resolver().document(did, purpose).await?))
-    }
-
-    /// Whether the PLC directory knows a DID whose document it does not give: the last operation is a tombstone.
-    async fn has_ended(&self, did: &Did) -> bool {
-        did.method() == "plc"
-            && self.resolver().plc().last_operation(did).await.is_ok_and(|last| last.state().is_none())
+            error if error.is_transient() => XrpcError::upstream(format!("Could not resolve DID: {error}")),
+            error => XrpcError::invalid(format!("Could not resolve DID: {error}")),
+        })
     }
 
     /// The DID of the account of this host that goes by a handle and may be found. One that is being made may: whoever

@@ -150,7 +150,7 @@ impl Host<'_> {
         };
         let audience = &self.config.service_did();
         let wanted = Wanted { audience, lxm: method.nsid, moderator };
-        let token = service_auth::verify(&self.resolver(), token, &wanted, now).await?;
+        let token = service_auth::verify(self, token, &wanted, now).await?;
         if moderator.is_none() {
             return Ok(Caller::Service(token.issuer));
         }

@@ -8,7 +8,7 @@ use murmuration_bridge::{Document, web};
 use murmuration_syntax::{Did, Handle};
 use serde_json::json;
 
-use super::{Host, agents};
+use super::Host;
 use crate::XrpcError;
 use crate::http::{Body, Response, Verb};
 
@@ -95,10 +95,7 @@ impl Host<'_> {
 
     async fn hosted_document(&self, name: &Handle) -> Result<Option<Document>, XrpcError> {
         let did = web::did(name).map_err(XrpcError::internal)?;
-        if self.directory.by_did(&did).await?.is_none() {
-            return Ok(None);
-        }
-        let account = agents::describe(self.agents, &did, false).await?;
+        let account = self.own_account(&did).await?;
         Ok(account.map(|account| self.stated_document(&account)))
     }
 

@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use murmuration_bridge::resolver::Purpose;
 use murmuration_bridge::{BridgeError, Document};
+use murmuration_platform::OutboundError;
 use murmuration_syntax::{Did, Handle};
 use serde_json::{Map, Value as Json, json};
 
@@ -67,23 +68,44 @@ impl Host<'_> {
     /// # Errors
     /// `InvalidRequest` when the DID has ended or its document breaks a rule.
     pub async fn own_document(&self, account: &Description) -> Result<Document, XrpcError> {
-        let document = self.document_of_own(account, Purpose::Display).await;
-        document.map_err(|error| XrpcError::invalid(format!("Could not resolve DID: {error}")))
-    }
-
-    /// The same, for a purpose.
-    pub(super) async fn document_of_own(
-        &self,
-        account: &Description,
-        purpose: Purpose,
-    ) -> Result<Document, BridgeError> {
         if self.states_document_of(&account.did) {
             return Ok(self.stated_document(account));
         }
-        match self.resolver().document(&account.did, purpose).await {
+        match self.resolver().document(&account.did, Purpose::Display).await {
             Ok(document) => Ok(Document::clone(&document)),
-            Err(error) if error.is_transient() => Ok(self.stated_document(account)),
-            Err(error) => Err(error),
+            Err(error) if says_nothing(&error) => Ok(self.stated_document(account)),
+            Err(error) => Err(XrpcError::invalid(format!("Could not resolve DID: {error}"))),
+        }
+    }
+
+    /// The document of any DID, as everything here resolves one: of an account that this host serves also when whoever keeps
+    /// it says nothing of use. The account's key is this host's to know.
+    ///
+    /// # Errors
+    /// As [`Resolver::document`](murmuration_bridge::Resolver::document).
+    pub async fn document(&self, did: &Did, purpose: Purpose) -> Result<Document, BridgeError> {
+        let failure = match self.states_document_of(did) {
+            true => BridgeError::DidNotFound(did.clone()),
+            false => match self.resolver().document(did, purpose).await {
+                Ok(document) => return Ok(Document::clone(&document)),
+                Err(error) if says_nothing(&error) => error,
+                Err(error) => return Err(error),
+            },
+        };
+        match self.own_account(did).await {
+            Ok(Some(account)) if account.active || purpose == Purpose::Display => {
+                Ok(self.stated_document(&account))
+            }
+            Ok(_) => Err(failure),
+            Err(error) => Err(OutboundError::Unreachable(format!("the account of {did}: {error}")).into()),
+        }
+    }
+
+    /// The account of this host with that DID. Nobody wakes an object by a DID of their own making.
+    pub(super) async fn own_account(&self, did: &Did) -> Result<Option<Description>, XrpcError> {
+        match self.directory.by_did(did).await? {
+            Some(_) => agents::describe(self.agents, did, false).await,
+            None => Ok(None),
         }
     }
 
@@ -98,6 +120,15 @@ impl Host<'_> {
         let Description { did, handle, signing_key, .. } = account;
         Document::atproto(did, handle, signing_key, &self.config.public_url)
     }
+}
+
+/// Whether whoever keeps a document has not said what it is: they are away, or what they say does not verify.
+const fn says_nothing(error: &BridgeError) -> bool {
+    let nonsense = matches!(
+        error,
+        BridgeError::Log(_) | BridgeError::Operation(_) | BridgeError::Signature | BridgeError::Answer { .. }
+    );
+    nonsense || error.is_transient()
 }
 
 /// A row of `listRepos`.

@@ -112,7 +112,7 @@ impl Host<'_> {
 
     /// A service by what its owner's DID document says.
     async fn find_service(&self, named: &route::Named) -> Result<Service, XrpcError> {
-        let document = match self.resolver().document(&named.did, Purpose::Display).await {
+        let document = match self.document(&named.did, Purpose::Display).await {
             Ok(document) => document,
             Err(error) if error.is_transient() => {
                 return Err(XrpcError::upstream("could not resolve proxy did"));

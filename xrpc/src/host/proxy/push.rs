@@ -39,7 +39,7 @@ impl Host<'_> {
         if let Some(appview) = self.config.appview.as_ref().filter(|appview| appview.did == *did) {
             return Ok(appview.clone());
         }
-        let document = self.resolver().document(did, Purpose::Display).await.map_err(|error| {
+        let document = self.document(did, Purpose::Display).await.map_err(|error| {
             let message = format!("could not resolve {did}");
             if error.is_transient() { XrpcError::upstream(message) } else { XrpcError::invalid(message) }
         })?;
