@@ -7,6 +7,9 @@
 //! - *The outbox.* Events go to the relay behind the answer, in order, one call at a time.
 //! - *The alarm.* One alarm serves the outbox and the blobs; see [`alarm`].
 
+// The attribute macro of `wasm-bindgen` expands to unsafe code.
+#![allow(unsafe_code)]
+
 mod alarm;
 mod call;
 mod ending;
@@ -19,12 +22,17 @@ use std::rc::Rc;
 use murmuration_account::Account;
 use murmuration_platform::{Clock, Store};
 use murmuration_xrpc::{Config, XrpcError};
-use worker::{
-    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, durable_object,
-};
+use wasm_bindgen::prelude::*;
+use web_sys::Response;
+#[cfg(feature = "test-routes")]
+use worker::WebSocketIncomingMessage;
+use worker::worker_sys::DurableObjectState;
+use worker::{Env, Request, State};
 
 use crate::clock::WallClock;
 use crate::http;
+#[cfg(feature = "test-routes")]
+use crate::http::{Asked, Head};
 use crate::sql::SqlStore;
 #[cfg(feature = "test-routes")]
 use crate::test_routes;
@@ -33,7 +41,7 @@ use alarm::Alarm;
 use turn::Queue;
 
 /// One account.
-#[durable_object]
+#[wasm_bindgen]
 pub struct AgentObject {
     agent: Rc<Agent>,
 }
@@ -64,7 +72,7 @@ struct Awake {
 
 impl Agent {
     /// The account, after looking at the alarm for whether its last events may be unsent.
-    async fn awake(&self) -> std::result::Result<&Awake, XrpcError> {
+    async fn awake(&self) -> Result<&Awake, XrpcError> {
         if self.awake.get().is_none() {
             let config = http::config(&self.env)?;
             let taken = !self.alarm.read(&self.state).await?.says_unsent();
@@ -77,7 +85,7 @@ impl Agent {
     }
 
     /// Empties the object, its alarm included.
-    async fn wipe(&self) -> std::result::Result<(), XrpcError> {
+    async fn wipe(&self) -> Result<(), XrpcError> {
         self.state.storage().delete_all().await.map_err(XrpcError::internal)?;
         self.awake().await?.account.forget();
         self.alarm.forget();
@@ -89,8 +97,13 @@ impl Agent {
     }
 }
 
-impl DurableObject for AgentObject {
-    fn new(state: State, env: Env) -> Self {
+// By hand: the macro of `worker` takes its own form of an answer, whose body becomes a stream and then one more answer.
+#[wasm_bindgen]
+impl AgentObject {
+    /// The object over its storage.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, env: Env) -> Self {
+        let state = State::from(state);
         let store = Rc::new(SqlStore::open(&state));
         Self {
             agent: Rc::new(Agent {
@@ -109,47 +122,36 @@ impl DurableObject for AgentObject {
         }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
+    /// A request, from the Worker.
+    pub async fn fetch(&self, request: web_sys::Request) -> Response {
+        let request = Request::from(request);
         #[cfg(feature = "test-routes")]
         if test_routes::wants_alarm(&self.agent.env, &request) {
             alarm::fire(&self.agent).await;
             alarm::fire(&self.agent).await;
-            return Response::empty();
+            return Head::new(Asked::default()).empty(200);
         }
         #[cfg(feature = "test-routes")]
         if let Some(answer) =
             test_routes::fetch(&self.agent.state, &self.agent.store, &self.agent.env, &request).await
         {
-            return Ok(answer);
+            return answer.into();
         }
-        Ok(call::answer(&self.agent, request).await)
+        call::answer(&self.agent, request).await
     }
 
-    async fn alarm(&self) -> Result<Response> {
+    /// The alarm.
+    pub async fn alarm(&self) {
         #[cfg(feature = "test-routes")]
         test_routes::alarm(&self.agent.state, &self.agent.store).await;
         alarm::fire(&self.agent).await;
-        Response::empty()
     }
 
-    async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
-        #[cfg(feature = "test-routes")]
-        test_routes::message(&self.agent.state, &socket, &message)?;
-        let _ = (socket, message);
-        Ok(())
-    }
-
-    async fn websocket_close(
-        &self,
-        _socket: WebSocket,
-        _code: usize,
-        _reason: String,
-        _clean: bool,
-    ) -> Result<()> {
-        Ok(())
-    }
-
-    async fn websocket_error(&self, _socket: WebSocket, _error: worker::Error) -> Result<()> {
-        Ok(())
+    /// What a test sends; no other socket is open.
+    #[cfg(feature = "test-routes")]
+    #[wasm_bindgen(js_name = webSocketMessage)]
+    pub async fn message(&self, socket: web_sys::WebSocket, message: JsValue) {
+        let message = WebSocketIncomingMessage::String(message.as_string().unwrap_or_default());
+        let _ = test_routes::message(&self.agent.state, &socket.into(), &message);
     }
 }

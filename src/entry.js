@@ -11,7 +11,7 @@
 // - A read (GET) in flight that did not itself reach the panic is asked once more, of the new instance.
 // - A caller from outside gets 500 `InternalServerError`, within milliseconds.
 
-import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import { DurableObject, WorkerEntrypoint, waitUntil } from "cloudflare:workers";
 import Inner, { AgentObject as InnerAgent, LimiterObject as InnerLimiter, RelayObject as InnerRelay } from "../build/index.js";
 
 /** What a call in flight fails with when its Wasm instance dies. `own`: it was this call's object that panicked. */
@@ -71,20 +71,15 @@ addEventListener("error", (event) => {
   if (isFatal(event.error)) die();
 });
 
-/**
- * Milliseconds that a call of the Worker keeps a timer. workerd cancels a request that waits for a promise and for no I/O, as
- * one does when its instance has died; with a timer it waits until it is told. An object's call is not cancelled.
- */
-const KEEP_ALIVE_MS = 60_000;
-
 /** Runs `call`, and fails with `InstanceDied` as soon as the instance is dead. */
 async function guard(call, object, request) {
-  const timer = object ?? setTimeout(() => {}, KEEP_ALIVE_MS);
   const entry = { object, request };
-  const died = new Promise((_, reject) => (entry.fail = reject));
   inFlight.add(entry);
   try {
-    return await Promise.race([call(), died]);
+    return await new Promise((settle, fail) => {
+      entry.fail = fail;
+      call().then(settle, fail);
+    });
   } catch (error) {
     if (!isFatal(error)) throw error;
     // A panic that came straight back here instead of through a microtask: everybody else must hear of it, too.
@@ -92,7 +87,6 @@ async function guard(call, object, request) {
     throw new InstanceDied(true);
   } finally {
     inFlight.delete(entry);
-    if (timer !== object) clearTimeout(timer);
   }
 }
 
@@ -176,11 +170,17 @@ export class LimiterObject extends GuardedObject {
   }
 }
 
+/** The Rust half of the Worker: one for all requests, for their bindings are the same. */
+let worker;
+
+/** Its context: a stand-in with all that it uses. What the runtime waits for must end, too; it is the running request's. */
+const context = { waitUntil: (promise) => waitUntil(guard(() => promise)) };
+
 /** What comes from outside: requests, queue batches, cron. */
 export default class extends WorkerEntrypoint {
-  /** The Rust half. Its context is a stand-in with all that it uses: what the runtime waits for must end, too. */
+  /** The Rust half. */
   #inner() {
-    return new Inner({ waitUntil: (promise) => this.ctx.waitUntil(guard(() => promise)) }, this.env);
+    return (worker ??= new Inner(context, this.env));
   }
   async fetch(request) {
     try {

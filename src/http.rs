@@ -8,8 +8,8 @@ use murmuration_xrpc::http::{self as plain, Body, Chunks, Verb};
 use murmuration_xrpc::{Config, XrpcError};
 use url::form_urlencoded;
 use wasm_bindgen::prelude::*;
-use web_sys::ReadableStream;
-use worker::{Env, Headers, Method, Request, Response, ResponseBuilder};
+use web_sys::{ReadableStream, Response};
+use worker::{Env, Method, Request};
 
 use crate::body::{self, BodyError, Encoding, Sender};
 
@@ -25,6 +25,8 @@ const EXPOSED_HEADERS: &str = "atproto-content-labelers, atproto-repo-rev, dpop-
      ratelimit-policy, ratelimit-remaining, ratelimit-reset, retry-after, www-authenticate";
 /// Bytes that a stream hands over at once: enough that what a chunk costs on its way does not count.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes that the headers of most answers fit.
+const HEAD_BYTES: usize = 512;
 /// The content type of JSON.
 const JSON: &str = "application/json; charset=utf-8";
 
@@ -47,10 +49,36 @@ export function streamOf(pull) {
     },
   });
 }
+
+/**
+ * An answer, made in one crossing. `head` has a name and a value a line, in turn; `body` is a stream, bytes of the Wasm's own
+ * memory, or nothing.
+ */
+export function respond(status, head, body) {
+  const lines = head.split('\\n');
+  const headers = {};
+  for (let at = 1; at < lines.length; at += 2) headers[lines[at - 1]] = lines[at];
+  try {
+    if (!(body instanceof Uint8Array)) return new Response(body, { status, headers });
+    const bytes = body.slice();
+    const answer = new Response(bytes, { status, headers });
+    // The answer has taken hold of the bytes. Left to the collector, a second of them would be tens of megabytes.
+    bytes.buffer.transfer(0);
+    return answer;
+  } catch (error) {
+    console.error('an answer could not be made:', error?.message);
+    return new Response(null, { status: 500 });
+  }
+}
 ")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = streamOf)]
     fn stream_of(pull: &JsValue) -> Result<ReadableStream, JsValue>;
+
+    fn respond(status: u16, head: &str, body: Option<&[u8]>) -> Response;
+
+    #[wasm_bindgen(js_name = respond)]
+    fn respond_with_stream(status: u16, head: &str, body: &ReadableStream) -> Response;
 }
 
 /// What an answer depends on of its request.
@@ -161,77 +189,103 @@ pub(crate) fn refusal(error: &XrpcError) -> plain::Response {
     plain::Response::from(error.clone())
 }
 
-/// Turns an answer into JavaScript's, with the headers that every answer carries.
-pub(crate) fn answer(response: plain::Response, request: &Request) -> Response {
-    give(response, Asked::of(request))
+/// The headers of an answer, and then the answer.
+pub(crate) struct Head {
+    lines: String,
 }
 
-/// As [`answer`], when the request is gone.
-pub(crate) fn give(response: plain::Response, asked: Asked) -> Response {
-    let headers = common_headers(asked);
-    for (name, value) in &response.headers {
-        set(&headers, name, value);
+impl Head {
+    /// The headers that every answer carries.
+    pub(crate) fn new(asked: Asked) -> Self {
+        let mut head = Self { lines: String::with_capacity(HEAD_BYTES) };
+        head.set("access-control-allow-origin", "*");
+        head.set("access-control-expose-headers", EXPOSED_HEADERS);
+        if asked.authorized {
+            head.set("cache-control", "private");
+            head.set("vary", "Authorization");
+        }
+        head
     }
-    let builder = ResponseBuilder::new().with_status(response.status);
+
+    /// Sets a header; the last of a name counts. A value that HTTP cannot carry is left out: the answer without it is better
+    /// than none.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        if !value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+            worker::console_warn!("header {name} is left out: its value has characters that it may not have");
+            return;
+        }
+        for line in [name, "\n", value, "\n"] {
+            self.lines.push_str(line);
+        }
+    }
+
+    /// An answer without a body.
+    pub(crate) fn empty(&self, status: u16) -> Response {
+        respond(status, &self.lines, None)
+    }
+
+    /// An answer with a whole body.
+    fn bytes(&self, status: u16, body: &[u8]) -> Response {
+        respond(status, &self.lines, Some(body))
+    }
+
+    /// An answer whose body is a stream.
+    pub(crate) fn stream(&self, status: u16, body: &ReadableStream) -> Response {
+        respond_with_stream(status, &self.lines, body)
+    }
+}
+
+/// Turns an answer into JavaScript's, with the headers that every answer carries.
+pub(crate) fn give(response: plain::Response, asked: Asked) -> Response {
+    let mut head = Head::new(asked);
+    for (name, value) in &response.headers {
+        head.set(name, value);
+    }
+    let status = response.status;
     let (content_type, bytes) = match response.body {
-        Body::Empty => return builder.with_headers(headers).empty(),
+        Body::Empty => return head.empty(status),
         Body::Json(text) => (JSON, text.into_bytes()),
         Body::Bytes(content_type, bytes) => (content_type, bytes),
         Body::Stream(content_type, chunks) => {
-            set(&headers, "content-type", content_type);
-            let builder = builder.with_headers(headers);
+            head.set("content-type", content_type);
             return match (asked.head, stream(chunks)) {
-                (false, Ok(stream)) => builder.stream(stream),
-                _ => builder.empty(),
+                (false, Ok(stream)) => head.stream(status, &stream),
+                _ => head.empty(status),
             };
         }
     };
-    set(&headers, "content-type", content_type);
+    head.set("content-type", content_type);
     if asked.head {
-        set(&headers, "content-length", &bytes.len().to_string());
-        return builder.with_headers(headers).empty();
+        head.set("content-length", &bytes.len().to_string());
+        return head.empty(status);
     }
-    builder.with_headers(headers).fixed(bytes)
+    head.bytes(status, &bytes)
 }
 
-/// A refusal, where no request is at hand.
-pub(crate) fn refuse(status: u16, error: &'static str, message: &str) -> Response {
-    give(XrpcError::new(status, error, message).into(), Asked::default())
+/// As [`give`], in the form that `worker` wants of the objects that its macro makes.
+pub(crate) fn answer(response: plain::Response, request: &Request) -> worker::Response {
+    give(response, Asked::of(request)).into()
+}
+
+/// A refusal, where no request is at hand; in the same form.
+pub(crate) fn refuse(status: u16, error: &'static str, message: &str) -> worker::Response {
+    give(XrpcError::new(status, error, message).into(), Asked::default()).into()
 }
 
 /// 500: a fault of ours. The cause is logged and never shown.
-pub(crate) fn fault(cause: &dyn std::fmt::Display) -> Response {
-    give(refusal(&XrpcError::internal(cause)), Asked::default())
-}
-
-/// The headers that every answer carries.
-pub(crate) fn common_headers(asked: Asked) -> Headers {
-    let headers = Headers::new();
-    set(&headers, "access-control-allow-origin", "*");
-    set(&headers, "access-control-expose-headers", EXPOSED_HEADERS);
-    if asked.authorized {
-        set(&headers, "cache-control", "private");
-        set(&headers, "vary", "Authorization");
-    }
-    headers
-}
-
-/// Sets a header. A value that HTTP cannot carry is left out: the answer without it is better than none.
-pub(crate) fn set(headers: &Headers, name: &str, value: &str) {
-    if let Err(error) = headers.set(name, value) {
-        worker::console_warn!("header {name}: {error}");
-    }
+pub(crate) fn fault(cause: &dyn std::fmt::Display) -> worker::Response {
+    give(refusal(&XrpcError::internal(cause)), Asked::default()).into()
 }
 
 /// The answer to a CORS preflight.
 pub(crate) fn preflight(request: &Request) -> Response {
     let asked = request.headers().get("access-control-request-headers").ok().flatten();
-    let headers = common_headers(Asked::default());
-    set(&headers, "access-control-allow-methods", ALLOWED_METHODS);
-    set(&headers, "access-control-allow-headers", asked.as_deref().unwrap_or("*"));
-    set(&headers, "access-control-max-age", PREFLIGHT_SECONDS);
-    set(&headers, "vary", "Access-Control-Request-Headers");
-    ResponseBuilder::new().with_status(204).with_headers(headers).empty()
+    let mut head = Head::new(Asked::default());
+    head.set("access-control-allow-methods", ALLOWED_METHODS);
+    head.set("access-control-allow-headers", asked.as_deref().unwrap_or("*"));
+    head.set("access-control-max-age", PREFLIGHT_SECONDS);
+    head.set("vary", "Access-Control-Request-Headers");
+    head.empty(204)
 }
 
 /// A stream of at least [`CHUNK_BYTES`] at once, made while it is read.

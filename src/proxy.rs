@@ -11,9 +11,9 @@ use murmuration_xrpc::host::proxy::{Permit, Sending, Treatment, View};
 use murmuration_xrpc::http::Verb;
 use murmuration_xrpc::method::Auth;
 use web_sys::Response;
-use worker::{Request, ResponseBuilder};
+use worker::Request;
 
-use crate::http::{self, Asked};
+use crate::http::{self, Asked, Head};
 use crate::outbound::{Arrival, Fetcher, Passage};
 
 /// The header in which a caller names a service.
@@ -78,7 +78,7 @@ pub(crate) async fn ask_openly(
         return Ok(pass(arrival, asked));
     }
     let reason = reason(&mut arrival).await;
-    Ok(http::give(answer::refusal(arrival.status(), reason, returned(&arrival)), asked).into())
+    Ok(http::give(answer::refusal(arrival.status(), reason, returned(&arrival)), asked))
 }
 
 async fn send(
@@ -146,7 +146,7 @@ async fn freshen(
         return Ok(None);
     };
     answer.headers.extend(returned(arrival));
-    Ok(Some(http::give(answer, asked).into()))
+    Ok(Some(http::give(answer, asked)))
 }
 
 /// The answer to a request that the service refused.
@@ -164,10 +164,10 @@ async fn refuse(
         let rev = arrival.header(REPO_REV);
         if let Some(mut thread) = host.own_thread(&permit.did, rev.as_deref(), query).await {
             thread.headers.extend(headers);
-            return Ok(http::give(thread, asked).into());
+            return Ok(http::give(thread, asked));
         }
     }
-    Ok(http::give(answer::refusal(arrival.status(), reason, headers), asked).into())
+    Ok(http::give(answer::refusal(arrival.status(), reason, headers), asked))
 }
 
 /// Why a service refuses, if it says so in JSON and in short.
@@ -192,7 +192,7 @@ fn returned(arrival: &Arrival) -> Vec<(&'static str, String)> {
 
 /// The answer as it came, with the headers that may pass.
 fn pass(mut arrival: Arrival, asked: Asked) -> Response {
-    let headers = http::common_headers(asked);
+    let mut head = Head::new(asked);
     let body = arrival.take_body();
     for name in RETURNED.iter().chain(RETURNED_BODY) {
         if let Some(value) = arrival.header(name) {
@@ -200,13 +200,12 @@ fn pass(mut arrival: Arrival, asked: Asked) -> Response {
                 && body.is_some()
                 && UNPACKED.iter().any(|packing| value.eq_ignore_ascii_case(packing));
             if !was_unpacked {
-                http::set(&headers, name, &value);
+                head.set(name, &value);
             }
         }
     }
-    let builder = ResponseBuilder::new().with_status(arrival.status()).with_headers(headers);
     match body {
-        Some(stream) => builder.stream(stream).into(),
-        None => builder.empty().into(),
+        Some(stream) => head.stream(arrival.status(), &stream),
+        None => head.empty(arrival.status()),
     }
 }

@@ -72,7 +72,7 @@ fn isolate(env: &Env) -> Result<Rc<Isolate>, XrpcError> {
 /// Answers a request from outside. Every fault is an answer, too.
 pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Response {
     if request.method() == worker::Method::Options {
-        return http::preflight(&request).into();
+        return http::preflight(&request);
     }
     #[cfg(feature = "test-routes")]
     if let Some(answer) = crate::test_routes::outside(&request, &env).await {
@@ -82,11 +82,11 @@ pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Re
     let sent = http::Sent::of(&request);
     let calls =
         isolate(&env).ok().and_then(|isolate| Calls::of(&request, &env, &isolate.config, &isolate.tabs));
-    let answer = match route(request, env, context, calls.clone()).await {
+    let answer = match route(request, asked, env, context, calls.clone()).await {
         Ok(answer) => answer,
         Err(error) => {
             sent.drain().await;
-            http::give(http::refusal(&error), asked).into()
+            http::give(http::refusal(&error), asked)
         }
     };
     match calls {
@@ -97,6 +97,7 @@ pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Re
 
 async fn route(
     request: Request,
+    asked: Asked,
     env: Env,
     context: &Context,
     calls: Option<Rc<Calls>>,
@@ -105,14 +106,13 @@ async fn route(
     if names_internal_host(&request.inner().url()) {
         return Err(XrpcError::new(421, "InvalidRequest", "this host does not go by that name"));
     }
-    let asked = Asked::of(&request);
     let path = request.path();
     let Some(nsid) = path.strip_prefix(http::XRPC) else {
-        return Ok(http::give(page(&path, &request, &env).await?, asked).into());
+        return Ok(http::give(page(&path, &request, &env).await?, asked));
     };
     if nsid == "_health" {
         let answer = with_host(&env, async |host: &Host<'_>| host.health(env!("CARGO_PKG_VERSION")).await);
-        return Ok(http::give(answer.await?, asked).into());
+        return Ok(http::give(answer.await?, asked));
     }
     let counter = calls.as_deref().map(|calls| -> &dyn Counter { calls });
     let method = table::find(nsid);
@@ -135,7 +135,7 @@ async fn route(
                 let answer = async |host: &Host<'_>| host.answer(method, run, &plain).await;
                 with_counted_host(&env, calls.as_deref(), answer).await
             });
-            Ok(http::give(answer.await?, asked).into())
+            Ok(http::give(answer.await?, asked))
         }
         Place::Agent { route, .. } => {
             let Some(did) = account(route, method, &request, &env, counter).await? else {
@@ -159,7 +159,7 @@ async fn route(
                 };
                 with_counted_host(&env, calls.as_deref(), answer).await
             });
-            Ok(http::give(answer.await?, asked).into())
+            Ok(http::give(answer.await?, asked))
         }
         Place::RepoImport => {
             let isolate = isolate(&env)?;
@@ -171,7 +171,7 @@ async fn route(
             let keys = with_host(&env, async |host: &Host<'_>| host.import_keys(&did).await).await?;
             import::forward(&request, &env, &did, &keys).await
         }
-        Place::BlobDownload => blobs::download(&request, method, &env).await.map(Into::into),
+        Place::BlobDownload => blobs::download(&request, method, &env).await,
         Place::Relay => Stubs::new(&env).subscribe(request.inner()).await,
         Place::Proxy(treatment) => send_on(&request, &env, &own_nsid(method)?, method.auth, treatment).await,
     }

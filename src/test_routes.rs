@@ -126,7 +126,7 @@ async fn in_worker(verb: &str, url: &Url) -> Response {
         }
         "fetch" => json(fetched(url).await),
         "pass" => passed(url).await,
-        "stream" => http::give(streamed(url), Asked::default()),
+        "stream" => http::give(streamed(url), Asked::default()).into(),
         _ => http::refuse(404, "NotFound", "no such test route"),
     }
 }
@@ -189,7 +189,7 @@ async fn in_object(state: &State, store: &SqlStore, verb: &str, url: &Url) -> wo
             state.accept_websocket_with_tags(&pair.server, &[TAG]);
             return Response::from_websocket(pair.client);
         }
-        "stream" => return Ok(http::give(streamed(url), Asked::default())),
+        "stream" => return Ok(http::give(streamed(url), Asked::default()).into()),
         "bench" => bench(store).map_err(sql)?,
         "sql" => match check_sql(store) {
             Ok(()) => r#"{"ok":true}"#.into(),
@@ -357,7 +357,7 @@ fn bench(store: &SqlStore) -> Result<String, StoreError> {
 }
 
 fn json(text: String) -> Response {
-    http::give(plain::Response::ok(plain::Body::Json(text)), Asked::default())
+    http::give(plain::Response::ok(plain::Body::Json(text)), Asked::default()).into()
 }
 
 fn count(store: &SqlStore, sql: &str) -> i64 {

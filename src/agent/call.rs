@@ -9,24 +9,26 @@ use murmuration_xrpc::http as plain;
 use murmuration_xrpc::limits;
 use murmuration_xrpc::method::Place;
 use murmuration_xrpc::{XrpcError, table};
-use worker::{Request, Response};
+use web_sys::Response;
+use worker::Request;
 
 use super::{Agent, Awake, ending, outbox, turn};
 use crate::entropy::SystemEntropy;
-use crate::http;
+use crate::http::{self, Asked};
 use crate::import;
 use crate::limits::BYPASS_HEADER;
 use crate::stubs::names_internal_host;
 
 /// Answers what the Worker has sent.
 pub(super) async fn answer(agent: &Rc<Agent>, mut request: Request) -> Response {
+    let asked = Asked::of(&request);
     let inner = names_internal_host(&request.inner().url());
     let outcome = match inner {
         true if request.path() == import::PATH => take_over(agent, &request).await,
         true => internally(agent, &mut request).await,
         false => outwardly(agent, &mut request).await,
     };
-    http::answer(outcome.unwrap_or_else(|error| http::refusal(&error)), &request)
+    http::give(outcome.unwrap_or_else(|error| http::refusal(&error)), asked)
 }
 
 /// Answers an XRPC request, which the Worker has forwarded as it came.

@@ -11,11 +11,12 @@ use murmuration_xrpc::method::Method;
 use murmuration_xrpc::{Config, XrpcError};
 use serde::Deserialize;
 use serde_json::json;
-use worker::{Env, Request, Response, ResponseBuilder};
+use web_sys::Response;
+use worker::{Env, Request};
 
 use super::{BlobError, BlobStore};
 use crate::body::Encoding;
-use crate::http::{self, Asked};
+use crate::http::{self, Asked, Head};
 use crate::stubs::Stubs;
 
 /// The type of bytes that nothing is known of.
@@ -110,29 +111,27 @@ pub(crate) async fn download(request: &Request, method: &Method, env: &Env) -> R
     let blob = entry(&Stubs::new(env).call(&did, call).await?)?;
 
     let asked = Asked::of(request);
-    let headers = http::common_headers(asked);
+    let mut head = Head::new(asked);
     let tag = format!("\"{}\"", blob.cid);
-    http::set(&headers, "etag", &tag);
+    head.set("etag", &tag);
     if !asked.authorized() {
-        http::set(&headers, "cache-control", CACHE);
+        head.set("cache-control", CACHE);
     }
-    let builder = ResponseBuilder::new();
     let known = request.headers().get("if-none-match").ok().flatten();
     if known.is_some_and(|known| known.split(',').any(|item| item.trim().trim_start_matches("W/") == tag)) {
-        return Ok(builder.with_status(304).with_headers(headers).empty());
+        return Ok(head.empty(304));
     }
-    http::set(&headers, "content-type", &blob.mime_type);
-    http::set(&headers, "content-length", &blob.size.to_string());
-    http::set(&headers, "content-disposition", &format!("attachment; filename=\"{}\"", blob.cid));
-    http::set(&headers, "content-security-policy", SANDBOX);
-    http::set(&headers, "x-content-type-options", "nosniff");
-    let builder = builder.with_headers(headers);
+    head.set("content-type", &blob.mime_type);
+    head.set("content-length", &blob.size.to_string());
+    head.set("content-disposition", &format!("attachment; filename=\"{}\"", blob.cid));
+    head.set("content-security-policy", SANDBOX);
+    head.set("x-content-type-options", "nosniff");
     if verb == plain::Verb::Head {
-        return Ok(builder.empty());
+        return Ok(head.empty(200));
     }
     let store = BlobStore::open(env).map_err(XrpcError::internal)?;
     match store.get(&blob.key).await.map_err(XrpcError::internal)? {
-        Some(stream) => Ok(builder.stream(stream)),
+        Some(stream) => Ok(head.stream(200, &stream)),
         None => Err(XrpcError::internal(format!("the bytes of blob {} of {did} are gone", blob.cid))),
     }
 }

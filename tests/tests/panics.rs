@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use murmuration_tests::{Answer, Client, Subscriber, World};
+use serde_json::json;
 
 /// The promise: the caller of a call that panics is answered within this time.
 const PROMPT: Duration = Duration::from_millis(100);
@@ -163,4 +165,55 @@ fn a_panic_behind_an_answer_undoes_its_write_and_the_next_call_succeeds() {
         }
         assert_eq!(notes(&client, "behind"), 1);
     }
+}
+
+/// Whatever a request waits for when the instance dies (an object, the directory, a turn of others), it is told.
+#[test]
+fn everybody_on_the_way_when_the_instance_dies_is_answered() {
+    const CLIENTS: usize = 8;
+    const PANICS: usize = 24;
+    let world = World::start();
+    let account = world.account("busy");
+    let client = world.client().with_token(&account.access);
+    let record = json!({ "$type": "com.example.note", "text": "a note" });
+    let create = json!({ "repo": account.did, "collection": "com.example.note", "record": record });
+    let over = AtomicBool::new(false);
+    let answers: Vec<u16> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let (client, create, account, over) = (&client, &create, &account, &over);
+                scope.spawn(move || {
+                    let mut seen = Vec::new();
+                    while !over.load(Ordering::Relaxed) {
+                        let start = Instant::now();
+                        let answer = match number % 4 {
+                            0 => client.post("com.atproto.repo.createRecord", create),
+                            1 => client
+                                .get("com.atproto.identity.resolveHandle", &[("handle", &account.handle)]),
+                            2 => client.get("com.atproto.server.getSession", &[]),
+                            _ => client.get(
+                                "com.atproto.repo.listRecords",
+                                &[("repo", &account.did), ("collection", "com.example.note")],
+                            ),
+                        };
+                        assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
+                        if answer.status != 200 {
+                            is_internal_error(&answer);
+                        }
+                        seen.push(answer.status);
+                    }
+                    seen
+                })
+            })
+            .collect();
+        for round in 0..PANICS {
+            let path = if round % 2 == 0 { "/test/panic".to_owned() } else { path("panic", "guilty") };
+            is_internal_error(&client.path(&path));
+        }
+        over.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    let count = |status| answers.iter().filter(|answer| **answer == status).count();
+    assert!(count(200) > PANICS, "{} were answered", count(200));
+    assert!(count(500) < count(200), "{} faults among {} answers", count(500), answers.len());
 }

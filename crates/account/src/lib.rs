@@ -69,7 +69,7 @@ pub use export::Export;
 pub use log::Push;
 pub use profile::{Notice, Profile, Since};
 pub use recent::Dated;
-pub use record::{Listing, MAX_COLLECTIONS, Record};
+pub use record::{Listing, MAX_COLLECTIONS, Page, PageRecord, Record};
 pub use session::Session;
 pub use sync::{Blocks, MAX_BLOCKS};
 pub use write::{CommitRef, Receipt, Value, Write, WriteRequest};

@@ -4,7 +4,7 @@ use murmuration_data::Cid;
 use murmuration_syntax::{Nsid, RepoPath, Rev, Tid};
 
 use crate::account::{Account, clock_id};
-use crate::{AccountError, Blob, Listing, MissingBlob, Push, Record, Session, blob, record, session};
+use crate::{AccountError, Blob, Listing, MissingBlob, Page, Push, Record, Session, blob, record, session};
 
 impl Account {
     /// The record at `path`, unless it is taken down.
@@ -22,7 +22,7 @@ impl Account {
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
-    pub fn records(&self, page: &Listing<'_>) -> Result<Vec<Record>, AccountError> {
+    pub fn records(&self, page: &Listing<'_>) -> Result<Page, AccountError> {
         self.profile()?;
         Ok(record::list(&*self.store, page)?)
     }

@@ -107,12 +107,19 @@ impl Packed {
 
     /// Takes the next record; `None` at the end.
     pub(crate) fn take(&mut self) -> Result<Option<PackedRecord<'_>>, StoreError> {
-        let start = self.next;
-        self.next += self.peek()?.map_or(0, |record| record.length);
-        match self.bytes.get(start..self.next) {
+        match self.bytes.get(self.next..) {
             None | Some([]) => Ok(None),
-            Some(record) => unpack(record).map(Some).ok_or_else(broken),
+            Some(rest) => {
+                let record = unpack(rest).ok_or_else(broken)?;
+                self.next += record.length;
+                Ok(Some(record))
+            }
         }
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
     }
 }
 
@@ -140,5 +147,7 @@ fn unpack(bytes: &[u8]) -> Option<PackedRecord<'_>> {
 /// The number in the first `count` hex digits, and what is behind them.
 fn digits(bytes: &[u8], count: usize) -> Option<(usize, &[u8])> {
     let (digits, rest) = bytes.split_at_checked(count)?;
-    Some((usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?, rest))
+    let number =
+        digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?));
+    Some((usize::try_from(number?).ok()?, rest))
 }

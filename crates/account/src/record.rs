@@ -4,6 +4,7 @@ use murmuration_data::{Cid, DAG_CBOR, cid_of_cbor, cid_of_digest};
 use murmuration_platform::{Param, Row, Store, StoreError};
 use murmuration_syntax::{Nsid, RecordKey, RepoPath, Rev};
 
+use crate::AccountError;
 use crate::packed::{Packed, select_packed};
 
 /// Reads 1 row.
@@ -106,26 +107,57 @@ pub(crate) fn delete(store: &dyn Store, path: &str) -> Result<(), StoreError> {
     store.query(DELETE, &[Param::Text(path)]).map(drop)
 }
 
+/// The records of a page, to be taken one by one.
+#[derive(Debug)]
+pub struct Page {
+    packed: Packed,
+    /// What stands before the record key in a path.
+    prefix: String,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub struct PageRecord<'a> {
+    /// The record key.
+    pub rkey: &'a str,
+    /// The hash of the value.
+    pub cid: Cid,
+    /// The value, in DAG-CBOR.
+    pub value: &'a [u8],
+}
+
+impl Page {
+    /// Takes the next record; `None` at the end.
+    ///
+    /// # Errors
+    /// When the storage holds what is none.
+    pub fn take(&mut self) -> Result<Option<PageRecord<'_>>, AccountError> {
+        let Some(record) = self.packed.take()? else { return Ok(None) };
+        let rkey = record.path.strip_prefix(&self.prefix);
+        let rkey = rkey.ok_or_else(|| StoreError::Corrupt("a path is none".to_owned()))?;
+        Ok(Some(PageRecord { rkey, cid: record.cid(), value: record.value }))
+    }
+
+    /// About how many bytes its records have together.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.packed.size()
+    }
+}
+
 /// A page of a collection, in one statement unless its records are too much for one value: then it asks again, for a page that
 /// is shorter than its limit.
-pub(crate) fn list(store: &dyn Store, page: &Listing<'_>) -> Result<Vec<Record>, StoreError> {
+pub(crate) fn list(store: &dyn Store, page: &Listing<'_>) -> Result<Page, StoreError> {
     // A path is `collection/rkey`, and '0' is the character behind '/'.
-    let first = format!("{}/", page.collection);
+    let prefix = format!("{}/", page.collection);
     let end = format!("{}0", page.collection);
-    let after = page.after.map(|rkey| format!("{first}{rkey}"));
+    let after = page.after.map(|rkey| format!("{prefix}{rkey}"));
     let (sql, low, high) = match (page.ascending, &after) {
-        (true, after) => (LIST_UP, after.as_ref().unwrap_or(&first), &end),
-        (false, after) => (LIST_DOWN, &first, after.as_ref().unwrap_or(&end)),
+        (true, after) => (LIST_UP, after.as_ref().unwrap_or(&prefix), &end),
+        (false, after) => (LIST_DOWN, &prefix, after.as_ref().unwrap_or(&end)),
     };
-    let mut packed = Packed::read(store, sql, &[low, high], page.limit)?;
-    let mut records = Vec::new();
-    while let Some(record) = packed.take()? {
-        let rkey = record.path.strip_prefix(&first).map(RecordKey::parse);
-        let Some(Ok(rkey)) = rkey else { return Err(StoreError::Corrupt("a path is none".to_owned())) };
-        let path = RepoPath::new(page.collection.clone(), rkey);
-        records.push(Record { path, cid: record.cid(), value: record.value.to_vec() });
-    }
-    Ok(records)
+    let packed = Packed::read(store, sql, &[low, high], page.limit)?;
+    Ok(Page { packed, prefix })
 }
 
 /// The collections that hold at least one record, in order. Reads a row for each.

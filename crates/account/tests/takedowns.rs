@@ -18,8 +18,7 @@ fn shown(world: &World) -> Vec<String> {
     let collection = NOTE.parse().unwrap();
     let list = |ascending| {
         let page = Listing { collection: &collection, limit: 10, after: None, ascending };
-        let records = world.account.records(&page).unwrap();
-        records.into_iter().map(|record| record.path.rkey.to_string()).collect::<Vec<_>>()
+        world.list(&page).into_iter().map(|(rkey, _)| rkey.to_string()).collect::<Vec<_>>()
     };
     let (up, mut down) = (list(true), list(false));
     down.reverse();

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use data_encoding::{BASE64, BASE64_NOPAD};
 
-pub use encoded::Encoded;
+pub use encoded::{write_encoded, write_text};
 pub use form::Form;
 pub use text::parse;
 

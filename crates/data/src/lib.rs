@@ -36,5 +36,5 @@ pub use error::{DataError, Kind};
 pub use ipld_core::ipld::Ipld;
 pub use link::{
     CID_BYTES, DAG_CBOR, RAW, cid_from_bytes, cid_of_cbor, cid_of_digest, cid_of_raw, cid_to_bytes,
-    cid_to_text, is_blessed, parse_cid,
+    cid_to_text, is_blessed, parse_cid, write_cid,
 };

@@ -48,15 +48,24 @@ pub fn cid_from_bytes(bytes: &[u8]) -> Result<Cid, DataError> {
 /// The text of a CID that the model takes, as its `Display` writes it, in a third of the time.
 #[must_use]
 pub fn cid_to_text(cid: &Cid) -> String {
+    let mut text = String::with_capacity(CID_CHARS);
+    write_cid(&mut text, cid);
+    text
+}
+
+/// Appends the text of a CID, as [`cid_to_text`] has it.
+pub fn write_cid(text: &mut String, cid: &Cid) {
     match cid_to_bytes(cid) {
         Ok(bytes) => {
-            let mut text = String::with_capacity(CID_CHARS);
             text.push(MULTIBASE_BASE32);
-            BASE32_NOPAD.encode_append(&bytes, &mut text);
-            text.make_ascii_lowercase();
-            text
+            let start = text.len();
+            BASE32_NOPAD.encode_append(&bytes, text);
+            // The library's alphabet is the upper case one.
+            if let Some(digits) = text.get_mut(start..) {
+                digits.make_ascii_lowercase();
+            }
         }
-        Err(_) => cid.to_string(),
+        Err(_) => text.push_str(&cid.to_string()),
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::rc::Rc;
 
-use murmuration_account::{AccountError, CommitRef, Listing, Profile, Receipt, Record, Write, WriteRequest};
-use murmuration_data::json::Encoded;
-use murmuration_data::{Cid, Ipld, cid_to_text};
+use murmuration_account::{
+    AccountError, CommitRef, Listing, PageRecord, Profile, Receipt, Write, WriteRequest,
+};
+use murmuration_data::json::{write_encoded, write_text};
+use murmuration_data::{Cid, Ipld, write_cid};
 use murmuration_syntax::{AtIdentifier, Did, Nsid, RecordKey, RepoPath};
-use serde::Serialize;
 use serde_json::{Map, Value as Json, json as object};
 
 use super::record::{Prepared, Validate, prepare};
 use super::{Args, Call, Context, Reply};
 use crate::XrpcError;
-use crate::http::Response;
+use crate::http::{Body, Response};
 
 /// Writes of one call (`com.atproto.repo.applyWrites`, and the ops of one commit in `com.atproto.sync.subscribeRepos`).
 const MAX_WRITES: usize = 200;
@@ -109,7 +110,10 @@ pub fn get_record(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError>
             format!("Could not locate record: {}", uri(did, &path)),
         ));
     };
-    Ok(Reply::Now(Response::json(&RecordView::of(did, &record))?))
+    let mut json = String::with_capacity(record.value.len() + VIEW_BYTES);
+    let rkey = path.rkey.as_str();
+    show(&mut json, did, &path.collection, &PageRecord { rkey, cid: record.cid, value: &record.value })?;
+    Ok(Reply::Now(Response::ok(Body::Json(json))))
 }
 
 /// `com.atproto.repo.listRecords`
@@ -121,15 +125,29 @@ pub fn list_records(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErro
     let did = &profile.did;
     let collection: Nsid = call.params.parsed("collection")?;
     let after: Option<RecordKey> = call.params.optional("cursor")?;
-    let records = context.account.records(&Listing {
+    let mut page = context.account.records(&Listing {
         collection: &collection,
         limit: call.params.number("limit").unwrap_or(DEFAULT_PAGE),
         after: after.as_ref(),
         ascending: call.params.flag("reverse").unwrap_or(false),
     })?;
-    let cursor = records.last().map(|last| last.path.rkey.as_str());
-    let records = records.iter().map(|record| RecordView::of(did, record)).collect();
-    Ok(Reply::Now(Response::json(&RecordPage { cursor, records })?))
+    let mut json = String::with_capacity(page.size() + page.size() / 2 + VIEW_BYTES);
+    json.push_str("{\"records\":[");
+    let (start, mut cursor) = (json.len(), String::new());
+    while let Some(record) = page.take()? {
+        if json.len() > start {
+            json.push(',');
+        }
+        show(&mut json, did, &collection, &record)?;
+        record.rkey.clone_into(&mut cursor);
+    }
+    json.push(']');
+    if !cursor.is_empty() {
+        json.push_str(",\"cursor\":");
+        write_text(&mut json, &cursor);
+    }
+    json.push('}');
+    Ok(Reply::Now(Response::ok(Body::Json(json))))
 }
 
 /// The account, if it is active: the records of any other look as those of nobody.
@@ -245,26 +263,22 @@ fn commit_view(commit: CommitRef) -> Json {
     object!({ "cid": commit.cid.to_string(), "rev": commit.rev.to_string() })
 }
 
-/// A record as it is shown; written as JSON straight from its encoding.
-#[derive(Serialize)]
-struct RecordView<'a> {
-    uri: String,
-    cid: String,
-    value: Encoded<'a>,
-}
-
-#[derive(Serialize)]
-struct RecordPage<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<&'a str>,
-    records: Vec<RecordView<'a>>,
-}
-
-impl<'a> RecordView<'a> {
-    fn of(did: &Did, record: &'a Record) -> Self {
-        Self { uri: uri(did, &record.path), cid: cid_to_text(&record.cid), value: Encoded(&record.value) }
+/// Appends a record as it is shown, straight from its encoding.
+fn show(json: &mut String, did: &Did, collection: &Nsid, record: &PageRecord<'_>) -> Result<(), XrpcError> {
+    json.push_str("{\"uri\":\"at://");
+    // None of these has a character that JSON would escape.
+    for part in [did.as_str(), "/", collection.as_str(), "/", record.rkey, "\",\"cid\":\""] {
+        json.push_str(part);
     }
+    write_cid(json, &record.cid);
+    json.push_str("\",\"value\":");
+    write_encoded(json, record.value).map_err(XrpcError::internal)?;
+    json.push('}');
+    Ok(())
 }
+
+/// Bytes that a record takes in an answer beyond those of its value, about: its URI, its CID, quotes.
+const VIEW_BYTES: usize = 320;
 
 fn uri(did: &Did, path: &RepoPath) -> String {
     format!("at://{did}/{path}")

@@ -13,13 +13,13 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use murmuration_account::{Account, NewAccount, Receipt, Value, Write, WriteRequest};
+use murmuration_account::{Account, Listing, NewAccount, Receipt, Value, Write, WriteRequest};
 use murmuration_data::{Cid, Ipld, blob, cbor};
 use murmuration_keys::seal::Kek;
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_platform::Entropy;
 use murmuration_platform::sqlite::SqliteStore;
-use murmuration_syntax::{Did, Handle, RepoPath};
+use murmuration_syntax::{Did, Handle, RecordKey, RepoPath};
 
 pub const DID: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
 /// A Monday in November 2026, in microseconds.
@@ -64,6 +64,16 @@ impl World {
         let account = Account::new(store.clone(), kek(), true);
         account.create(seed(), &Fixed, NOW).unwrap();
         Self { store, account, now: NOW, model: BTreeMap::new() }
+    }
+
+    /// The record keys and the values of a page.
+    pub fn list(&self, page: &Listing<'_>) -> Vec<(RecordKey, Vec<u8>)> {
+        let mut page = self.account.records(page).unwrap();
+        let mut found = Vec::new();
+        while let Some(record) = page.take().unwrap() {
+            found.push((RecordKey::parse(record.rkey).unwrap(), record.value.to_vec()));
+        }
+        found
     }
 
     /// Loses all memory, as hibernation and a crash do.

@@ -4,7 +4,7 @@ use data_encoding::BASE64_NOPAD;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::{Cid, Ipld, cid_to_text};
+use crate::{Ipld, cid_to_text};
 
 /// A value that writes itself in its JSON form, to stand in a larger answer.
 ///
@@ -25,24 +25,14 @@ impl Serialize for Form<'_> {
             },
             Ipld::Float(value) => serializer.serialize_f64(*value),
             Ipld::String(text) => serializer.serialize_str(text),
-            Ipld::Bytes(bytes) => self::bytes(serializer, bytes),
-            Ipld::Link(cid) => link(serializer, cid),
+            Ipld::Bytes(bytes) => single(serializer, "$bytes", &BASE64_NOPAD.encode(bytes)),
+            Ipld::Link(cid) => single(serializer, "$link", &cid_to_text(cid)),
             Ipld::List(items) => serializer.collect_seq(items.iter().map(Form)),
             Ipld::Map(entries) => {
                 serializer.collect_map(entries.iter().map(|(key, value)| (key, Form(value))))
             }
         }
     }
-}
-
-/// Bytes, as an object of one field.
-pub(super) fn bytes<S: Serializer>(serializer: S, bytes: &[u8]) -> Result<S::Ok, S::Error> {
-    single(serializer, "$bytes", &BASE64_NOPAD.encode(bytes))
-}
-
-/// A link, as an object of one field.
-pub(super) fn link<S: Serializer>(serializer: S, cid: &Cid) -> Result<S::Ok, S::Error> {
-    single(serializer, "$link", &cid_to_text(cid))
 }
 
 /// An object of one field.
