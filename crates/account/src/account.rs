@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
+use murmuration_comms::Comms;
 use murmuration_data::Cid;
 use murmuration_firehose::{AccountEvent, Event, IdentityEvent, SyncEvent, Timestamp};
 use murmuration_keyring::Ring;
@@ -57,6 +58,7 @@ pub struct Account {
     pub(crate) kek: Kek,
     events_taken: bool,
     limited: bool,
+    comms: Comms,
     open: RefCell<Option<Open>>,
 }
 
@@ -81,7 +83,8 @@ impl Account {
     /// event of it: false makes it send the last ones again.
     #[must_use]
     pub fn new(store: Rc<dyn Store>, kek: Kek, events_taken: bool) -> Self {
-        Self { store, kek, events_taken, limited: false, open: RefCell::new(None) }
+        let comms = Comms::new(Rc::clone(&store));
+        Self { store, kek, events_taken, limited: false, comms, open: RefCell::new(None) }
     }
 
     /// The same account, which may write only so much an hour and a day.
@@ -154,7 +157,17 @@ impl Account {
 
     /// Forgets what is in memory: the storage was wiped.
     pub fn forget(&self) {
+        self.comms.forget();
         self.open.replace(None);
+    }
+
+    /// The messages that it has sent and got.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn comms(&self) -> Result<&Comms, AccountError> {
+        // Their tables are brought up to date with the account's.
+        self.read(|_| Ok(&self.comms))
     }
 
     /// Who this is.

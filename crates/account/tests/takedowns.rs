@@ -182,6 +182,7 @@ fn an_account_whose_tables_are_of_the_first_version_is_brought_up_to_date() {
         include_str!("../../../migrations/agent/0003_document.sql"),
         include_str!("../../../migrations/agent/0004_digest.sql"),
         include_str!("../../../migrations/agent/0005_key_epoch.sql"),
+        include_str!("../../../migrations/agent/0006_comms.sql"),
     );
     for line in added.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();

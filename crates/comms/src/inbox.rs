@@ -1,0 +1,264 @@
+//! The inbox: parcels that have come, each once.
+
+use murmuration_data::{CID_BYTES, Cid, cid_from_bytes, cid_to_bytes};
+use murmuration_platform::{Param, Row, StoreError};
+use murmuration_syntax::{Did, Nsid, Tid};
+
+use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, Place, QUARANTINED, int, uint};
+use crate::limits::{MAX_OPEN, MAX_OPEN_OF_SENDER, MAX_QUARANTINED, MAX_QUARANTINED_OF_SENDER, ROOM_SECONDS};
+use crate::task::REQUEST;
+use crate::{CommsError, Lease, Parcel, Verdict};
+
+/// Reads 1 row.
+const SELECT_CID: &str = "SELECT cid FROM inbox WHERE sender = ?1 AND id = ?2";
+/// Reads 1 row.
+const IS_TAKEN: &str = "SELECT 1 FROM inbox WHERE thread = ?1 AND sender = ?2 AND seq = ?3";
+/// Writes 3 rows: the message, its name, and its place in the thread; of a request, one more.
+const INSERT: &str = "INSERT INTO inbox \
+     (sender, id, thread, seq, cid, type, priority, at, expires_at, state, due, leased, attempts, task, task_at, parcel) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0, ?11, ?12, ?13)";
+/// The columns of an [`Item`].
+macro_rules! item_columns {
+    () => {
+        "ord, state, at, attempts, leased, due, reason, parcel"
+    };
+}
+pub(crate) use item_columns;
+/// Reads the rows that it answers with, and those between them.
+const LIST: &str = concat!(
+    "SELECT ",
+    item_columns!(),
+    " FROM inbox WHERE ord < ?1 AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR sender = ?3) \
+     AND (?4 IS NULL OR thread = ?4) AND (?5 IS NULL OR (state = ?5 AND (leased = 1 AND due > ?6) = ?7)) \
+     ORDER BY ord DESC LIMIT ?8 + 0"
+);
+
+/// What became of a parcel that came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delivery {
+    /// It is in the inbox.
+    Delivered,
+    /// It was there already.
+    Duplicate,
+    /// It waits until the agent allows its sender.
+    Quarantined,
+}
+
+/// A message in the inbox.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Item {
+    /// Its place in the order of arrival.
+    pub ord: i64,
+    /// How it stands.
+    pub state: State,
+    /// When it came, in microseconds since the Unix epoch.
+    pub received_at: u64,
+    /// How often it was handed out.
+    pub attempts: u32,
+    /// The lease that it is under.
+    pub lease: Option<Lease>,
+    /// Why it was given back, or is dead.
+    pub reason: Option<String>,
+    /// The parcel, in DAG-CBOR.
+    pub parcel: Vec<u8>,
+}
+
+/// How a message in the inbox stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// It waits to be handed out.
+    Pending,
+    /// It is handed out.
+    Leased,
+    /// It waits until the agent allows its sender.
+    Quarantined,
+    /// The agent has dealt with it.
+    Done,
+    /// It was given up.
+    Dead,
+}
+
+/// Which messages are listed: all for which nothing is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// How they stand.
+    pub state: Option<State>,
+    /// Of which type.
+    pub kind: Option<&'a Nsid>,
+    /// Who sent them.
+    pub sender: Option<&'a Did>,
+    /// In which thread.
+    pub thread: Option<&'a str>,
+}
+
+impl Comms {
+    /// Puts a parcel into the inbox or into quarantine, unless it is there. `bytes` are its DAG-CBOR. The proof was
+    /// verified before, and the verdict given.
+    ///
+    /// # Errors
+    /// [`CommsError::Conflict`] when another parcel has its id or its place in the thread, [`CommsError::Expired`],
+    /// [`CommsError::Future`], and [`CommsError::Busy`] when its sender sends too fast or has too much waiting.
+    pub fn receive(
+        &self,
+        parcel: &Parcel,
+        bytes: &[u8],
+        verdict: Verdict,
+        now: u64,
+    ) -> Result<Delivery, CommsError> {
+        let header = parcel.header();
+        let (sender, id) = (header.from.as_str(), header.id.to_string());
+        let cid = stored(&crate::cid_of(bytes))?;
+        if let Some(known) = self.received(sender, header.id)? {
+            return if known == cid { Ok(Delivery::Duplicate) } else { Err(CommsError::Conflict) };
+        }
+        parcel.check_time(now)?;
+        let seq = Param::Int(header.seq.into());
+        let place = [Param::Text(&header.thread), Param::Text(sender), seq];
+        if !self.store.query(IS_TAKEN, &place)?.is_empty() {
+            return Err(CommsError::Conflict);
+        }
+        let place = if verdict == Verdict::Accept { Place::Inbox } else { Place::Quarantine };
+        check_room(&*self.memory()?, sender, place)?;
+        self.charge(sender, place, now)?;
+        let is_request = header.kind.as_str() == REQUEST;
+        self.change(|memory| {
+            let row = [
+                Param::Text(sender),
+                Param::Text(&id),
+                Param::Text(&header.thread),
+                seq,
+                Param::Blob(&cid),
+                Param::Text(header.kind.as_str()),
+                Param::Int(header.priority.into()),
+                int(now),
+                header.expires_at.map_or(Param::Null, int),
+                Param::Int(if place == Place::Inbox { OPEN } else { QUARANTINED }),
+                if is_request { Param::Int(0) } else { Param::Null },
+                if is_request { int(now) } else { Param::Null },
+                Param::Blob(bytes),
+            ];
+            self.store.query(INSERT, &row)?;
+            memory.enter(sender, place);
+            Ok(if place == Place::Inbox { Delivery::Delivered } else { Delivery::Quarantined })
+        })
+    }
+
+    /// Messages, the last to come first, before `before`. A page of large ones is shorter than `limit`.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn list(
+        &self,
+        filter: &Filter<'_>,
+        before: Option<i64>,
+        limit: u32,
+        now: u64,
+    ) -> Result<Vec<Item>, CommsError> {
+        let (state, leased) = match filter.state {
+            None => (Param::Null, 0),
+            Some(State::Pending) => (Param::Int(OPEN), 0),
+            Some(State::Leased) => (Param::Int(OPEN), 1),
+            Some(State::Quarantined) => (Param::Int(QUARANTINED), 0),
+            Some(State::Done) => (Param::Int(DONE), 0),
+            Some(State::Dead) => (Param::Int(DEAD), 0),
+        };
+        let params = [
+            Param::Int(before.unwrap_or(MAX_ORD)),
+            text(filter.kind.map(Nsid::as_str)),
+            text(filter.sender.map(Did::as_str)),
+            text(filter.thread),
+            state,
+            int(now),
+            Param::Int(leased),
+            Param::Int(limit.into()),
+        ];
+        let rows = self.store.query_within(LIST, &params, MAX_PAGE_BYTES)?;
+        rows.into_iter().map(|mut row| Ok(item(&mut row, 0, now)?)).collect()
+    }
+
+    /// The CID of what a sender has sent under an id, if it came.
+    pub(crate) fn received(&self, sender: &str, id: Tid) -> Result<Option<[u8; CID_BYTES]>, CommsError> {
+        let row = self.store.query(SELECT_CID, &[Param::Text(sender), Param::Text(&id.to_string())])?.pop();
+        row.map(|mut row| row.blob(0)?.try_into().map_err(|_| corrupt().into())).transpose()
+    }
+}
+
+fn check_room(memory: &Memory, sender: &str, place: Place) -> Result<(), CommsError> {
+    let (of_sender, of_all) = memory.waiting(sender, place);
+    let (most_of_sender, most) = match place {
+        Place::Inbox => (MAX_OPEN_OF_SENDER, MAX_OPEN),
+        Place::Quarantine => (MAX_QUARANTINED_OF_SENDER, MAX_QUARANTINED),
+    };
+    if of_sender >= most_of_sender || of_all >= most {
+        return Err(CommsError::Busy { reason: "too many messages wait", seconds: ROOM_SECONDS });
+    }
+    Ok(())
+}
+
+/// An item out of a row, whose columns begin at `first`.
+pub(crate) fn item(row: &mut Row, first: usize, now: u64) -> Result<Item, StoreError> {
+    let (ord, state) = (row.int(first)?, row.int(first + 1)?);
+    let attempts = u32::try_from(row.int(first + 3)?).unwrap_or(u32::MAX);
+    let (leased, due) = (row.int(first + 4)? == 1, uint(row.int(first + 5)?));
+    let lease =
+        (state == OPEN && leased && due > now).then_some(Lease { ord, attempt: attempts, until: due });
+    Ok(Item {
+        ord,
+        state: match state {
+            OPEN if lease.is_some() => State::Leased,
+            OPEN => State::Pending,
+            QUARANTINED => State::Quarantined,
+            DONE => State::Done,
+            _ => State::Dead,
+        },
+        received_at: uint(row.int(first + 2)?),
+        attempts,
+        lease,
+        reason: row.opt_text(first + 6)?,
+        parcel: row.blob(first + 7)?,
+    })
+}
+
+impl State {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Leased => "leased",
+            Self::Quarantined => "quarantined",
+            Self::Done => "done",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The state of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Pending, Self::Leased, Self::Quarantined, Self::Done, Self::Dead];
+        all.into_iter().find(|state| state.name() == name)
+    }
+}
+
+fn text(text: Option<&str>) -> Param<'_> {
+    text.map_or(Param::Null, Param::Text)
+}
+
+/// The 36 bytes of a CID.
+pub(crate) fn stored(cid: &Cid) -> Result<[u8; CID_BYTES], CommsError> {
+    cid_to_bytes(cid).map_err(|_| CommsError::Form("a link of another kind"))
+}
+
+/// A CID out of the storage.
+pub(crate) fn cid(bytes: &[u8]) -> Result<Cid, StoreError> {
+    cid_from_bytes(bytes).map_err(|_| corrupt())
+}
+
+pub(crate) fn corrupt() -> StoreError {
+    StoreError::Corrupt("a stored message is none".into())
+}
+
+/// Bytes of parcels in one answer, at most, save that the first always comes.
+pub(crate) const MAX_PAGE_BYTES: usize = 2_000_000;
+/// Behind every `ord`.
+const MAX_ORD: i64 = 1 << 53;

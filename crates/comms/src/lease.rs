@@ -1,0 +1,336 @@
+//! Leases: how messages are handed out, and what became of them.
+//!
+//! - A message that is handed out is nobody else's until its lease ends. Whoever holds it says *done*, *retry* or *dead*, and
+//!   says nothing when it has died: then the message is handed out again.
+//! - What a sender has sent in a thread is handed out in its order. A message waits for those before it that are not done,
+//!   and for a while for those that have not come.
+//! - One that has been handed out before is handed out alone, so that those behind it lose nothing by it.
+//! - A message that was handed out [`MAX_ATTEMPTS`] times is dead, and the thread goes on behind it. Other threads never wait.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use murmuration_platform::{Param, Row, StoreError};
+use murmuration_syntax::{Did, Nsid};
+
+use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, Place, int, uint};
+use crate::inbox::{MAX_PAGE_BYTES, corrupt, item, item_columns};
+use crate::limits::{GAP_WAIT_MICROS, MAX_ATTEMPTS, MAX_REASON_BYTES, MAX_SCAN};
+use crate::{CommsError, Item};
+
+/// Reads what is open, and what is done between.
+const SCAN: &str = "SELECT ord, thread, sender, seq, due, attempts, type, at, expires_at, priority, length(parcel) \
+     FROM inbox WHERE ord >= ?1 AND state = 0 ORDER BY ord LIMIT ?2 + 0";
+/// Reads 1 row.
+const HAS_COME: &str = "SELECT 1 FROM inbox WHERE thread = ?1 AND sender = ?2 AND seq = ?3";
+/// Reads what is in quarantine.
+const QUARANTINE: &str = "SELECT ord, sender FROM inbox WHERE state = 1 ORDER BY ord";
+/// Writes 2 rows: the message, and its entry in the index.
+const RELEASE: &str = "UPDATE inbox SET state = 0, due = ?2 WHERE ord = ?1";
+/// Writes 1 row.
+const LEASE: &str = concat!(
+    "UPDATE inbox SET leased = 1, attempts = attempts + 1, due = ?2 WHERE ord = ?1 RETURNING ",
+    item_columns!()
+);
+/// Writes 1 row.
+const GIVE_UP: &str = "UPDATE inbox SET state = 3, leased = 0, reason = ?2 WHERE ord = ?1";
+/// Writes 1 row; none if the lease is another's.
+const SETTLE: &str = "UPDATE inbox SET state = ?3, leased = 0, due = ?4, reason = ?5 \
+     WHERE ord = ?1 AND attempts = ?2 AND leased = 1 AND state = 0 RETURNING sender";
+
+/// The right to deal with a message, until a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lease {
+    /// The message.
+    pub ord: i64,
+    /// How often it has been handed out, this time included.
+    pub attempt: u32,
+    /// When the lease ends, in microseconds since the Unix epoch.
+    pub until: u64,
+}
+
+impl Lease {
+    /// Its name. It means something to this agent alone.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}.{}", self.ord, self.attempt)
+    }
+
+    fn parse(id: &str) -> Option<(i64, u32)> {
+        let (ord, attempt) = id.split_once('.')?;
+        Some((ord.parse().ok()?, attempt.parse().ok()?))
+    }
+}
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Messages, at most.
+    pub max: usize,
+    /// For how long.
+    pub micros: u64,
+    /// Of which types; of all, if there is none. What is of another type keeps nobody waiting.
+    pub kinds: &'a [Nsid],
+}
+
+/// What became of a message that was handed out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It was dealt with.
+    Done,
+    /// It is to be handed out again, not before some time.
+    Retry {
+        /// How long; what seems right, if nothing is said.
+        delay_micros: Option<u64>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// It cannot be dealt with.
+    Dead {
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// A message that waits.
+struct Waiting {
+    ord: i64,
+    seq: i64,
+    due: u64,
+    attempts: u32,
+    kind: String,
+    at: u64,
+    expires_at: Option<u64>,
+    priority: i64,
+    bytes: usize,
+}
+
+/// What a sender has sent in a thread and is not done, in its order.
+type Threads = BTreeMap<(String, String), VecDeque<Waiting>>;
+/// The order in which messages are handed out that may be: by priority, and then as they came.
+type Rank = (i64, i64);
+
+/// A thread's next message, if it may be handed out.
+enum Next {
+    Ready,
+    Blocked,
+    Skip,
+    GiveUp(&'static str),
+}
+
+impl Comms {
+    /// Hands out messages: of those that come first in their threads the ones of the highest priority, and of these the
+    /// first that came. Fewer than are wanted when they are large. `allows` says whether the agent by now allows a sender
+    /// whose messages are in quarantine.
+    ///
+    /// Writes a row for each message, and one for each that is given up.
+    ///
+    /// # Errors
+    /// The storage's, and that of `allows`.
+    pub fn claim(
+        &self,
+        claim: &Claim<'_>,
+        allows: &dyn Fn(&Did) -> Result<bool, CommsError>,
+        now: u64,
+    ) -> Result<Vec<Item>, CommsError> {
+        self.change(|memory| {
+            self.release(memory, allows, now)?;
+            let mut threads = self.waiting(memory)?;
+            let mut fronts: BTreeMap<Rank, (String, String)> = BTreeMap::new();
+            for (name, messages) in &mut threads {
+                let front = self.front(memory, messages, name, claim, now)?;
+                fronts.extend(front.map(|front| (front, name.clone())));
+            }
+            let (mut items, mut bytes) = (Vec::new(), 0);
+            while let Some((_, name)) = fronts.pop_first() {
+                let Some(messages) = threads.get_mut(&name) else { continue };
+                let Some(first) = messages.pop_front() else { continue };
+                bytes += first.bytes;
+                if items.len() >= claim.max || (bytes > MAX_PAGE_BYTES && !items.is_empty()) {
+                    break;
+                }
+                let until = now.saturating_add(claim.micros);
+                let leased = self.store.query(LEASE, &[Param::Int(first.ord), int(until)])?.pop();
+                items.push(item(&mut leased.ok_or_else(corrupt)?, 0, now)?);
+                // One that has failed may fail again, and those behind it are not to die of that: they wait.
+                if first.attempts > 0 || messages.front().is_some_and(|next| next.attempts > 0) {
+                    continue;
+                }
+                let front = self.front(memory, messages, &name, claim, now)?;
+                fronts.extend(front.map(|front| (front, name)));
+            }
+            Ok(items)
+        })
+    }
+
+    /// Says what became of messages. Answers with the leases that were none, or not theirs any more: those messages are
+    /// somebody else's.
+    ///
+    /// Writes a row for each.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn acknowledge<'a>(
+        &self,
+        results: &'a [(String, Outcome)],
+        now: u64,
+    ) -> Result<Vec<&'a str>, CommsError> {
+        self.change(|memory| {
+            let mut missing = Vec::new();
+            for (lease, outcome) in results {
+                let known = Lease::parse(lease)
+                    .map(|(ord, attempt)| self.settle_lease(memory, ord, attempt, outcome, now));
+                if !known.transpose()?.unwrap_or(false) {
+                    missing.push(lease.as_str());
+                }
+            }
+            Ok(missing)
+        })
+    }
+
+    fn settle_lease(
+        &self,
+        memory: &mut Memory,
+        ord: i64,
+        attempt: u32,
+        outcome: &Outcome,
+        now: u64,
+    ) -> Result<bool, CommsError> {
+        let (state, due, reason) = match outcome {
+            Outcome::Done => (DONE, now, None),
+            Outcome::Retry { reason, .. } if attempt >= MAX_ATTEMPTS => (DEAD, now, reason.as_deref()),
+            Outcome::Retry { delay_micros, reason } => {
+                let delay = delay_micros.unwrap_or_else(|| 1_000_000 << attempt.min(MAX_ATTEMPTS));
+                (OPEN, now.saturating_add(delay), reason.as_deref())
+            }
+            Outcome::Dead { reason } => (DEAD, now, reason.as_deref()),
+        };
+        let reason = reason.map(clip);
+        let reason = reason.map_or(Param::Null, Param::Text);
+        let row = [Param::Int(ord), Param::Int(attempt.into()), Param::Int(state), int(due), reason];
+        let Some(mut row) = self.store.query(SETTLE, &row)?.pop() else { return Ok(false) };
+        if state != OPEN {
+            memory.leave(&row.text(0)?, Place::Inbox);
+            memory.end(1);
+        }
+        Ok(true)
+    }
+
+    /// Lets out of quarantine what has come from those who are allowed by now.
+    fn release(
+        &self,
+        memory: &mut Memory,
+        allows: &dyn Fn(&Did) -> Result<bool, CommsError>,
+        now: u64,
+    ) -> Result<(), CommsError> {
+        if !memory.any_in_quarantine() {
+            return Ok(());
+        }
+        let mut verdicts: BTreeMap<String, bool> = BTreeMap::new();
+        for mut row in self.store.query(QUARANTINE, &[])? {
+            let (ord, sender) = (row.int(0)?, row.text(1)?);
+            let allowed = match verdicts.get(&sender) {
+                Some(allowed) => *allowed,
+                None => allows(&Did::parse(&sender).map_err(|_| corrupt())?)?,
+            };
+            if allowed {
+                self.store.query(RELEASE, &[Param::Int(ord), int(now)])?;
+                memory.leave(&sender, Place::Quarantine);
+                memory.enter(&sender, Place::Inbox);
+                self.lower_inbox_floor(memory, ord)?;
+            }
+            verdicts.insert(sender, allowed);
+        }
+        Ok(())
+    }
+
+    fn waiting(&self, memory: &Memory) -> Result<Threads, CommsError> {
+        let mut threads = Threads::new();
+        let params = [Param::Int(memory.inbox_floor), Param::Int(MAX_SCAN.into())];
+        for mut row in self.store.query(SCAN, &params)? {
+            let name = (row.text(1)?, row.text(2)?);
+            threads.entry(name).or_default().push_back(read_waiting(&mut row)?);
+        }
+        for messages in threads.values_mut() {
+            messages.make_contiguous().sort_by_key(|message| message.seq);
+        }
+        Ok(threads)
+    }
+
+    /// The rank of the next message of a thread, if it may be handed out; gives up those before it that are over.
+    fn front(
+        &self,
+        memory: &mut Memory,
+        messages: &mut VecDeque<Waiting>,
+        name: &(String, String),
+        claim: &Claim<'_>,
+        now: u64,
+    ) -> Result<Option<Rank>, CommsError> {
+        while let Some(first) = messages.front() {
+            match self.look(first, name, claim, now)? {
+                Next::Ready => return Ok(Some((-first.priority, first.ord))),
+                Next::Blocked => return Ok(None),
+                Next::Skip => {}
+                Next::GiveUp(reason) => {
+                    self.store.query(GIVE_UP, &[Param::Int(first.ord), Param::Text(reason)])?;
+                    memory.leave(&name.1, Place::Inbox);
+                    memory.end(1);
+                }
+            }
+            messages.pop_front();
+        }
+        Ok(None)
+    }
+
+    /// Whether a message may be handed out that is the first of its thread.
+    fn look(
+        &self,
+        message: &Waiting,
+        (thread, sender): &(String, String),
+        claim: &Claim<'_>,
+        now: u64,
+    ) -> Result<Next, CommsError> {
+        if message.expires_at.is_some_and(|at| at <= now) {
+            return Ok(Next::GiveUp("expired"));
+        }
+        if message.due > now {
+            return Ok(Next::Blocked);
+        }
+        if message.attempts >= MAX_ATTEMPTS {
+            return Ok(Next::GiveUp("handed out too often"));
+        }
+        if !claim.kinds.is_empty() && !claim.kinds.iter().any(|kind| *kind == message.kind.as_str()) {
+            return Ok(Next::Skip);
+        }
+        let waits = message.seq > 1 && now < message.at.saturating_add(GAP_WAIT_MICROS);
+        if waits {
+            let before = [Param::Text(thread), Param::Text(sender), Param::Int(message.seq - 1)];
+            if self.store.query(HAS_COME, &before)?.is_empty() {
+                return Ok(Next::Blocked);
+            }
+        }
+        Ok(Next::Ready)
+    }
+}
+
+fn read_waiting(row: &mut Row) -> Result<Waiting, StoreError> {
+    Ok(Waiting {
+        ord: row.int(0)?,
+        seq: row.int(3)?,
+        due: uint(row.int(4)?),
+        attempts: u32::try_from(row.int(5)?).unwrap_or(u32::MAX),
+        kind: row.text(6)?,
+        at: uint(row.int(7)?),
+        expires_at: row.opt_int(8)?.map(uint),
+        priority: row.int(9)?,
+        bytes: usize::try_from(row.int(10)?).unwrap_or(usize::MAX),
+    })
+}
+
+/// As much of a reason as is kept.
+pub(crate) fn clip(reason: &str) -> &str {
+    let mut end = reason.len().min(MAX_REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.get(..end).unwrap_or_default()
+}

@@ -1,0 +1,52 @@
+//! Messages between agents: parcels, inbox, leases, outbox, threads and tasks.
+//!
+//! A [`Parcel`] is a signed message: a [`Header`] that the hosts on its way read, a body that only its readers do, and a proof
+//! that the sender has written both. It is stored on both sides as it is, and its CID is its name.
+//!
+//! [`Comms`] keeps the messages of one agent in the storage of its object:
+//!
+//! ```text
+//!   sender's object                                     reader's object
+//!   next_place ─► Parcel::sign ─► send ─► (delivery) ─► Parcel::verify ─► Declaration::judge ─► receive
+//!   settle ◄────────────────────────── its outcome ◄──────────────────────────────────────────────┘
+//!   due: what is to be tried again                      claim ─► work ─► acknowledge
+//! ```
+//!
+//! - *Once.* A message has one effect however often it is delivered: its sender and id are unique, and its CID says whether it
+//!   is the same.
+//! - *In order.* What one sender has sent in a thread is handed out in the order of `seq`; what has not come is waited for, and
+//!   then reported as a gap.
+//! - *Not lost.* A message stays in the outbox until the other host has it, and in the inbox until its reader has said that it
+//!   is done.
+//! - *Six rows.* That is what a delivered message writes on both sides together; `migrations/agent` says which.
+//!
+//! There is no clock here, no entropy and no key: the caller brings times, random numbers and signatures. What is sealed
+//! is `murmuration_envelope`'s; [`binding`] says where it opens.
+
+mod backoff;
+mod comms;
+mod consent;
+mod error;
+mod fields;
+mod header;
+mod inbox;
+mod lease;
+pub mod limits;
+mod outbox;
+mod parcel;
+mod task;
+mod tasks;
+mod thread;
+
+pub use backoff::backoff;
+pub use comms::Comms;
+pub use consent::{Acquaintance, Contact, Declaration, Verdict};
+pub use error::CommsError;
+pub use header::{Header, default_thread};
+pub use inbox::{Delivery, Filter, Item, State};
+pub use lease::{Claim, Lease, Outcome};
+pub use outbox::{Attempt, DeliveryState, Due, Receipt, Sent};
+pub use parcel::{Body, Parcel, Sender, binding, cid_of};
+pub use task::{REQUEST, Role, TaskState};
+pub use tasks::{Task, TaskFilter};
+pub use thread::{Gap, Thread, ThreadPage};

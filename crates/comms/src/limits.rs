@@ -1,0 +1,81 @@
+//! The limits of messages, each with its unit and its source.
+//!
+//! Those of the lexicons are in `lexicons/agent/comms`; the others are ours.
+
+use murmuration_envelope::MAX_ENVELOPE_BYTES;
+use murmuration_rate::Rule;
+
+/// Recipients of a parcel, at most (`agent.comms.defs#header`).
+pub const MAX_TO: usize = 64;
+
+/// Bytes of a thread's name, at most (`agent.comms.defs#header`).
+pub const MAX_THREAD_BYTES: usize = 64;
+
+/// Bytes of a DID in a header, at most: with `#atproto` behind it, it is the name of a key, which has 256
+/// (`agent.crypto.defs#proof`).
+pub const MAX_HEADER_DID_BYTES: usize = 248;
+
+/// Bytes of the largest header and proof: 65 DIDs, and less than 1 KiB for all that is not one.
+pub const MAX_HEADER_BYTES: usize = 65 * (MAX_HEADER_DID_BYTES + 3) + 1024;
+
+/// Bytes of a parcel in DAG-CBOR, at most: an envelope, its header and its proof.
+pub const MAX_PARCEL_BYTES: usize = MAX_ENVELOPE_BYTES + MAX_HEADER_BYTES;
+
+/// Bytes of a parcel in JSON, at most: base 64 takes four bytes for three, and names and blanks the rest.
+pub const MAX_PARCEL_JSON_BYTES: usize = 2 * MAX_PARCEL_BYTES;
+
+/// Microseconds that another host's clock may be ahead of ours.
+pub const MAX_SKEW_MICROS: u64 = 5 * 60 * SECOND;
+
+/// Messages that a sender may send to an agent in a minute.
+pub const RATE: Rule = Rule::new(120, 60);
+
+/// The same for a stranger, whose messages go into quarantine.
+pub const STRANGER_RATE: Rule = Rule::new(10, 60);
+
+/// Senders whose rates are remembered, of each kind.
+pub const MAX_RATED: usize = 4096;
+
+/// Messages that wait in an inbox, at most.
+pub const MAX_OPEN: u32 = 10_000;
+
+/// The same of one sender.
+pub const MAX_OPEN_OF_SENDER: u32 = 1_000;
+
+/// Messages that wait in quarantine, at most.
+pub const MAX_QUARANTINED: u32 = 256;
+
+/// The same of one sender.
+pub const MAX_QUARANTINED_OF_SENDER: u32 = 16;
+
+/// Seconds after which one that found no room may come again.
+pub const ROOM_SECONDS: u64 = 60;
+
+/// How often a message is handed out before it is given up.
+pub const MAX_ATTEMPTS: u32 = 8;
+
+/// Microseconds that a message waits for those before it in its thread that have not come: time for the first retries.
+pub const GAP_WAIT_MICROS: u64 = 60 * SECOND;
+
+/// Waiting messages that a claim looks at: what is behind them waits until some are done.
+pub const MAX_SCAN: u32 = 2_000;
+
+/// Gaps that are reported of a thread.
+pub const MAX_GAPS: usize = 100;
+
+/// Microseconds for which a message is tried to be delivered, unless it expires before.
+pub const MAX_AGE_MICROS: u64 = 3 * 24 * 60 * 60 * SECOND;
+
+/// Microseconds to the first retry of a delivery.
+pub const FIRST_RETRY_MICROS: u64 = 2 * SECOND;
+
+/// Microseconds between two retries, at most.
+pub const MOST_RETRY_MICROS: u64 = 60 * 60 * SECOND;
+
+/// Seconds that another host may ask us to wait, at most: beyond it we come again anyway.
+pub const MAX_RETRY_AFTER_SECONDS: u64 = 24 * 60 * 60;
+
+/// Bytes of a reason that is kept with a message that was not delivered or not done.
+pub const MAX_REASON_BYTES: usize = 300;
+
+const SECOND: u64 = 1_000_000;

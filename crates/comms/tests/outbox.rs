@@ -1,0 +1,263 @@
+//! Messages that are sent: what becomes of them, the threads they are in, and the tasks they ask for.
+
+#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod common;
+
+use common::{Agent, NOW, SECOND, text};
+use murmuration_comms::limits::MAX_AGE_MICROS;
+use murmuration_comms::{
+    Attempt, Claim, CommsError, DeliveryState, Outcome, Parcel, Receipt, Role, TaskFilter, TaskState,
+};
+use murmuration_syntax::{Did, Tid};
+
+const MINUTE: u64 = 60 * SECOND;
+
+fn later(retry_after_seconds: Option<u64>) -> Attempt {
+    Attempt::Later { retry_after_seconds, reason: "the host is away".into() }
+}
+
+fn states(receipts: &[Receipt]) -> Vec<DeliveryState> {
+    receipts.iter().map(|receipt| receipt.state).collect()
+}
+
+fn settle(agent: &Agent, parcel: &Parcel, to: &Agent, attempt: Attempt, now: u64) -> Vec<Receipt> {
+    agent.comms.settle(parcel.header().id, &[(to.did.clone(), attempt)], now, 7).unwrap()
+}
+
+#[test]
+fn a_message_is_due_until_every_recipient_has_it_or_never_will() {
+    let (mut alice, bob, carol) = (Agent::new("alice"), Agent::new("bob"), Agent::new("carol"));
+    let parcel = alice.open_parcel(alice.header(&[&bob, &carol], None, NOW), "x");
+    let bytes = parcel.to_cbor().unwrap();
+    alice.comms.send(&parcel, &bytes, b"digest", NOW).unwrap();
+    // Whoever has sent it delivers it; the alarm waits for a while.
+    assert!(alice.comms.due(NOW, 9).unwrap().is_empty());
+    let due = alice.comms.next_due().unwrap().unwrap();
+    assert!(due > NOW && due < NOW + MINUTE);
+    assert_eq!(alice.comms.due(due, 9).unwrap()[0].to, [bob.did.clone(), carol.did.clone()]);
+
+    assert_eq!(
+        states(&settle(&alice, &parcel, &bob, Attempt::Delivered, NOW)),
+        [DeliveryState::Delivered, DeliveryState::Queued]
+    );
+    settle(&alice, &parcel, &carol, later(Some(120)), NOW);
+    alice.restart();
+    assert!(alice.comms.due(NOW + 120 * SECOND - 1, 9).unwrap().is_empty());
+    let due = alice.comms.next_due().unwrap().unwrap();
+    assert!((NOW + 120 * SECOND..NOW + 123 * SECOND).contains(&due));
+    let again = alice.comms.due(due, 9).unwrap().remove(0);
+    assert_eq!((again.id, again.to, again.parcel), (parcel.header().id, vec![carol.did.clone()], bytes));
+
+    let receipts = settle(&alice, &parcel, &carol, Attempt::Rejected("blocked".into()), due);
+    assert_eq!(states(&receipts), [DeliveryState::Delivered, DeliveryState::Rejected]);
+    assert_eq!((receipts[1].attempts, receipts[1].reason.as_deref()), (2, Some("blocked")));
+    assert_eq!(alice.comms.next_due().unwrap(), None);
+    // What has ended stays so, whoever answers late.
+    assert_eq!(settle(&alice, &parcel, &carol, Attempt::Delivered, due), receipts);
+    assert_eq!(alice.comms.sent(parcel.header().id).unwrap().unwrap().receipts, receipts);
+}
+
+#[test]
+fn what_nobody_takes_is_given_up_in_the_end() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    let parcel = alice.send(&bob, None, "x", NOW);
+    let (mut now, mut tries) = (NOW, 0);
+    let receipt = loop {
+        tries += 1;
+        let receipt = settle(&alice, &parcel, &bob, later(None), now).remove(0);
+        if receipt.state != DeliveryState::Queued {
+            break receipt;
+        }
+        now = receipt.due;
+    };
+    assert_eq!((receipt.state, receipt.reason.as_deref()), (DeliveryState::Failed, Some("the host is away")));
+    assert!(now > NOW + MAX_AGE_MICROS - 2 * 60 * MINUTE && now <= NOW + MAX_AGE_MICROS);
+    assert!((80..160).contains(&tries), "{tries}");
+    assert_eq!(alice.comms.next_due().unwrap(), None);
+}
+
+#[test]
+fn what_would_come_too_late_expires() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    let mut header = alice.header(&[&bob], None, NOW);
+    header.expires_at = Some(NOW + MINUTE);
+    let parcel = alice.open_parcel(header, "x");
+    alice.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", NOW).unwrap();
+    assert_eq!(states(&settle(&alice, &parcel, &bob, later(None), NOW)), [DeliveryState::Queued]);
+    assert_eq!(
+        states(&settle(&alice, &parcel, &bob, later(Some(90)), NOW + SECOND)),
+        [DeliveryState::Expired]
+    );
+}
+
+#[test]
+fn a_message_is_sent_once_and_into_its_place() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    let first = alice.send(&bob, Some("t"), "one", NOW);
+    let rows = alice.rows_written();
+    let send = |parcel: &Parcel| alice.comms.send(parcel, &parcel.to_cbor().unwrap(), b"", NOW);
+    assert!(matches!(send(&first), Err(CommsError::Conflict)));
+    let mut header = alice.header(&[&bob], Some("t"), NOW + SECOND);
+    assert_eq!(
+        (header.seq, header.prev),
+        (2, alice.comms.sent(first.header().id).unwrap().map(|sent| sent.cid))
+    );
+    header.seq = 3;
+    assert!(matches!(send(&alice.open_parcel(header, "three")), Err(CommsError::Conflict)));
+    assert_eq!(alice.rows_written(), rows);
+    assert!(alice.comms.sent(Tid::MIN).unwrap().is_none());
+    let missing = alice.comms.settle(Tid::MIN, &[], NOW, 0);
+    assert!(matches!(missing, Err(CommsError::NoSuchMessage)));
+}
+
+#[test]
+fn a_message_under_an_old_id_is_found_when_it_is_due() {
+    let (mut alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    for n in 0..200 {
+        let parcel = alice.send(&bob, None, "x", NOW + n * SECOND);
+        settle(&alice, &parcel, &bob, Attempt::Delivered, NOW);
+    }
+    let old = alice.send(&bob, None, "x", NOW - MINUTE);
+    for _ in 0..2 {
+        assert_eq!(alice.comms.due(NOW + 300 * SECOND, 9).unwrap()[0].id, old.header().id);
+        alice.restart();
+    }
+}
+
+#[test]
+fn a_thread_shows_both_sides_in_order_page_by_page() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    for n in 0..6 {
+        let at = NOW + n * SECOND;
+        let (from, to) = if n % 2 == 0 { (&alice, &bob) } else { (&bob, &alice) };
+        to.receive(&from.send(to, None, &n.to_string(), at), at).unwrap();
+    }
+    let thread = murmuration_comms::default_thread(&alice.did, std::slice::from_ref(&bob.did));
+    for agent in [&alice, &bob] {
+        let mut said = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let page = agent.comms.thread(&thread, next.as_deref(), 4, NOW + MINUTE).unwrap();
+            if page.items.is_empty() {
+                break;
+            }
+            assert!(page.gaps.is_empty());
+            said.extend(page.items.iter().map(text));
+            next = page.next;
+        }
+        assert_eq!(said, ["0", "1", "2", "3", "4", "5"]);
+    }
+    let missing = alice.comms.thread("nothing", None, 4, NOW);
+    assert!(matches!(missing, Err(CommsError::NoSuchThread)));
+    assert!(alice.comms.has_written_to(&thread, &bob.did).unwrap());
+    assert!(!alice.comms.has_written_to(&thread, &alice.did).unwrap());
+    assert!(!alice.comms.has_written_to("nothing", &bob.did).unwrap());
+}
+
+#[test]
+fn threads_are_listed_with_who_is_in_them_and_what_waits() {
+    let (alice, bob, carol) = (Agent::new("alice"), Agent::new("bob"), Agent::new("carol"));
+    for (n, thread) in (0_u64..).zip(["a", "b", "c", "b"]) {
+        bob.receive(&alice.send(&bob, Some(thread), "x", NOW + n * SECOND), NOW + n * SECOND).unwrap();
+    }
+    bob.send(&carol, Some("b"), "x", NOW + MINUTE);
+    bob.send(&carol, Some("d"), "x", NOW + MINUTE + SECOND);
+    let claim = Claim { max: 1, micros: MINUTE, kinds: &[] };
+    let item = bob.comms.claim(&claim, &|_| Ok(false), NOW + MINUTE).unwrap().remove(0);
+    bob.comms.acknowledge(&[(item.lease.unwrap().id(), Outcome::Done)], NOW + MINUTE).unwrap();
+    let page = bob.comms.threads("", 3).unwrap();
+    let said: Vec<_> =
+        page.iter().map(|thread| (thread.name.as_str(), thread.members.len(), thread.pending)).collect();
+    assert_eq!(said, [("a", 1, 0), ("b", 2, 2), ("c", 1, 1)]);
+    assert_eq!(page[1].last_at, NOW + MINUTE);
+    let rest = bob.comms.threads("c", 3).unwrap();
+    assert_eq!((rest.len(), rest[0].name.as_str(), rest[0].members.as_slice()), (1, "d", &[carol.did][..]));
+}
+
+fn request(from: &Agent, to: &Agent, at: u64) -> (Tid, Parcel) {
+    let mut header = from.header(&[to], None, at);
+    header.kind = "agent.comms.request".parse().unwrap();
+    let parcel = from.open_parcel(header, "review");
+    from.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", at).unwrap();
+    to.receive(&parcel, at).unwrap();
+    (parcel.header().id, parcel)
+}
+
+#[test]
+fn both_sides_of_a_task_follow_it_to_its_end() {
+    let (alice, bob, mallory) = (Agent::new("alice"), Agent::new("bob"), Agent::new("mallory"));
+    let (id, _) = request(&alice, &bob, NOW);
+    let change = |agent: &Agent, to, by: &Did, at| {
+        agent.comms.change_task(&agent.did, (&alice.did, id), to, by, at).map(|task| (task.state, task.at))
+    };
+    for agent in [&alice, &bob] {
+        let task = agent.comms.task(&agent.did, &alice.did, id).unwrap();
+        assert_eq!((task.state, task.assignees.as_slice()), (TaskState::Submitted, &[bob.did.clone()][..]));
+        assert_eq!(
+            change(agent, TaskState::Working, &bob.did, NOW + 1).unwrap(),
+            (TaskState::Working, NOW + 1)
+        );
+        let rows = agent.rows_written();
+        // Said once more: nothing is written.
+        assert_eq!(
+            change(agent, TaskState::Working, &bob.did, NOW + 2).unwrap(),
+            (TaskState::Working, NOW + 1)
+        );
+        let by_requester = change(agent, TaskState::Completed, &alice.did, NOW + 2);
+        assert!(matches!(by_requester, Err(CommsError::TaskState { by: "requester", .. })));
+        let by_other = change(agent, TaskState::Completed, &mallory.did, NOW + 2);
+        assert!(matches!(by_other, Err(CommsError::NoSuchTask)));
+        assert_eq!(agent.rows_written(), rows);
+        assert!(change(agent, TaskState::Completed, &bob.did, NOW + 3).is_ok());
+        let late = change(agent, TaskState::Canceled, &alice.did, NOW + 4);
+        assert!(matches!(late, Err(CommsError::TaskState { from: "completed", to: "canceled", .. })));
+    }
+    let missing = mallory.comms.task(&mallory.did, &alice.did, id);
+    assert!(matches!(missing, Err(CommsError::NoSuchTask)));
+}
+
+#[test]
+fn tasks_are_listed_the_last_first_by_role_and_state() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    let mut ids: Vec<Tid> = (0..3).map(|n| request(&alice, &bob, NOW + n * SECOND).0).collect();
+    ids.push(request(&bob, &alice, NOW + 9 * SECOND).0);
+    alice.send(&bob, None, "no task", NOW + MINUTE);
+    let list = |filter, before: Option<&str>| -> Vec<Tid> {
+        let before = before.map(|id| (id, alice.did.as_str()));
+        let tasks = alice.comms.tasks(&alice.did, filter, before, 3).unwrap();
+        tasks.into_iter().map(|task| task.id).collect()
+    };
+    assert_eq!(list(TaskFilter::default(), None), [ids[3], ids[2], ids[1]]);
+    assert_eq!(list(TaskFilter::default(), Some(&ids[1].to_string())), [ids[0]]);
+    assert_eq!(list(TaskFilter { role: Some(Role::Assignee), state: None }, None), [ids[3]]);
+    assert_eq!(list(TaskFilter { role: Some(Role::Requester), state: None }, None), [ids[2], ids[1], ids[0]]);
+    alice.comms.change_task(&alice.did, (&alice.did, ids[1]), TaskState::Failed, &bob.did, NOW).unwrap();
+    assert_eq!(list(TaskFilter { role: None, state: Some(TaskState::Failed) }, None), [ids[1]]);
+}
+
+#[test]
+fn a_delivered_message_writes_six_rows_on_both_sides_together() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    let written = || {
+        let index = alice.index_entries() + bob.index_entries();
+        alice.rows_written() + bob.rows_written() + u64::try_from(index).unwrap()
+    };
+    let before = written();
+    let messages = 256;
+    for n in 0..messages {
+        let at = NOW + n * SECOND;
+        let parcel = alice.send(&bob, Some("t"), "x", at);
+        bob.receive(&parcel, at).unwrap();
+        settle(&alice, &parcel, &bob, Attempt::Delivered, at);
+    }
+    // And the floor of the outbox, once for sixty-four.
+    assert_eq!(written() - before, messages * 6 + messages / 64);
+    // To be handed out and done with is a row each.
+    let before = written();
+    let claim = Claim { max: 50, micros: MINUTE, kinds: &[] };
+    let items = bob.comms.claim(&claim, &|_| Ok(false), NOW + 999 * SECOND).unwrap();
+    let results: Vec<_> = items.iter().map(|item| (item.lease.unwrap().id(), Outcome::Done)).collect();
+    assert!(bob.comms.acknowledge(&results, NOW + 999 * SECOND).unwrap().is_empty());
+    assert_eq!((items.len(), written() - before), (50, 100));
+}
