@@ -5,7 +5,7 @@
 //! - *Turns.* Writes that arrive while the last turn is being flushed are done together in the next one. The flush is
 //!   what a write costs, so a busy account does one flush for many commits, and an idle one waits for nobody.
 //! - *The outbox.* Events go to the relay behind the answer, in order, one call at a time.
-//! - *The alarm.* One alarm serves the outbox and the blobs; see [`alarm`].
+//! - *The alarm.* One alarm serves the outbox, the messages that are due, and the blobs; see [`alarm`].
 
 // The attribute macro of `wasm-bindgen` expands to unsafe code.
 #![allow(unsafe_code)]
@@ -13,6 +13,7 @@
 mod alarm;
 mod call;
 mod ending;
+mod messages;
 mod outbox;
 mod turn;
 

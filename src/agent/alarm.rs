@@ -6,8 +6,8 @@
 //!
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
-//! only waits (even): for blobs to collect, for the day on which a deactivated account is to be deleted, or for a change of
-//! the DID document that may have died.
+//! only waits (even): for a message to deliver, for blobs to collect, for the day on which a deactivated account is to be
+//! deleted, or for a change of the DID document that may have died.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::State;
 
-use super::{Agent, ending, outbox};
+use super::{Agent, ending, messages, outbox};
 use crate::blobs::BlobStore;
 
 /// Microseconds from a commit to the alarm that sees its events off.
@@ -123,14 +123,15 @@ impl Agent {
     }
 
     /// Sets the alarm for what time alone brings: the deletion of an account at rest, a change of the DID document that died,
-    /// and, if `blobs`, the next collection.
+    /// the next try to deliver a message, and, if `blobs`, the next collection.
     async fn wait_for_what_is_due(&self, blobs: bool) -> Result<(), XrpcError> {
         let awake = self.awake().await?;
         let sweep = match blobs {
             true => awake.account.next_sweep(awake.config.blob_patience_micros())?,
             false => None,
         };
-        let due = [awake.account.deletion_due()?, awake.account.document_due()?, sweep];
+        let message = awake.account.comms()?.next_due()?;
+        let due = [awake.account.deletion_due()?, awake.account.document_due()?, sweep, message];
         let due = due.into_iter().flatten().min();
         if let Some(at) = due {
             let now = self.now();
@@ -140,8 +141,8 @@ impl Agent {
     }
 }
 
-/// What the alarm does: deletes the account if its time has come, or else pushes what is unsent, collects blobs, and sets
-/// itself again if anything is left.
+/// What the alarm does: deletes the account if its time has come, or else pushes what is unsent, delivers messages that are
+/// due, collects blobs, and sets itself again if anything is left.
 pub(super) async fn fire(agent: &Rc<Agent>) {
     // While an alarm runs none is pending, so a woken account would believe that all was taken.
     if agent.awake.get().is_none() {
@@ -162,6 +163,9 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         outbox::push_all(agent).await;
         if awake.account.has_unsent()? {
             agent.retry().await?;
+        }
+        if awake.account.comms()?.next_due()?.is_some_and(|at| at <= agent.now()) {
+            messages::carry(agent).await?;
         }
         collect_blobs(agent).await?;
         agent.wait_for_what_is_due(true).await

@@ -98,7 +98,7 @@ async fn take_over(agent: &Rc<Agent>, request: &Request) -> Result<plain::Respon
     Ok(response)
 }
 
-fn context<'a>(agent: &'a Agent, awake: &'a Awake) -> Context<'a> {
+pub(super) fn context<'a>(agent: &'a Agent, awake: &'a Awake) -> Context<'a> {
     Context {
         account: &awake.account,
         config: &awake.config,

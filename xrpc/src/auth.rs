@@ -22,6 +22,15 @@ pub enum Caller {
     Admin,
     /// An account, by a service token that another host made for it.
     Service(Did),
+    /// An account that has a message brought to an account of this host, by a service token.
+    Delivery {
+        /// Who sends it.
+        from: Did,
+        /// Whom it is for.
+        to: Did,
+        /// The token's `jti`, and when it ends, in seconds since the Unix epoch.
+        token: (String, u64),
+    },
     /// The moderation service that the operator trusts, by a service token.
     ModerationService,
 }
@@ -44,7 +53,7 @@ impl Caller {
         match self {
             Self::Account(claims) => claims.sub == *did,
             Self::Admin | Self::ModerationService => true,
-            Self::Anyone | Self::Service(_) => false,
+            Self::Anyone | Self::Service(_) | Self::Delivery { .. } => false,
         }
     }
 }
@@ -104,9 +113,9 @@ pub fn authenticate(
 /// Whether a token of that scope is one that the method takes.
 const fn scope_fits(wanted: Auth, scope: Scope) -> bool {
     match scope {
-        Scope::Access => true,
+        Scope::Access => !matches!(wanted, Auth::Delivery),
         Scope::AppPassword | Scope::PrivilegedAppPassword => {
-            !matches!(wanted, Auth::Full | Auth::FullEvenTakendown)
+            !matches!(wanted, Auth::Full | Auth::FullEvenTakendown | Auth::Delivery)
         }
         Scope::Takendown => {
             matches!(
@@ -154,11 +163,13 @@ mod tests {
             Auth::Refresh,
             Auth::Optional,
             Auth::OptionalEvenTakendown,
+            Auth::Delivery,
         ];
         let fits = |scope| every.map(|auth| scope_fits(auth, scope));
-        assert_eq!(fits(Scope::AppPassword), [true, true, false, false, true, true, true, true]);
-        assert_eq!(fits(Scope::Takendown), [false, true, false, true, false, false, false, true]);
-        assert_eq!(fits(Scope::Refresh), [false, false, false, false, false, true, false, false]);
-        assert!(fits(Scope::Access).iter().all(|fits| *fits));
+        assert_eq!(fits(Scope::AppPassword), [true, true, false, false, true, true, true, true, false]);
+        assert_eq!(fits(Scope::Takendown), [false, true, false, true, false, false, false, true, false]);
+        assert_eq!(fits(Scope::Refresh), [false, false, false, false, false, true, false, false, false]);
+        assert!(fits(Scope::Access).iter().rev().skip(1).all(|fits| *fits));
+        assert!(!scope_fits(Auth::Delivery, Scope::Access));
     }
 }

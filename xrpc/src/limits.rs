@@ -114,7 +114,7 @@ pub async fn charge_method(
             Per::Client => client_key(counter),
             Per::Account => match caller {
                 Caller::Account(claims) => format!("did {}", claims.sub),
-                Caller::Service(did) => format!("did {did}"),
+                Caller::Service(did) | Caller::Delivery { from: did, .. } => format!("did {did}"),
                 // The operator and the like have no limit.
                 _ => continue,
             },

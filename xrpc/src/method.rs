@@ -70,6 +70,8 @@ pub enum Auth {
     Refresh,
     /// The account itself, by a refresh token that may have expired: to end its session.
     RefreshEvenExpired,
+    /// An account of any host, by a service token for this method and for the inbox of an account of this host.
+    Delivery,
     /// The operator, by the admin password.
     Admin,
     /// The operator, or the moderation service that the operator trusts, by a service token.

@@ -41,14 +41,18 @@ const ACCOUNT_KEY: &str = "atproto";
 /// The service and the key of a labeler: how a moderation service may name itself, and what it may sign with.
 const LABELER: &str = "atproto_labeler";
 const LABELER_KEY: &str = "atproto_label";
-/// The service that this host is to its accounts.
-const PDS: &str = "atproto_pds";
+/// What may stand behind this host's DID: nothing, or the service that it is to its accounts.
+pub const HOST: &[&str] = &["", "#atproto_pds"];
+/// What must stand behind an agent's DID where a message is brought to it.
+pub const INBOX: &[&str] = &["#agent_inbox"];
 
 /// What a token must be for.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// This host's DID. A token may name it alone, or as `#atproto_pds`.
+    /// The DID of whom it is for.
     pub audience: &'a str,
+    /// As what a token may name it: [`HOST`] or [`INBOX`].
+    pub roles: &'a [&'a str],
     /// The method that is called.
     pub lxm: &'a str,
     /// Who alone may have issued it, in the role of a labeler; any account if `None`.
@@ -141,6 +145,15 @@ pub fn names_a_method(token: &str) -> bool {
             .is_some_and(|claims| claims.lxm.is_some())
 }
 
+/// Whom a token says it is for. Nothing of it is verified.
+///
+/// # Errors
+/// 401 `BadJwt`.
+pub fn unverified_audience(token: &str) -> Result<String, XrpcError> {
+    let claims = token.split('.').nth(1).filter(|_| token.len() <= MAX_TOKEN_BYTES);
+    open::<Claims>(claims.unwrap_or_default()).map(|claims| claims.aud)
+}
+
 /// Verifies a token. The issuer's key comes from its DID document; when the signature does not fit, once more from its
 /// authority, because the key may have changed since. `now` is in seconds.
 ///
@@ -211,8 +224,8 @@ impl<'a> Unverified<'a> {
         {
             return Err(refused("BadJwt", "jwt is not valid yet, or for too long"));
         }
-        let service = claims.aud.strip_prefix(wanted.audience);
-        if !service.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('#') == Some(PDS)) {
+        let role = claims.aud.strip_prefix(wanted.audience);
+        if !role.is_some_and(|role| wanted.roles.contains(&role)) {
             return Err(refused("BadJwtAudience", "jwt audience does not match service did"));
         }
         match claims.lxm.as_deref() {

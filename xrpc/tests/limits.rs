@@ -79,12 +79,13 @@ fn a_refusal_says_until_when() {
 }
 
 #[test]
-fn the_table_has_the_reference_servers_limits_and_three_of_its_own() {
+fn the_table_has_the_reference_servers_limits_and_some_of_its_own() {
     let of = |nsid: &str| -> Option<Vec<(Per, u32, u32)>> {
         let limits = find(nsid)?.limits.iter();
         Some(limits.map(|limit| (limit.per, limit.rule.points, limit.rule.seconds)).collect())
     };
     let mail = vec![(Per::Account, 15, 86_400), (Per::Account, 5, 3600)];
+    let sent = vec![(Per::Account, 5_000, 3600), (Per::Account, 35_000, 86_400)];
     let expected = [
         ("com.atproto.identity.updateHandle", vec![(Per::Account, 10, 300), (Per::Account, 50, 86_400)]),
         ("com.atproto.repo.uploadBlob", vec![(Per::Account, 1000, 86_400)]),
@@ -97,7 +98,10 @@ fn the_table_has_the_reference_servers_limits_and_three_of_its_own() {
         ("com.atproto.server.requestPasswordReset", vec![(Per::Client, 50, 86_400), (Per::Client, 15, 3600)]),
         ("com.atproto.server.resetPassword", vec![(Per::Client, 50, 300)]),
         ("com.atproto.sync.getRepo", vec![(Per::Client, 6000, 300)]),
-        // The reference server counts none of these.
+        // The reference server counts none of these, or has no such method.
+        ("agent.comms.cancelTask", sent.clone()),
+        ("agent.comms.deliver", sent.clone()),
+        ("agent.comms.sendMessage", sent),
         ("com.atproto.identity.requestPlcOperationSignature", mail),
         ("com.atproto.repo.importRepo", vec![(Per::Account, 50, 86_400), (Per::Account, 10, 3600)]),
         ("com.atproto.server.reserveSigningKey", vec![(Per::Client, 200, 86_400), (Per::Client, 50, 3600)]),

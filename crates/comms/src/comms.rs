@@ -8,7 +8,7 @@ use murmuration_platform::{Param, Store, StoreError, transaction};
 use murmuration_rate::Windows;
 
 use crate::CommsError;
-use crate::limits::{MAX_RATED, RATE, STRANGER_RATE};
+use crate::limits::{MAX_RATED, MAX_TOKENS, RATE, ROOM_SECONDS, STRANGER_RATE};
 
 /// Reads 1 row.
 const SELECT_FLOORS: &str = "SELECT inbox_floor, sent_floor FROM comms WHERE id = 1";
@@ -34,6 +34,8 @@ pub struct Comms {
     pub(crate) store: Rc<dyn Store>,
     memory: RefCell<Option<Memory>>,
     rates: RefCell<[Windows; 2]>,
+    /// Tokens by which messages were brought, and when they end, in seconds since the Unix epoch.
+    tokens: RefCell<BTreeMap<String, u64>>,
 }
 
 /// What is counted, and where what is open begins.
@@ -46,6 +48,8 @@ pub(crate) struct Memory {
     total: [u32; 2],
     /// Messages that have ended since the floors were stored.
     ended: u32,
+    /// When the next delivery is due, if that is known.
+    pub(crate) next_due: Option<Option<u64>>,
 }
 
 impl Memory {
@@ -57,6 +61,11 @@ impl Memory {
 
     pub(crate) fn any_in_quarantine(&self) -> bool {
         Place::Quarantine.of(&self.total) > 0
+    }
+
+    /// Notes that a delivery is due.
+    pub(crate) fn sends(&mut self, due: u64) {
+        self.next_due = self.next_due.map(|next| Some(next.map_or(due, |next| next.min(due))));
     }
 
     /// Notes that messages have ended: the floors may be higher.
@@ -115,7 +124,7 @@ impl Comms {
     #[must_use]
     pub fn new(store: Rc<dyn Store>) -> Self {
         let rates = [Windows::new(RATE, MAX_RATED), Windows::new(STRANGER_RATE, MAX_RATED)];
-        Self { store, memory: RefCell::new(None), rates: RefCell::new(rates) }
+        Self { store, memory: RefCell::new(None), rates: RefCell::new(rates), tokens: RefCell::default() }
     }
 
     /// Forgets what is in memory: the storage was wiped.
@@ -130,6 +139,26 @@ impl Comms {
         let windows = if place == Place::Inbox { known } else { strangers };
         let busy = |seconds| CommsError::Busy { reason: "the sender sends too many messages", seconds };
         windows.take(sender, 1, now).map(drop).map_err(|status| busy(status.seconds_left(now)))
+    }
+
+    /// Notes the use of a token that ends at a second, and refuses the second use. What an object forgets between the two is
+    /// no harm: the same message is a duplicate, and another needs its sender's signature.
+    ///
+    /// # Errors
+    /// [`CommsError::Replayed`], and [`CommsError::Busy`] when too many are remembered that have not ended.
+    pub fn spend(&self, token: &str, ends: u64, now_seconds: u64) -> Result<(), CommsError> {
+        let mut tokens = self.tokens.borrow_mut();
+        if tokens.len() >= MAX_TOKENS {
+            tokens.retain(|_, ends| *ends > now_seconds);
+        }
+        if tokens.contains_key(token) {
+            return Err(CommsError::Replayed);
+        }
+        if tokens.len() >= MAX_TOKENS {
+            return Err(CommsError::Busy { reason: "too many messages come at once", seconds: ROOM_SECONDS });
+        }
+        tokens.insert(token.to_owned(), ends);
+        Ok(())
     }
 
     /// What is in memory.
@@ -205,8 +234,14 @@ impl Comms {
             Some(mut row) => (row.int(0)?, row.text(1)?),
             None => (0, String::new()),
         };
-        let mut memory =
-            Memory { inbox_floor, sent_floor, waiting: BTreeMap::new(), total: [0, 0], ended: 0 };
+        let mut memory = Memory {
+            inbox_floor,
+            sent_floor,
+            waiting: BTreeMap::new(),
+            total: [0, 0],
+            ended: 0,
+            next_due: None,
+        };
         for mut row in self.store.query(COUNT_OPEN, &[Param::Int(inbox_floor)])? {
             let (sender, state) = (row.text(0)?, row.int(1)?);
             let count = u32::try_from(row.int(2)?).unwrap_or(u32::MAX);

@@ -37,6 +37,9 @@ pub enum CommsError {
     /// The reader takes sealed messages only.
     #[error("the recipient accepts sealed messages only")]
     SealRequired,
+    /// A token that was used before.
+    #[error("the token was used before")]
+    Replayed,
     /// The sender sends faster, or has more waiting, than it may.
     #[error("{reason}: try again in {seconds} seconds")]
     Busy {

@@ -7,7 +7,7 @@ use murmuration_syntax::{Did, Nsid, Tid};
 use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, Place, QUARANTINED, int, uint};
 use crate::limits::{MAX_OPEN, MAX_OPEN_OF_SENDER, MAX_QUARANTINED, MAX_QUARANTINED_OF_SENDER, ROOM_SECONDS};
 use crate::task::REQUEST;
-use crate::{CommsError, Lease, Parcel, Verdict};
+use crate::{CommsError, Lease, Parcel, TaskChange, Verdict};
 
 /// Reads 1 row.
 const SELECT_CID: &str = "SELECT cid FROM inbox WHERE sender = ?1 AND id = ?2";
@@ -93,7 +93,7 @@ pub struct Filter<'a> {
 
 impl Comms {
     /// Puts a parcel into the inbox or into quarantine, unless it is there. `bytes` are its DAG-CBOR. The proof was
-    /// verified before, and the verdict given.
+    /// verified before, and the verdict given. What it says of a task holds with it, if it may be said.
     ///
     /// # Errors
     /// [`CommsError::Conflict`] when another parcel has its id or its place in the thread, [`CommsError::Expired`],
@@ -103,6 +103,7 @@ impl Comms {
         parcel: &Parcel,
         bytes: &[u8],
         verdict: Verdict,
+        task: Option<&TaskChange>,
         now: u64,
     ) -> Result<Delivery, CommsError> {
         let header = parcel.header();
@@ -139,6 +140,11 @@ impl Comms {
             ];
             self.store.query(INSERT, &row)?;
             memory.enter(sender, place);
+            match task.map(|change| self.change_task(change, now)).transpose() {
+                // A message that is wrong about a task is a message still.
+                Ok(_) | Err(CommsError::NoSuchTask | CommsError::TaskState { .. }) => {}
+                Err(error) => return Err(error),
+            }
             Ok(if place == Place::Inbox { Delivery::Delivered } else { Delivery::Quarantined })
         })
     }

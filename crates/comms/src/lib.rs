@@ -48,5 +48,5 @@ pub use lease::{Claim, Lease, Outcome};
 pub use outbox::{Attempt, DeliveryState, Due, Receipt, Sent};
 pub use parcel::{Body, Parcel, Sender, binding, cid_of};
 pub use task::{REQUEST, Role, TaskState};
-pub use tasks::{Task, TaskFilter};
+pub use tasks::{Task, TaskChange, TaskFilter};
 pub use thread::{Gap, Thread, ThreadPage};

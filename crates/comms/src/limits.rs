@@ -36,6 +36,9 @@ pub const STRANGER_RATE: Rule = Rule::new(10, 60);
 /// Senders whose rates are remembered, of each kind.
 pub const MAX_RATED: usize = 4096;
 
+/// Tokens of other hosts that are remembered, at most: those of a minute in which each of 64 senders sends all it may.
+pub const MAX_TOKENS: usize = 8192;
+
 /// Messages that wait in an inbox, at most.
 pub const MAX_OPEN: u32 = 10_000;
 

@@ -19,7 +19,7 @@ use crate::inbox::{MAX_PAGE_BYTES, cid, corrupt, stored};
 use crate::lease::clip;
 use crate::limits::MAX_AGE_MICROS;
 use crate::task::REQUEST;
-use crate::{CommsError, Parcel, backoff};
+use crate::{CommsError, Parcel, TaskChange, backoff};
 
 /// Reads 1 row.
 const SELECT: &str = "SELECT digest, cid, deliveries FROM sent WHERE id = ?1";
@@ -136,11 +136,19 @@ impl Comms {
     }
 
     /// Stores a parcel that is to be delivered: at once by the caller, and else when [`Comms::due`] says so. `digest` is the
-    /// hash of what was asked to be sent.
+    /// hash of what was asked to be sent. What it says of a task holds with it.
     ///
     /// # Errors
-    /// [`CommsError::Conflict`] when its id or its place in the thread is taken; otherwise the storage's.
-    pub fn send(&self, parcel: &Parcel, bytes: &[u8], digest: &[u8], now: u64) -> Result<(), CommsError> {
+    /// [`CommsError::Conflict`] when its id or its place in the thread is taken; [`CommsError::NoSuchTask`] and
+    /// [`CommsError::TaskState`]; otherwise the storage's.
+    pub fn send(
+        &self,
+        parcel: &Parcel,
+        bytes: &[u8],
+        digest: &[u8],
+        task: Option<&TaskChange>,
+        now: u64,
+    ) -> Result<(), CommsError> {
         let header = parcel.header();
         let id = header.id.to_string();
         if self.sent(header.id)?.is_some() || self.next_place(&header.thread)? != (header.seq, header.prev) {
@@ -167,7 +175,9 @@ impl Comms {
                 if is_request { int(now) } else { Param::Null },
                 Param::Blob(bytes),
             ];
-            Ok(self.store.query(INSERT, &row).map(drop)?)
+            self.store.query(INSERT, &row)?;
+            memory.sends(due);
+            task.map_or(Ok(()), |change| self.change_task(change, now).map(drop))
         })
     }
 
@@ -189,14 +199,19 @@ impl Comms {
             .collect()
     }
 
-    /// When the next delivery is due, if one is.
+    /// When the next delivery is due, if one is. Reads nothing unless something has changed.
     ///
     /// # Errors
     /// The storage's.
     pub fn next_due(&self) -> Result<Option<u64>, CommsError> {
-        let floor = self.memory()?.sent_floor.clone();
-        let row = self.store.query(NEXT_DUE, &[Param::Text(&floor)])?.pop();
-        Ok(row.map(|mut row| row.opt_int(0)).transpose()?.flatten().map(uint))
+        let mut memory = self.memory()?;
+        if let Some(known) = memory.next_due {
+            return Ok(known);
+        }
+        let row = self.store.query(NEXT_DUE, &[Param::Text(&memory.sent_floor)])?.pop();
+        let due = row.map(|mut row| row.opt_int(0)).transpose()?.flatten().map(uint);
+        memory.next_due = Some(due);
+        Ok(due)
     }
 
     /// Notes what came of the tries of a message, and answers with the receipts of all its recipients. `random` spreads the
@@ -231,6 +246,7 @@ impl Comms {
             if due.is_none() {
                 memory.end(1);
             }
+            memory.next_due = None;
             let packed = pack(&receipts);
             let row = [Param::Text(&id), due.map_or(Param::Null, int), Param::Blob(&packed)];
             self.store.query(UPDATE, &row)?;

@@ -49,6 +49,21 @@ pub struct Task {
     pub thread: String,
 }
 
+/// What a message says of a task.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TaskChange {
+    /// The agent whose book this is.
+    pub own: Did,
+    /// Who has asked for the task.
+    pub requester: Did,
+    /// The request's id.
+    pub request: Tid,
+    /// How it is to stand.
+    pub to: TaskState,
+    /// Who says so: the sender of the message.
+    pub by: Did,
+}
+
 /// Which tasks are listed: all for which nothing is said.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskFilter {
@@ -100,41 +115,31 @@ impl Comms {
         rows.into_iter().map(|mut row| Ok(read(&mut row, own)?)).collect()
     }
 
-    /// Takes a task to a state that `by` has named, and answers with the task as it then is.
+    /// Takes a task to another state, and answers with the task as it then is. It runs in the transaction of the message
+    /// that says so.
     ///
     /// Writes 1 row, if it changes.
-    ///
-    /// # Errors
-    /// [`CommsError::NoSuchTask`], also when `by` has no part in it; [`CommsError::TaskState`]; otherwise the storage's.
-    pub fn change_task(
-        &self,
-        own: &Did,
-        (requester, id): (&Did, Tid),
-        to: TaskState,
-        by: &Did,
-        now: u64,
-    ) -> Result<Task, CommsError> {
-        self.change(|_| {
-            let mut task = self.task(own, requester, id)?;
-            let role = match by {
-                by if *by == task.requester => Role::Requester,
-                by if task.assignees.contains(by) => Role::Assignee,
-                _ => return Err(CommsError::NoSuchTask),
-            };
-            let state = task.state.become_by(to, role)?;
-            if state == task.state {
-                return Ok(task);
-            }
-            let id = id.to_string();
-            let (id, state_code, at) = (Param::Text(&id), Param::Int(state.code()), int(now));
-            if own == requester {
-                self.store.query(SET_IN_SENT, &[id, state_code, at])?;
-            } else {
-                self.store.query(SET_IN_INBOX, &[Param::Text(requester.as_str()), id, state_code, at])?;
-            }
-            (task.state, task.at) = (state, now);
-            Ok(task)
-        })
+    pub(crate) fn change_task(&self, change: &TaskChange, now: u64) -> Result<Task, CommsError> {
+        let TaskChange { own, requester, request, to, by } = change;
+        let mut task = self.task(own, requester, *request)?;
+        let role = match by {
+            by if *by == task.requester => Role::Requester,
+            by if task.assignees.contains(by) => Role::Assignee,
+            _ => return Err(CommsError::NoSuchTask),
+        };
+        let state = task.state.become_by(*to, role)?;
+        if state == task.state {
+            return Ok(task);
+        }
+        let id = request.to_string();
+        let (id, code, at) = (Param::Text(&id), Param::Int(state.code()), int(now));
+        if own == requester {
+            self.store.query(SET_IN_SENT, &[id, code, at])?;
+        } else {
+            self.store.query(SET_IN_INBOX, &[Param::Text(requester.as_str()), id, code, at])?;
+        }
+        (task.state, task.at) = (state, now);
+        Ok(task)
     }
 }
 

@@ -6,7 +6,8 @@ mod common;
 
 use common::{Agent, NOW, SECOND, text};
 use murmuration_comms::limits::{
-    GAP_WAIT_MICROS, MAX_ATTEMPTS, MAX_OPEN_OF_SENDER, MAX_QUARANTINED_OF_SENDER, RATE, STRANGER_RATE,
+    GAP_WAIT_MICROS, MAX_ATTEMPTS, MAX_OPEN_OF_SENDER, MAX_QUARANTINED_OF_SENDER, MAX_TOKENS, RATE,
+    STRANGER_RATE,
 };
 use murmuration_comms::{Claim, CommsError, Delivery, Filter, Gap, Item, Outcome, Parcel, State, Verdict};
 
@@ -196,7 +197,7 @@ fn the_most_urgent_message_comes_first_save_within_a_thread() {
         let mut header = alice.header(&[&bob], Some(thread), NOW + n * SECOND);
         header.priority = priority;
         let parcel = alice.open_parcel(header, &format!("{thread}{priority}"));
-        alice.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", NOW).unwrap();
+        alice.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", None, NOW).unwrap();
         bob.receive(&parcel, NOW + n * SECOND).unwrap();
     }
     assert_eq!(texts(&claim(&bob, 9, NOW + MINUTE)), ["b5", "d5", "a3", "a5", "c1"]);
@@ -236,7 +237,7 @@ fn a_strangers_message_waits_until_it_is_allowed() {
     let (alice, mut bob) = pair();
     let stranger = Agent::new("stranger");
     let quarantine = |bob: &Agent, parcel: &Parcel, now| {
-        bob.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, now)
+        bob.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, now)
     };
     let parcel = stranger.send(&bob, Some("t"), "psst", NOW);
     assert_eq!(quarantine(&bob, &parcel, NOW).unwrap(), Delivery::Quarantined);
@@ -262,12 +263,12 @@ fn strangers_fill_their_quarantine_and_nothing_else() {
     let mut now = NOW;
     for n in 0..MAX_QUARANTINED_OF_SENDER {
         let parcel = stranger.send(&bob, None, &n.to_string(), now);
-        let taken = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, now);
+        let taken = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, now);
         assert_eq!(taken.unwrap(), Delivery::Quarantined);
         now += u64::from(STRANGER_RATE.seconds) * SECOND / u64::from(STRANGER_RATE.points) + 1;
     }
     let parcel = stranger.send(&bob, None, "too much", now);
-    let refused = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, now);
+    let refused = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, now);
     assert!(matches!(refused, Err(CommsError::Busy { seconds: 1.., .. })));
     assert_eq!(bob.receive(&alice.send(&bob, None, "hi", now), now).unwrap(), Delivery::Delivered);
 }
@@ -329,4 +330,18 @@ fn messages_are_listed_the_last_first_by_what_they_are() {
     assert!(list(&Filter { thread: Some("u"), ..Filter::default() }, None).is_empty());
     let kind = "agent.comms.request".parse().unwrap();
     assert!(list(&Filter { kind: Some(&kind), ..Filter::default() }, None).is_empty());
+}
+
+#[test]
+fn a_token_is_used_once() {
+    let (alice, _) = pair();
+    let spend = |token: &str, now| alice.comms.spend(token, now + 60, now);
+    assert!(spend("a", 1000).is_ok());
+    assert!(matches!(spend("a", 1001), Err(CommsError::Replayed)));
+    for n in 1..MAX_TOKENS {
+        assert!(spend(&n.to_string(), 1000).is_ok());
+    }
+    assert!(matches!(spend("one more", 1059), Err(CommsError::Busy { .. })));
+    // Those that have ended give way.
+    assert!(spend("one more", 1060).is_ok());
 }

@@ -7,9 +7,10 @@ mod common;
 use common::{Agent, NOW, SECOND, text};
 use murmuration_comms::limits::MAX_AGE_MICROS;
 use murmuration_comms::{
-    Attempt, Claim, CommsError, DeliveryState, Outcome, Parcel, Receipt, Role, TaskFilter, TaskState,
+    Attempt, Claim, CommsError, Delivery, DeliveryState, Outcome, Parcel, Receipt, Role, TaskChange,
+    TaskFilter, TaskState, Verdict,
 };
-use murmuration_syntax::{Did, Tid};
+use murmuration_syntax::Tid;
 
 const MINUTE: u64 = 60 * SECOND;
 
@@ -30,7 +31,7 @@ fn a_message_is_due_until_every_recipient_has_it_or_never_will() {
     let (mut alice, bob, carol) = (Agent::new("alice"), Agent::new("bob"), Agent::new("carol"));
     let parcel = alice.open_parcel(alice.header(&[&bob, &carol], None, NOW), "x");
     let bytes = parcel.to_cbor().unwrap();
-    alice.comms.send(&parcel, &bytes, b"digest", NOW).unwrap();
+    alice.comms.send(&parcel, &bytes, b"digest", None, NOW).unwrap();
     // Whoever has sent it delivers it; the alarm waits for a while.
     assert!(alice.comms.due(NOW, 9).unwrap().is_empty());
     let due = alice.comms.next_due().unwrap().unwrap();
@@ -83,7 +84,7 @@ fn what_would_come_too_late_expires() {
     let mut header = alice.header(&[&bob], None, NOW);
     header.expires_at = Some(NOW + MINUTE);
     let parcel = alice.open_parcel(header, "x");
-    alice.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", NOW).unwrap();
+    alice.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", None, NOW).unwrap();
     assert_eq!(states(&settle(&alice, &parcel, &bob, later(None), NOW)), [DeliveryState::Queued]);
     assert_eq!(
         states(&settle(&alice, &parcel, &bob, later(Some(90)), NOW + SECOND)),
@@ -96,7 +97,7 @@ fn a_message_is_sent_once_and_into_its_place() {
     let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
     let first = alice.send(&bob, Some("t"), "one", NOW);
     let rows = alice.rows_written();
-    let send = |parcel: &Parcel| alice.comms.send(parcel, &parcel.to_cbor().unwrap(), b"", NOW);
+    let send = |parcel: &Parcel| alice.comms.send(parcel, &parcel.to_cbor().unwrap(), b"", None, NOW);
     assert!(matches!(send(&first), Err(CommsError::Conflict)));
     let mut header = alice.header(&[&bob], Some("t"), NOW + SECOND);
     assert_eq!(
@@ -179,42 +180,80 @@ fn request(from: &Agent, to: &Agent, at: u64) -> (Tid, Parcel) {
     let mut header = from.header(&[to], None, at);
     header.kind = "agent.comms.request".parse().unwrap();
     let parcel = from.open_parcel(header, "review");
-    from.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", at).unwrap();
+    from.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", None, at).unwrap();
     to.receive(&parcel, at).unwrap();
     (parcel.header().id, parcel)
+}
+
+/// What a message of `from` to `to` makes of a task on one of the two sides.
+fn say(
+    from: &Agent,
+    to: &Agent,
+    request: (&Agent, Tid),
+    state: TaskState,
+    at: u64,
+) -> Result<(), CommsError> {
+    let change = |own: &Agent| TaskChange {
+        own: own.did.clone(),
+        requester: request.0.did.clone(),
+        request: request.1,
+        to: state,
+        by: from.did.clone(),
+    };
+    let parcel = from.open_parcel(from.header(&[to], None, at), "response");
+    let bytes = parcel.to_cbor().unwrap();
+    from.comms.send(&parcel, &bytes, b"", Some(&change(from)), at)?;
+    to.comms.receive(&parcel, &bytes, Verdict::Accept, Some(&change(to)), at).map(drop)
 }
 
 #[test]
 fn both_sides_of_a_task_follow_it_to_its_end() {
     let (alice, bob, mallory) = (Agent::new("alice"), Agent::new("bob"), Agent::new("mallory"));
     let (id, _) = request(&alice, &bob, NOW);
-    let change = |agent: &Agent, to, by: &Did, at| {
-        agent.comms.change_task(&agent.did, (&alice.did, id), to, by, at).map(|task| (task.state, task.at))
+    let task = (&alice, id);
+    let stands = |state, at| {
+        for agent in [&alice, &bob] {
+            let task = agent.comms.task(&agent.did, &alice.did, id).unwrap();
+            assert_eq!((task.state, task.at), (state, at));
+            assert_eq!(task.assignees, std::slice::from_ref(&bob.did));
+        }
     };
-    for agent in [&alice, &bob] {
-        let task = agent.comms.task(&agent.did, &alice.did, id).unwrap();
-        assert_eq!((task.state, task.assignees.as_slice()), (TaskState::Submitted, &[bob.did.clone()][..]));
-        assert_eq!(
-            change(agent, TaskState::Working, &bob.did, NOW + 1).unwrap(),
-            (TaskState::Working, NOW + 1)
-        );
-        let rows = agent.rows_written();
-        // Said once more: nothing is written.
-        assert_eq!(
-            change(agent, TaskState::Working, &bob.did, NOW + 2).unwrap(),
-            (TaskState::Working, NOW + 1)
-        );
-        let by_requester = change(agent, TaskState::Completed, &alice.did, NOW + 2);
-        assert!(matches!(by_requester, Err(CommsError::TaskState { by: "requester", .. })));
-        let by_other = change(agent, TaskState::Completed, &mallory.did, NOW + 2);
-        assert!(matches!(by_other, Err(CommsError::NoSuchTask)));
-        assert_eq!(agent.rows_written(), rows);
-        assert!(change(agent, TaskState::Completed, &bob.did, NOW + 3).is_ok());
-        let late = change(agent, TaskState::Canceled, &alice.did, NOW + 4);
-        assert!(matches!(late, Err(CommsError::TaskState { from: "completed", to: "canceled", .. })));
-    }
-    let missing = mallory.comms.task(&mallory.did, &alice.did, id);
-    assert!(matches!(missing, Err(CommsError::NoSuchTask)));
+    stands(TaskState::Submitted, NOW);
+    say(&bob, &alice, task, TaskState::Working, NOW + SECOND).unwrap();
+    stands(TaskState::Working, NOW + SECOND);
+    // Said once more it is as it was.
+    say(&bob, &alice, task, TaskState::Working, NOW + 2 * SECOND).unwrap();
+    stands(TaskState::Working, NOW + SECOND);
+    // Nothing is sent that may not be said.
+    let rows = alice.rows_written();
+    let refused = say(&alice, &bob, task, TaskState::Completed, NOW + 3 * SECOND);
+    assert!(matches!(refused, Err(CommsError::TaskState { by: "requester", .. })));
+    let refused = say(&mallory, &bob, task, TaskState::Completed, NOW + 3 * SECOND);
+    assert!(matches!(refused, Err(CommsError::NoSuchTask)));
+    assert!(alice.rows_written() <= rows + 1, "undone, but counted");
+    stands(TaskState::Working, NOW + SECOND);
+    say(&bob, &alice, task, TaskState::Completed, NOW + 4 * SECOND).unwrap();
+    stands(TaskState::Completed, NOW + 4 * SECOND);
+    let late = say(&alice, &bob, task, TaskState::Canceled, NOW + 5 * SECOND);
+    assert!(matches!(late, Err(CommsError::TaskState { from: "completed", to: "canceled", .. })));
+}
+
+#[test]
+fn a_message_that_is_wrong_about_a_task_comes_all_the_same() {
+    let (alice, bob, mallory) = (Agent::new("alice"), Agent::new("bob"), Agent::new("mallory"));
+    let (id, _) = request(&alice, &bob, NOW);
+    let change = TaskChange {
+        own: bob.did.clone(),
+        requester: alice.did.clone(),
+        request: id,
+        to: TaskState::Completed,
+        by: mallory.did.clone(),
+    };
+    let parcel = mallory.open_parcel(mallory.header(&[&bob], None, NOW), "mine now");
+    let bytes = parcel.to_cbor().unwrap();
+    let taken = bob.comms.receive(&parcel, &bytes, Verdict::Accept, Some(&change), NOW);
+    assert_eq!(taken.unwrap(), Delivery::Delivered);
+    assert_eq!(bob.comms.task(&bob.did, &alice.did, id).unwrap().state, TaskState::Submitted);
 }
 
 #[test]
@@ -232,7 +271,7 @@ fn tasks_are_listed_the_last_first_by_role_and_state() {
     assert_eq!(list(TaskFilter::default(), Some(&ids[1].to_string())), [ids[0]]);
     assert_eq!(list(TaskFilter { role: Some(Role::Assignee), state: None }, None), [ids[3]]);
     assert_eq!(list(TaskFilter { role: Some(Role::Requester), state: None }, None), [ids[2], ids[1], ids[0]]);
-    alice.comms.change_task(&alice.did, (&alice.did, ids[1]), TaskState::Failed, &bob.did, NOW).unwrap();
+    say(&bob, &alice, (&alice, ids[1]), TaskState::Failed, NOW + MINUTE + SECOND).unwrap();
     assert_eq!(list(TaskFilter { role: None, state: Some(TaskState::Failed) }, None), [ids[1]]);
 }
 

@@ -296,10 +296,10 @@ fn every_fault_of_the_storage_leaves_all_or_nothing() {
         let parcel = alice.open_parcel(alice.header(&[&bob], None, at), "x");
         let bytes = parcel.to_cbor().unwrap();
         alice.store.fail_after(Some(statements));
-        if alice.comms.send(&parcel, &bytes, b"", at).is_err() {
+        if alice.comms.send(&parcel, &bytes, b"", None, at).is_err() {
             alice.store.fail_after(None);
             assert!(alice.comms.sent(parcel.header().id).unwrap().is_none());
-            alice.comms.send(&parcel, &bytes, b"", at).unwrap();
+            alice.comms.send(&parcel, &bytes, b"", None, at).unwrap();
         }
         alice.store.fail_after(None);
         bob.store.fail_after(Some(statements));

@@ -7,6 +7,7 @@
 
 pub mod actor;
 mod args;
+pub mod comms;
 pub mod credential;
 pub mod ending;
 pub mod identity;

@@ -8,6 +8,7 @@
 mod activation;
 mod address;
 mod agents;
+mod comms;
 mod create_account;
 mod deletion;
 pub mod directory;
@@ -139,6 +140,7 @@ impl Host<'_> {
                 auth::bearer(header).ok().filter(|token| service_auth::names_a_method(token))
             }
             Auth::OptionalService => header.map(|_| auth::bearer(header)).transpose()?,
+            Auth::Delivery => return self.authenticate_delivery(method, auth::bearer(header)?, now).await,
             Auth::Moderator => auth::bearer(header).ok(),
             _ => None,
         };
@@ -149,7 +151,7 @@ impl Host<'_> {
             _ => None,
         };
         let audience = &self.config.service_did();
-        let wanted = Wanted { audience, lxm: method.nsid, moderator };
+        let wanted = Wanted { audience, roles: service_auth::HOST, lxm: method.nsid, moderator };
         let token = service_auth::verify(self, token, &wanted, now).await?;
         if moderator.is_none() {
             return Ok(Caller::Service(token.issuer));
@@ -158,6 +160,23 @@ impl Host<'_> {
             self.spend(&token, now).await?;
         }
         Ok(Caller::ModerationService)
+    }
+
+    /// Verifies the token by which another host brings a message to an account that is here.
+    async fn authenticate_delivery(
+        &self,
+        method: &Method,
+        token: &str,
+        now: u64,
+    ) -> Result<Caller, XrpcError> {
+        let audience = service_auth::unverified_audience(token)?;
+        let did = audience.split('#').next().and_then(|did| Did::parse(did).ok());
+        let to = did.ok_or_else(|| XrpcError::new(401, "BadJwtAudience", "jwt audience is no agent"))?;
+        let roles = service_auth::INBOX;
+        let wanted = Wanted { audience: to.as_str(), roles, lxm: method.nsid, moderator: None };
+        let token = service_auth::verify(self, token, &wanted, now).await?;
+        let id = token.id.ok_or_else(|| XrpcError::new(401, "BadJwt", "jwt has no jti"))?;
+        Ok(Caller::Delivery { from: token.issuer, to, token: (id, token.expires_at) })
     }
 
     /// The account that uploads a blob, by its session or by a service token: from then on its object is asked. Somebody

@@ -4,6 +4,7 @@
 //! method asks of its caller.
 
 mod admin;
+mod agent_comms;
 mod agent_host;
 mod app_bsky;
 mod identity;
@@ -17,6 +18,7 @@ use crate::method::Method;
 
 /// The namespaces, in order.
 const NAMESPACES: &[&[Method]] = &[
+    agent_comms::METHODS,
     agent_host::METHODS,
     app_bsky::METHODS,
     admin::METHODS,

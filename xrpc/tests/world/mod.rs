@@ -2,10 +2,11 @@
 //! a network of canned answers, and a fault wherever one is wanted.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod agents;
 pub mod alice;
 pub mod ask;
 mod ending;
-mod network;
+pub mod network;
 pub mod operator;
 mod postbox;
 
@@ -134,6 +135,10 @@ impl Objects {
         outcome
     }
 
+    pub fn store(&self, did: &Did) -> Rc<SqliteStore> {
+        self.stores.borrow()[did].clone()
+    }
+
     pub fn has(&self, did: &Did) -> bool {
         self.accounts.borrow().get(did).is_some_and(|account| account.profile().is_ok())
     }
@@ -159,6 +164,7 @@ impl Objects {
             InternalCall::Operator(_) => "operator",
             InternalCall::Session(_) => "standing",
             InternalCall::Proxy(_) => "proxy",
+            InternalCall::Comms(_) => "comms",
             _ => panic!("the host does not make this call"),
         };
         self.called.borrow_mut().push((did.clone(), name));
@@ -292,6 +298,7 @@ impl World {
             asked: RefCell::default(),
             plc_is_away: Cell::new(false),
             plc_refuses: Cell::new(false),
+            peer: RefCell::default(),
             faults: faults.clone(),
         });
         let shelf = Rc::new(Shelf { store, faults: faults.clone() });

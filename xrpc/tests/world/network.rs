@@ -15,6 +15,11 @@ use serde_json::{Value, json};
 
 use super::{Faults, PLC};
 
+/// Status, headers and body.
+pub type Answer = (u16, Vec<(String, String)>, String);
+/// Answers a request, or is away.
+pub type Peer = Box<dyn Fn(&OutboundRequest) -> Option<Answer>>;
+
 /// The network: a PLC directory, and canned answers.
 pub struct Network {
     pub log: RefCell<BTreeMap<Did, Vec<Operation>>>,
@@ -23,6 +28,8 @@ pub struct Network {
     pub asked: RefCell<Vec<OutboundRequest>>,
     pub plc_is_away: Cell<bool>,
     pub plc_refuses: Cell<bool>,
+    /// Another host, which answers what is no page and not the PLC directory's.
+    pub peer: RefCell<Option<Peer>>,
     pub(super) faults: Rc<Faults>,
 }
 
@@ -32,11 +39,15 @@ impl Network {
         self.log.borrow().get(did).and_then(|log| plc::verify(did, log).unwrap().state)
     }
 
-    fn answer(&self, request: &OutboundRequest) -> Result<(u16, String), OutboundError> {
+    fn answer(&self, request: &OutboundRequest) -> Result<Answer, OutboundError> {
         let Some(path) = request.url.strip_prefix(PLC) else {
             self.asked.borrow_mut().push(request.clone());
             let page = self.pages.borrow().get(&request.url).cloned();
-            return page.ok_or_else(|| OutboundError::Unreachable(request.url.clone()));
+            let away = || OutboundError::Unreachable(request.url.clone());
+            return page.map(|(status, body)| (status, Vec::new(), body)).map_or_else(
+                || self.peer.borrow().as_ref().and_then(|peer| peer(request)).ok_or_else(away),
+                Ok,
+            );
         };
         if self.plc_is_away.get() {
             return Err(OutboundError::TimedOut(request.timeout_ms));
@@ -45,10 +56,11 @@ impl Network {
         let did = Did::parse(parts.next().unwrap()).unwrap();
         let suffix = parts.next().unwrap_or_default();
         if request.verb == OutboundVerb::Post {
-            return Ok(self.submit(did, &request.body));
+            let (status, body) = self.submit(did, &request.body);
+            return Ok((status, Vec::new(), body));
         }
         let log = self.log.borrow().get(&did).cloned().unwrap_or_default();
-        Ok(match (log.last(), suffix) {
+        let (status, body) = match (log.last(), suffix) {
             (None, _) => (404, r#"{"message":"DID not registered"}"#.into()),
             (Some(_), "log") => (200, serde_json::to_string(&log).unwrap()),
             (Some(last), "log/last") => (200, last.to_json().unwrap()),
@@ -58,7 +70,8 @@ impl Network {
                 None => (404, r#"{"message":"DID not available"}"#.into()),
             },
             _ => panic!("nobody asks for {path}"),
-        })
+        };
+        Ok((status, Vec::new(), body))
     }
 
     fn submit(&self, did: Did, body: &[u8]) -> (u16, String) {
@@ -76,9 +89,9 @@ impl Outbound for Network {
     fn send(&self, request: OutboundRequest) -> OutboundFuture<'_> {
         let answer = self.faults.call(|| self.answer(&request));
         let answer = answer.unwrap_or_else(|| Err(OutboundError::Unreachable(request.url.clone())));
-        Box::pin(ready(answer.map(|(status, body)| OutboundResponse {
+        Box::pin(ready(answer.map(|(status, headers, body)| OutboundResponse {
             status,
-            headers: Vec::new(),
+            headers,
             body: body.into_bytes(),
         })))
     }

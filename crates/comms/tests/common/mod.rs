@@ -133,12 +133,12 @@ impl Agent {
     /// Sends a short open message, and answers with its parcel.
     pub fn send(&self, to: &Agent, thread: Option<&str>, text: &str, at: u64) -> Parcel {
         let parcel = self.open_parcel(self.header(&[to], thread, at), text);
-        self.comms.send(&parcel, &parcel.to_cbor().unwrap(), text.as_bytes(), at).unwrap();
+        self.comms.send(&parcel, &parcel.to_cbor().unwrap(), text.as_bytes(), None, at).unwrap();
         parcel
     }
 
     pub fn receive(&self, parcel: &Parcel, now: u64) -> Result<Delivery, CommsError> {
-        self.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Accept, now)
+        self.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Accept, None, now)
     }
 
     pub fn rows_written(&self) -> u64 {

@@ -3,6 +3,7 @@
 //! These calls come from the host's own Worker through the object's stub and from nowhere else: the Worker forwards no
 //! outside path here. They carry what a client must not send itself: the keys of a new account, where a blob lies.
 
+pub mod comms;
 mod identity;
 pub mod mail;
 pub mod operator;
@@ -73,6 +74,8 @@ pub enum InternalCall {
     Session(SessionCall),
     /// Speak to another service.
     Proxy(ProxyCall),
+    /// Bring messages from one agent to another.
+    Comms(comms::CommsCall),
 }
 
 /// What an account is made from.
@@ -148,6 +151,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::Mail(call) => mail::answer(context, call),
         InternalCall::Operator(call) => operator::answer(context, call),
         InternalCall::Proxy(call) => proxy::answer(context, call),
+        InternalCall::Comms(call) => comms::answer(context, call),
     }
 }
 

@@ -1,0 +1,495 @@
+//! What the Worker needs of an account's object to bring messages from one agent to another.
+
+use data_encoding::BASE64_NOPAD;
+use murmuration_account::{AccountError, Write, WriteRequest};
+use murmuration_comms::{
+    Acquaintance, Attempt, Body, CommsError, Delivery, Header, Parcel, Sender, TaskChange, TaskState,
+    binding, cid_of, default_thread,
+};
+use murmuration_data::{Ipld, cbor, json};
+use murmuration_envelope::Recipient;
+use murmuration_keyring::{PublishedKeys, Ring};
+use murmuration_keys::{Curve, VerifyingKey};
+use murmuration_lexicons::{Validation, validate_record};
+use murmuration_syntax::{Did, Nsid, RecordKey, Tid, datetime};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json as object};
+use sha2::{Digest, Sha256};
+
+use super::super::comms::{contact, declaration, request, view};
+use super::super::record::{Validate, prepare};
+use super::super::{Context, check_standing};
+use crate::XrpcError;
+use crate::http::Response;
+use crate::method::Standing;
+
+/// A call about messages.
+#[derive(Deserialize, Serialize)]
+#[serde(tag = "comms", rename_all = "camelCase")]
+pub enum CommsCall {
+    /// Say what the agent publishes of its keys. It begins its first epoch if it has none.
+    Keys,
+    /// Make a message, sign it and store it.
+    Send(Box<Outgoing>),
+    /// Take a message.
+    Take(Box<Incoming>),
+    /// Note what came of tries, and say how it stands with every recipient.
+    Settle {
+        /// The message.
+        id: Tid,
+        /// The tries.
+        tries: Vec<Try>,
+    },
+    /// Say what is to be delivered now.
+    Due,
+    /// Say what calls a task off that the agent has asked for, and to whom.
+    Cancellation {
+        /// The address of the request.
+        request: String,
+    },
+}
+
+/// A message to be sent.
+#[derive(Deserialize, Serialize)]
+pub struct Outgoing {
+    /// The record.
+    pub record: Json,
+    /// Whom it is for.
+    pub to: Vec<Reader>,
+    /// Its name, if its sender has chosen one.
+    pub id: Option<Tid>,
+    /// Whether everybody may read it.
+    pub public: bool,
+    /// When it ends to mean anything.
+    pub expires_at: Option<String>,
+}
+
+/// Somebody that a message is for.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Reader {
+    /// Who.
+    pub did: Did,
+    /// What they publish of their keys, for a message that is sealed.
+    pub keys: Option<Json>,
+}
+
+/// A message that was made, or was made before.
+#[derive(Deserialize, Serialize)]
+pub struct Made {
+    /// Its name.
+    pub id: Tid,
+    /// Its address.
+    pub uri: String,
+    /// The hash of the parcel.
+    pub cid: String,
+    /// How it stands with every recipient.
+    pub receipts: Vec<Json>,
+    /// What is to be delivered now.
+    pub parcel: Option<Outbound>,
+}
+
+/// A parcel, and whom it is to be delivered to now.
+#[derive(Deserialize, Serialize)]
+pub struct Outbound {
+    /// Its name.
+    pub id: Tid,
+    /// Those it is for.
+    pub to: Vec<Did>,
+    /// Its DAG-CBOR, in base 64.
+    pub parcel: String,
+}
+
+/// A parcel that comes.
+#[derive(Deserialize, Serialize)]
+pub struct Incoming {
+    /// Its DAG-CBOR, in base 64.
+    pub parcel: String,
+    /// Who sends it.
+    pub sender: Did,
+    /// The key that their document has at `#atproto`, as `did:key`.
+    pub key: String,
+    /// Whether the sender is of this host.
+    pub same_host: bool,
+    /// The token by which another host brings it, and when that ends, in seconds.
+    pub token: Option<(String, u64)>,
+}
+
+/// A try to deliver a message.
+#[derive(Deserialize, Serialize)]
+pub struct Try {
+    /// To whom.
+    pub to: Did,
+    /// What came of it.
+    pub outcome: TryOutcome,
+}
+
+/// What came of a try.
+#[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TryOutcome {
+    /// It is there.
+    Delivered,
+    /// It is refused for good.
+    Rejected(String),
+    /// It may work later: why, and after how many seconds, if the other side has said so.
+    Later(String, Option<u64>),
+}
+
+pub(super) fn answer(context: &Context<'_>, call: CommsCall) -> Result<Response, XrpcError> {
+    match call {
+        CommsCall::Keys => keys(context),
+        CommsCall::Send(outgoing) => Response::json(&send(context, *outgoing)?),
+        CommsCall::Take(incoming) => take(context, *incoming),
+        CommsCall::Settle { id, tries } => settle(context, id, tries),
+        CommsCall::Due => due(context),
+        CommsCall::Cancellation { request } => cancellation(context, &request),
+    }
+}
+
+fn keys(context: &Context<'_>) -> Result<Response, XrpcError> {
+    check_standing(Standing::Active, &*context.account.profile()?)?;
+    let published = match context.account.published_keys() {
+        Err(AccountError::NoKeys) => {
+            context.account.start_epoch(context.entropy, context.clock.now_micros())?;
+            context.account.published_keys()
+        }
+        other => other,
+    };
+    Response::json(&json::to_value(&published?.to_ipld()))
+}
+
+/// Makes a message, or finds that it was made before.
+fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
+    let profile = context.account.profile()?;
+    check_standing(Standing::Active, &profile)?;
+    let (own, comms, now) = (&profile.did, context.account.comms()?, context.clock.now_micros());
+    let mut to: Vec<Did> = outgoing.to.iter().map(|reader| reader.did.clone()).collect();
+    to.sort();
+    to.dedup();
+    let digest = digest(&outgoing, &to)?;
+    let id = match outgoing.id {
+        Some(id) => id,
+        None => fresh_id(context, now)?,
+    };
+    let draft = Draft::read(context, own, &to, &outgoing, id)?;
+    if let Some(sent) = comms.sent(id)? {
+        if sent.digest != digest.as_slice() {
+            return Err(CommsError::Conflict.into());
+        }
+        let receipts = sent.receipts.iter().map(|receipt| view::receipt(id, receipt)).collect();
+        let (uri, cid) = (draft.uri(own), sent.cid.to_string());
+        return Ok(Made { id, uri, cid, receipts, parcel: None });
+    }
+    let task = draft.task(own)?;
+    let thread = match (&draft.thread, &task) {
+        (Some(thread), _) => thread.clone(),
+        (None, Some(change)) => comms.task(own, &change.requester, change.request)?.thread,
+        (None, None) => default_thread(own, &to),
+    };
+    let (seq, prev) = comms.next_place(&thread)?;
+    let header = Header {
+        id,
+        kind: draft.kind.clone(),
+        from: own.clone(),
+        to: to.clone(),
+        thread,
+        seq,
+        prev,
+        created_at: now / 1000 * 1000,
+        expires_at: draft.expires_at,
+        priority: draft.priority,
+    };
+    if header.expires_at.is_some_and(|at| at <= now) {
+        return Err(CommsError::Expired.into());
+    }
+    let body = match outgoing.public {
+        true => Body::Open(draft.record.clone()),
+        false => seal(context, &header, &outgoing.to, &draft.record, now)?,
+    };
+    let parcel = Parcel::sign(header, body, Curve::K256, |bytes| {
+        context.account.sign(bytes).map_err(XrpcError::from)
+    })?;
+    let bytes = parcel.to_cbor()?;
+    // Read as whoever takes it will: one that nobody would take is not sent.
+    Parcel::from_cbor(&bytes)?;
+    if outgoing.public {
+        publish(context, &draft, id, now)?;
+    }
+    comms.send(&parcel, &bytes, &digest, task.as_ref(), now)?;
+    let receipts = comms.sent(id)?.map(|sent| sent.receipts).unwrap_or_default();
+    Ok(Made {
+        id,
+        uri: draft.uri(own),
+        cid: cid_of(&bytes).to_string(),
+        receipts: receipts.iter().map(|receipt| view::receipt(id, receipt)).collect(),
+        parcel: Some(Outbound { id, to, parcel: BASE64_NOPAD.encode(&bytes) }),
+    })
+}
+
+/// The hash by which the same call is known again.
+fn digest(outgoing: &Outgoing, to: &[Did]) -> Result<[u8; 32], XrpcError> {
+    let call = object!([outgoing.record, to, outgoing.public, outgoing.expires_at]);
+    let call = json::from_value(&call).map_err(|error| invalid(&error.to_string()))?;
+    let bytes = cbor::encode(&call).map_err(|error| invalid(&error.to_string()))?;
+    Ok(Sha256::digest(&bytes).into())
+}
+
+/// An id that no message has.
+fn fresh_id(context: &Context<'_>, now: u64) -> Result<Tid, XrpcError> {
+    let mut random = [0; 2];
+    context.entropy.fill(&mut random);
+    let clock_id = u16::from_le_bytes(random);
+    let mut id = Tid::next(now, clock_id, None);
+    while context.account.comms()?.sent(id)?.is_some() {
+        id = Tid::next(now, clock_id, Some(id));
+    }
+    Ok(id)
+}
+
+/// A record that is to be sent, complete and valid.
+struct Draft {
+    id: Tid,
+    kind: Nsid,
+    record: Ipld,
+    thread: Option<String>,
+    priority: u8,
+    expires_at: Option<u64>,
+    /// What a response says, and of which request.
+    status: Option<(String, String)>,
+}
+
+impl Draft {
+    fn read(
+        context: &Context<'_>,
+        own: &Did,
+        to: &[Did],
+        outgoing: &Outgoing,
+        id: Tid,
+    ) -> Result<Self, XrpcError> {
+        let record = json::from_value(&outgoing.record).map_err(|error| invalid(&error.to_string()))?;
+        let Ipld::Map(mut fields) = record else { return Err(invalid("the record is no object")) };
+        let text = |text: &str| Ipld::String(text.to_owned());
+        let kind = match fields.get("$type") {
+            Some(Ipld::String(kind)) if KINDS.contains(&kind.as_str()) => Nsid::parse(kind),
+            _ => return Err(invalid("the record is of no type that is sent")),
+        };
+        let kind = kind.map_err(XrpcError::internal)?;
+        let now = datetime::from_micros(context.clock.now_micros()).map_err(XrpcError::internal)?;
+        fields.entry("sender".into()).or_insert_with(|| text(own.as_str()));
+        fields.entry("createdAt".into()).or_insert_with(|| text(&now));
+        if let ([only], true) = (to, kind.as_str() != BROADCAST) {
+            fields.entry("recipient".into()).or_insert_with(|| text(only.as_str()));
+        }
+        let said = |name: &str| match fields.get(name) {
+            Some(Ipld::String(text)) => Some(text.clone()),
+            _ => None,
+        };
+        if said("sender").as_deref() != Some(own.as_str()) {
+            return Err(invalid("the record is of another sender"));
+        }
+        if to.contains(own) {
+            return Err(invalid("a message to oneself is no message"));
+        }
+        let recipient = said("recipient");
+        if recipient.as_ref().is_some_and(|named| !to.iter().any(|did| *did == named.as_str())) {
+            return Err(invalid("the record is for somebody else"));
+        }
+        let expires_at = outgoing.expires_at.clone().or_else(|| said("expiresAt"));
+        let expires_at = expires_at.map(|at| datetime::micros(&at)).transpose();
+        let expires_at = expires_at.map_err(|error| invalid(&error.to_string()))?;
+        let priority = match fields.get("priority") {
+            Some(Ipld::Integer(priority)) => u8::try_from(*priority).unwrap_or(0),
+            _ => DEFAULT_PRIORITY,
+        };
+        let thread = said("thread").filter(|thread| !thread.is_empty());
+        let status = said("status").zip(said("requestUri")).filter(|_| kind.as_str() == RESPONSE);
+        let record = Ipld::Map(fields);
+        match validate_record(context.catalog, &kind, &RecordKey::from(id), &record) {
+            Ok(Validation::Valid) => {}
+            Ok(Validation::Unknown) => return Err(invalid("the record's type is unknown")),
+            Err(error) => return Err(invalid(&error.to_string())),
+        }
+        Ok(Self {
+            id,
+            kind,
+            record,
+            thread,
+            priority,
+            expires_at: expires_at.map(|at| u64::try_from(at).unwrap_or(0) / 1000 * 1000),
+            status,
+        })
+    }
+
+    /// What it says of a task.
+    fn task(&self, own: &Did) -> Result<Option<TaskChange>, XrpcError> {
+        let Some((status, uri)) = &self.status else { return Ok(None) };
+        change(own, own, status, uri).map(Some)
+    }
+
+    fn uri(&self, own: &Did) -> String {
+        format!("at://{own}/{}/{}", self.kind, self.id)
+    }
+}
+
+/// What a response of `by` says of a task in the book of `own`.
+fn change(own: &Did, by: &Did, status: &str, uri: &str) -> Result<TaskChange, XrpcError> {
+    let (requester, request) = request(uri)?;
+    let to = TaskState::of_status(status).ok_or_else(|| invalid("the status is none of a task"))?;
+    Ok(TaskChange { own: own.clone(), requester, request, to, by: by.clone() })
+}
+
+/// Seals a record to its readers, by the strongest key of each, and to its sender.
+fn seal(
+    context: &Context<'_>,
+    header: &Header,
+    readers: &[Reader],
+    record: &Ipld,
+    now: u64,
+) -> Result<Body, XrpcError> {
+    let recipient = |reader: &Reader| {
+        let none = || XrpcError::named("NoRecipientKey", format!("{} publishes no usable key", reader.did));
+        let keys = reader.keys.as_ref().and_then(|keys| json::from_value(keys).ok()).ok_or_else(none)?;
+        let keys = PublishedKeys::from_ipld(&reader.did, keys).map_err(|_| none())?;
+        keys.recipient(now).map_err(|_| none())
+    };
+    let recipients = readers.iter().map(recipient).collect::<Result<Vec<Recipient>, XrpcError>>()?;
+    let text = cbor::encode(record).map_err(|error| invalid(&error.to_string()))?;
+    let ring = ring(context, now)?;
+    Ok(Body::Sealed(Box::new(ring.seal(&binding(header), &recipients, &text, context.entropy)?)))
+}
+
+/// The agent's keys; its first, if it has none.
+fn ring(context: &Context<'_>, now: u64) -> Result<std::rc::Rc<Ring>, XrpcError> {
+    match context.account.ring() {
+        Err(AccountError::NoKeys) => Ok(context.account.start_epoch(context.entropy, now)?),
+        other => Ok(other?),
+    }
+}
+
+/// Writes a public message into the repository, where it may be already, from a call that broke off.
+fn publish(context: &Context<'_>, draft: &Draft, id: Tid, now: u64) -> Result<(), XrpcError> {
+    let prepared = prepare(
+        context.catalog,
+        Validate::Required,
+        draft.kind.clone(),
+        RecordKey::from(id),
+        draft.record.clone(),
+    )?;
+    let write = Write::Put { path: prepared.path, value: prepared.value, swap: None };
+    let request = WriteRequest { writes: vec![write], ..WriteRequest::default() };
+    let mut receipts = context.account.write(&[request], now);
+    receipts.pop().unwrap_or_else(|| Err(AccountError::Turn("no receipt".into())))?;
+    Ok(())
+}
+
+/// Takes a parcel that another agent has sent: checks who sent it, asks whether the agent wants it, and stores it.
+fn take(context: &Context<'_>, incoming: Incoming) -> Result<Response, XrpcError> {
+    let gone = || XrpcError::named("RecipientNotFound", "no such agent is here");
+    let profile = context.account.profile().map_err(|error| match error {
+        AccountError::Vacant => gone(),
+        other => other.into(),
+    })?;
+    check_standing(Standing::Active, &profile).map_err(|_| gone())?;
+    let (own, comms, now) = (&profile.did, context.account.comms()?, context.clock.now_micros());
+    let bytes = BASE64_NOPAD.decode(incoming.parcel.as_bytes()).map_err(XrpcError::internal)?;
+    let parcel = Parcel::from_cbor(&bytes)?;
+    let header = parcel.header();
+    let key = VerifyingKey::from_did_key(&incoming.key).map_err(XrpcError::internal)?;
+    parcel.verify(&Sender { did: incoming.sender, key })?;
+    if !header.to.contains(own) {
+        let rule = "it is for others";
+        return Err(CommsError::Proof { from: header.from.clone(), rule }.into());
+    }
+    if let Some((token, ends)) = &incoming.token {
+        comms.spend(&format!("{} {token}", header.from), *ends, context.now_seconds())?;
+    }
+    let sender = Acquaintance {
+        contact: contact(context, &header.from)?,
+        same_host: incoming.same_host,
+        written_to: comms.has_written_to(&header.thread, &header.from)?,
+    };
+    let verdict = declaration(context)?.judge(&parcel, bytes.len(), sender)?;
+    let task = task_of(context, own, &parcel);
+    let delivery = comms.receive(&parcel, &bytes, verdict, task.as_ref(), now)?;
+    Response::json(&object!({
+        "id": header.id,
+        "state": match delivery {
+            Delivery::Delivered => "delivered",
+            Delivery::Duplicate => "duplicate",
+            Delivery::Quarantined => "quarantined",
+        },
+    }))
+}
+
+/// What a parcel says of a task, if it is a response that this host can open.
+fn task_of(context: &Context<'_>, own: &Did, parcel: &Parcel) -> Option<TaskChange> {
+    let header = parcel.header();
+    if header.kind.as_str() != RESPONSE {
+        return None;
+    }
+    let Ipld::Map(fields) = view::open(context, parcel)? else { return None };
+    let said = |name: &str| match fields.get(name) {
+        Some(Ipld::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    change(own, &header.from, said("status")?, said("requestUri")?).ok()
+}
+
+fn settle(context: &Context<'_>, id: Tid, tries: Vec<Try>) -> Result<Response, XrpcError> {
+    let attempts: Vec<(Did, Attempt)> = tries
+        .into_iter()
+        .map(|tried| {
+            let attempt = match tried.outcome {
+                TryOutcome::Delivered => Attempt::Delivered,
+                TryOutcome::Rejected(reason) => Attempt::Rejected(reason),
+                TryOutcome::Later(reason, retry_after_seconds) => {
+                    Attempt::Later { retry_after_seconds, reason }
+                }
+            };
+            (tried.to, attempt)
+        })
+        .collect();
+    let mut random = [0; 8];
+    context.entropy.fill(&mut random);
+    let random = u64::from_le_bytes(random);
+    let receipts = context.account.comms()?.settle(id, &attempts, context.clock.now_micros(), random)?;
+    let receipts: Vec<Json> = receipts.iter().map(|receipt| view::receipt(id, receipt)).collect();
+    Response::json(&receipts)
+}
+
+fn due(context: &Context<'_>) -> Result<Response, XrpcError> {
+    let due = context.account.comms()?.due(context.clock.now_micros(), MAX_DUE)?;
+    let due: Vec<Outbound> = due
+        .into_iter()
+        .map(|due| Outbound { id: due.id, to: due.to, parcel: BASE64_NOPAD.encode(&due.parcel) })
+        .collect();
+    Response::json(&due)
+}
+
+fn cancellation(context: &Context<'_>, uri: &str) -> Result<Response, XrpcError> {
+    let (requester, id) = request(uri)?;
+    let own = &context.account.profile()?.did;
+    let task = context.account.comms()?.task(own, &requester, id)?;
+    if task.requester != *own {
+        return Err(CommsError::NoSuchTask.into());
+    }
+    if task.state.has_ended() {
+        let text = format!("the task is {} already", task.state.name());
+        return Err(XrpcError::named("TaskNotCancelable", text));
+    }
+    Response::json(&object!({ "task": view::task(&task), "to": task.assignees }))
+}
+
+fn invalid(text: &str) -> XrpcError {
+    XrpcError::named("InvalidRecord", text)
+}
+
+/// The records that are sent.
+const KINDS: [&str; 5] =
+    ["agent.comms.message", BROADCAST, "agent.comms.request", RESPONSE, "agent.comms.handoff"];
+const BROADCAST: &str = "agent.comms.broadcast";
+const RESPONSE: &str = "agent.comms.response";
+/// The lexicon's default.
+const DEFAULT_PRIORITY: u8 = 3;
+/// Messages that one look at what is due takes up.
+const MAX_DUE: u32 = 20;

@@ -1,0 +1,353 @@
+//! Messages between agents of two hosts.
+
+#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod world;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use data_encoding::BASE64URL_NOPAD;
+use murmuration_platform::OutboundRequest;
+use murmuration_syntax::Did;
+use serde_json::{Value, json};
+use world::agents::{Agent, texts};
+use world::network::Answer;
+use world::{World, block_on};
+
+/// How the host beyond answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Weather {
+    Fine,
+    Away,
+    /// It does what it is asked, and its answer is lost.
+    Deaf,
+    Status(u16, Option<u64>),
+}
+
+struct Hosts {
+    here: World,
+    there: Rc<World>,
+    alice: Agent,
+    bob: Agent,
+    weather: Rc<Cell<Weather>>,
+    /// What was delivered there, with its token.
+    deliveries: Rc<RefCell<Vec<(String, Value)>>>,
+}
+
+impl Hosts {
+    fn new() -> Self {
+        let here = World::new();
+        let there = Rc::new(World::with(&[
+            ("PDS_HOSTNAME", "far.example"),
+            ("PUBLIC_URL", "https://far.example"),
+            ("USER_DOMAINS", ".far"),
+        ]));
+        let alice = here.agent("alice");
+        let (code, answer) = there.create_with("bob", json!({ "handle": "bob.far" }));
+        assert_eq!(code, 200, "{answer}");
+        let token = answer["accessJwt"].as_str().unwrap().to_owned();
+        let bob = Agent { did: world::did(&answer["did"]), token };
+        let (weather, deliveries) = (Rc::new(Cell::new(Weather::Fine)), Rc::<RefCell<Vec<_>>>::default());
+        let hosts = Self { here, there, alice, bob, weather, deliveries };
+        hosts.share_the_directory();
+        let (there, weather, deliveries) =
+            (hosts.there.clone(), hosts.weather.clone(), hosts.deliveries.clone());
+        *hosts.here.network.peer.borrow_mut() =
+            Some(Box::new(move |request| answer_for(&there, &weather, &deliveries, request)));
+        hosts
+    }
+
+    /// Both ask one PLC directory.
+    fn share_the_directory(&self) {
+        let logs = [&self.here, self.there.as_ref()].map(|world| world.network.log.borrow().clone());
+        for world in [&self.here, self.there.as_ref()] {
+            world
+                .network
+                .log
+                .borrow_mut()
+                .extend(logs.iter().flatten().map(|(did, log)| (did.clone(), log.clone())));
+        }
+    }
+
+    fn bob_publishes_keys(&self) {
+        let carol = self.there_agent("carol");
+        self.there.tell(&carol, &self.bob.did, "hello");
+        self.there.done(&self.bob, &self.there.claim(&self.bob));
+    }
+
+    fn there_agent(&self, name: &str) -> Agent {
+        let handle = format!("{name}.far");
+        let (code, answer) = self.there.create_with(name, json!({ "handle": handle }));
+        assert_eq!(code, 200, "{answer}");
+        let agent = Agent {
+            did: world::did(&answer["did"]),
+            token: answer["accessJwt"].as_str().unwrap().to_owned(),
+        };
+        self.share_the_directory();
+        agent
+    }
+
+    fn pass_minutes(&self, minutes: u64) {
+        self.here.pass_minutes(minutes);
+        self.there.pass_minutes(minutes);
+    }
+
+    fn status(&self, id: &Value) -> Value {
+        let (code, mut answer) =
+            self.here.look(&self.alice, "getDeliveryStatus", &[("id", id.as_str().unwrap())]);
+        assert_eq!(code, 200, "{answer}");
+        answer["receipts"][0].take()
+    }
+
+    /// Delivers a parcel to Bob, by a token.
+    fn deliver(&self, token: &str, parcel: &Value) -> (u16, String) {
+        let header = format!("Bearer {token}");
+        let input = json!({ "parcel": parcel });
+        let (code, answer) = self.there.ask("agent.comms.deliver", Some(&header), &[], &input);
+        let said = if code == 200 { &answer["state"] } else { &answer["error"] };
+        (code, said.as_str().unwrap().to_owned())
+    }
+
+    /// A service token of an agent here.
+    fn token(&self, agent: &Agent, aud: &str, lxm: &str) -> String {
+        let query = [("aud", aud), ("lxm", lxm)];
+        let (code, answer) =
+            self.here.get_as(Some(&agent.token), "com.atproto.server.getServiceAuth", &query);
+        assert_eq!(code, 200, "{answer}");
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A parcel that Alice has signed for Bob and that has not come yet.
+    fn parcel(&self, text: &str) -> Value {
+        self.weather.set(Weather::Away);
+        self.here.tell(&self.alice, &self.bob.did, text);
+        self.weather.set(Weather::Fine);
+        let (_, threads) = self.here.look(&self.alice, "listThreads", &[]);
+        let thread = threads["threads"][0]["id"].as_str().unwrap();
+        let (_, page) = self.here.look(&self.alice, "getThread", &[("thread", thread)]);
+        page["items"].as_array().unwrap().last().unwrap()["parcel"].clone()
+    }
+
+    fn inbox(&self) -> String {
+        format!("{}#agent_inbox", self.bob.did)
+    }
+}
+
+fn answer_for(
+    there: &World,
+    weather: &Cell<Weather>,
+    deliveries: &RefCell<Vec<(String, Value)>>,
+    request: &OutboundRequest,
+) -> Option<Answer> {
+    let path = request.url.strip_prefix("https://far.example/xrpc/")?;
+    let (nsid, query) = path.split_once('?').unwrap_or((path, ""));
+    let delivery = nsid == "agent.comms.deliver";
+    match weather.get() {
+        Weather::Away if delivery => return None,
+        Weather::Status(status, after) if delivery => {
+            let header = after.map(|seconds| ("retry-after".to_owned(), seconds.to_string()));
+            return Some((status, header.into_iter().collect(), "<html>".into()));
+        }
+        _ => {}
+    }
+    let query: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let header =
+        request.headers.iter().find(|(name, _)| name == "authorization").map(|(_, value)| value.as_str());
+    let input = if delivery { serde_json::from_slice(&request.body).unwrap() } else { Value::Null };
+    if let Some(header) = header {
+        deliveries.borrow_mut().push((header.to_owned(), input["parcel"].clone()));
+    }
+    let (status, body) = there.ask(nsid, header, &query, &input);
+    (weather.get() != Weather::Deaf || !delivery).then(|| (status, Vec::new(), body.to_string()))
+}
+
+#[test]
+fn a_stranger_of_another_host_waits_until_it_is_allowed_and_is_answered_at_once() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    let sent = hosts.here.tell(&hosts.alice, &hosts.bob.did, "greetings from afar");
+    assert_eq!(sent["receipts"][0]["state"], "delivered");
+    // What went over says nothing of it.
+    let deliveries = hosts.deliveries.borrow();
+    assert_eq!(deliveries.len(), 1);
+    assert!(!deliveries[0].1.to_string().contains("afar"));
+    assert!(hosts.there.claim(&hosts.bob).is_empty());
+    let (_, waiting) = hosts.there.look(&hosts.bob, "listInbox", &[("state", "quarantined")]);
+    assert_eq!(texts(waiting["items"].as_array().unwrap()), ["greetings from afar"]);
+    hosts.there.say_of(&hosts.bob, &hosts.alice.did, "allowed");
+    let items = hosts.there.claim(&hosts.bob);
+    assert_eq!(texts(&items), ["greetings from afar"]);
+    hosts.there.done(&hosts.bob, &items);
+
+    // Bob answers in the thread: Alice has written to him there, so he is no stranger to her.
+    let (_, keys) = hosts.here.ask(
+        "com.atproto.repo.getRecord",
+        None,
+        &[("repo", hosts.alice.did.as_str()), ("collection", "agent.identity.keys"), ("rkey", "self")],
+        &Value::Null,
+    );
+    let url = format!(
+        "https://pds.example/xrpc/com.atproto.repo.getRecord?repo={}&collection=agent.identity.keys&rkey=self",
+        hosts.alice.did
+    );
+    hosts.there.serve(&url, 200, &keys);
+    let answer = hosts.there.tell(&hosts.bob, &hosts.alice.did, "greetings back");
+    assert_eq!(answer["receipts"][0]["state"], "queued");
+    let asked = hosts.there.network.asked.borrow().last().cloned().unwrap();
+    assert_eq!(asked.url, "https://pds.example/xrpc/agent.comms.deliver");
+    let input: Value = serde_json::from_slice(&asked.body).unwrap();
+    let (code, state) = hosts.here.ask("agent.comms.deliver", Some(&asked.headers[0].1), &[], &input);
+    assert_eq!((code, &state["state"]), (200, &json!("delivered")));
+    assert_eq!(texts(&hosts.here.claim(&hosts.alice)), ["greetings back"]);
+}
+
+#[test]
+fn a_message_outlives_the_absence_of_the_other_host_and_has_one_effect() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    hosts.there.say_of(&hosts.bob, &hosts.alice.did, "allowed");
+    for (n, weather) in [
+        Weather::Away,
+        Weather::Deaf,
+        Weather::Status(500, None),
+        Weather::Status(503, Some(1)),
+        Weather::Status(429, Some(90)),
+        Weather::Status(401, None),
+        Weather::Status(301, None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        hosts.weather.set(weather);
+        let sent = hosts.here.tell(&hosts.alice, &hosts.bob.did, &n.to_string());
+        assert_eq!(sent["receipts"][0]["state"], "queued", "{weather:?}");
+        hosts.weather.set(Weather::Fine);
+        hosts.pass_minutes(1);
+        block_on(hosts.here.host().carry_due(&hosts.alice.did)).unwrap();
+        if weather == Weather::Status(429, Some(90)) {
+            assert_eq!(hosts.status(&sent["id"])["state"], "queued", "not before it is asked to");
+            hosts.pass_minutes(1);
+            block_on(hosts.here.host().carry_due(&hosts.alice.did)).unwrap();
+        }
+        assert_eq!(hosts.status(&sent["id"])["state"], "delivered", "{weather:?}");
+        let items = hosts.there.claim(&hosts.bob);
+        assert_eq!(texts(&items), [n.to_string()], "{weather:?}");
+        hosts.there.done(&hosts.bob, &items);
+    }
+}
+
+#[test]
+fn a_clear_no_of_the_other_host_is_for_good() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    hosts.weather.set(Weather::Status(413, None));
+    let sent = hosts.here.tell(&hosts.alice, &hosts.bob.did, "large");
+    assert_eq!(sent["receipts"][0]["state"], "rejected");
+    hosts.weather.set(Weather::Fine);
+    hosts.there.say_of(&hosts.bob, &hosts.alice.did, "blocked");
+    let sent = hosts.here.tell(&hosts.alice, &hosts.bob.did, "please");
+    assert_eq!(sent["receipts"][0]["state"], "rejected");
+    assert!(sent["receipts"][0]["reason"].as_str().unwrap().starts_with("NotAllowed"));
+}
+
+#[test]
+fn nobody_is_sealed_to_who_publishes_no_keys_or_is_not_known() {
+    let hosts = Hosts::new();
+    let record = json!({ "$type": "agent.comms.message", "content": { "kind": "text", "text": "x" } });
+    let send = |to: &str, privacy: &str| {
+        let input = json!({ "record": record, "to": [to], "privacy": privacy });
+        let (code, answer) = hosts.here.call(&hosts.alice, "sendMessage", &input);
+        (code, answer["error"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(send(hosts.bob.did.as_str(), "private"), (400, "NoRecipientKey".into()));
+    // In the open it goes, and waits there.
+    assert_eq!(send(hosts.bob.did.as_str(), "public"), (200, String::new()));
+    assert_eq!(send("did:plc:abcdefghijklmnopqrstuvwx", "public"), (400, "RecipientNotFound".into()));
+    hosts.here.network.plc_is_away.set(true);
+    assert_eq!(send("did:plc:zzzzzzzzzzzzzzzzzzzzzzzz", "private").0, 502);
+}
+
+#[test]
+fn a_delivery_is_believed_when_token_header_and_proof_agree() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    let parcel = hosts.parcel("one");
+    let mallory = hosts.here.agent("mallory");
+    hosts.share_the_directory();
+    let carol = hosts.there_agent("zoe");
+    let (inbox, lxm) = (hosts.inbox(), "agent.comms.deliver");
+    let refused = |token: &str, parcel: &Value, code: u16, error: &str| {
+        assert_eq!(hosts.deliver(token, parcel), (code, error.to_owned()));
+    };
+    // For somebody else, for something else, for nobody in particular.
+    let token = hosts.token(&hosts.alice, hosts.bob.did.as_str(), lxm);
+    refused(&token, &parcel, 401, "BadJwtAudience");
+    refused(&hosts.token(&hosts.alice, "did:web:far.example", lxm), &parcel, 401, "BadJwtAudience");
+    let token = hosts.token(&hosts.alice, &inbox, "com.atproto.repo.uploadBlob");
+    refused(&token, &parcel, 401, "BadJwtLexiconMethod");
+    refused("x.y.z", &parcel, 401, "BadJwt");
+    let token = hosts.token(&hosts.alice, "did:plc:abcdefghijklmnopqrstuvwx#agent_inbox", lxm);
+    refused(&token, &parcel, 400, "RecipientNotFound");
+    let token = hosts.token(&hosts.alice, &format!("{}#agent_inbox", carol.did), lxm);
+    refused(&token, &parcel, 400, "InvalidProof");
+    // The token of another who has got hold of it.
+    refused(&hosts.token(&mallory, &inbox, lxm), &parcel, 400, "InvalidProof");
+    // The sender's own, with another header, body or signature.
+    for (at, value) in [
+        ("/header/priority", json!(5)),
+        ("/header/from", json!(mallory.did)),
+        ("/header/to/0", json!(carol.did)),
+        ("/proof/kid", json!(format!("{}#atproto", mallory.did))),
+        ("/proof/alg", json!("ES256")),
+        ("/body/epoch", json!(7)),
+    ] {
+        let mut changed = parcel.clone();
+        *changed.pointer_mut(at).unwrap() = value;
+        let (code, error) = hosts.deliver(&hosts.token(&hosts.alice, &inbox, lxm), &changed);
+        assert_eq!(code, 400, "{at}");
+        assert!(["InvalidProof", "InvalidParcel"].contains(&error.as_str()), "{at}: {error}");
+    }
+    // Not even a place in quarantine was taken.
+    let (_, list) = hosts.there.look(&hosts.bob, "listInbox", &[("state", "quarantined")]);
+    assert_eq!(list["items"], json!([]));
+
+    let token = hosts.token(&hosts.alice, &inbox, lxm);
+    assert_eq!(hosts.deliver(&token, &parcel), (200, "quarantined".into()));
+    refused(&token, &parcel, 401, "BadJwt");
+    let again = hosts.token(&hosts.alice, &inbox, lxm);
+    assert_eq!(hosts.deliver(&again, &parcel), (200, "duplicate".into()));
+}
+
+#[test]
+fn a_token_must_have_a_name_and_be_in_its_time() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    let parcel = hosts.parcel("one");
+    let token = hosts.token(&hosts.alice, &hosts.inbox(), "agent.comms.deliver");
+    hosts.there.pass_minutes(5);
+    assert_eq!(hosts.deliver(&token, &parcel), (401, "JwtExpired".into()));
+    // Without a `jti` it could be used again; and the signature covers that there is none.
+    let claims = token.split('.').nth(1).unwrap();
+    let mut claims: Value =
+        serde_json::from_slice(&BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap()).unwrap();
+    claims.as_object_mut().unwrap().remove("jti");
+    let claims = BASE64URL_NOPAD.encode(claims.to_string().as_bytes());
+    let (head, rest) = token.split_once('.').unwrap();
+    let bare = format!("{head}.{claims}.{}", rest.split_once('.').unwrap().1);
+    assert_eq!(hosts.deliver(&bare, &parcel).0, 401);
+}
+
+#[test]
+fn an_account_that_rests_takes_no_messages() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    let parcel = hosts.parcel("one");
+    let (code, _) =
+        hosts.there.post_as(Some(&hosts.bob.token), "com.atproto.server.deactivateAccount", &json!({}));
+    assert_eq!(code, 200);
+    let token = hosts.token(&hosts.alice, &hosts.inbox(), "agent.comms.deliver");
+    assert_eq!(hosts.deliver(&token, &parcel), (400, "RecipientNotFound".into()));
+    let unknown: Did = "did:plc:abcdefghijklmnopqrstuvwx".parse().unwrap();
+    assert!(block_on(hosts.here.host().carry_due(&unknown)).is_err());
+}
