@@ -146,6 +146,17 @@ impl Event {
         }
     }
 
+    /// When the event was made.
+    #[must_use]
+    pub fn time(&self) -> &Timestamp {
+        match self {
+            Self::Commit(event) => &event.time,
+            Self::Sync(event) => &event.time,
+            Self::Identity(event) => &event.time,
+            Self::Account(event) => &event.time,
+        }
+    }
+
     /// The type as a frame's header spells it.
     #[must_use]
     pub fn tag(&self) -> &'static str {

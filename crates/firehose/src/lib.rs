@@ -48,7 +48,7 @@ pub use limits::{
 };
 pub use seq::Seq;
 pub use time::Timestamp;
-pub use touched::{Touched, touched};
+pub use touched::{Glance, Touched, touched};
 pub use verify::{Head, verify_commit, verify_sync};
 
 use murmuration_data::Cid;

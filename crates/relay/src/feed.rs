@@ -3,7 +3,11 @@
 //! There is no hand-over to get wrong. Everything here is synchronous, and an object runs one thing at a time: a
 //! subscriber becomes live in the very turn that sends it the last event of the log, and an append sends its events in
 //! the turn that stores them. So a live subscriber has always been sent everything, and what a sleeping object must
-//! remember of it (its *attachment*) changes only when it falls behind or catches up.
+//! remember of it (its *attachment*) changes only when it falls behind or catches up, or wants something else.
+//!
+//! Two streams are read from here, of the same events under the same numbers: frames, all of them
+//! (`com.atproto.sync.subscribeRepos`), and messages in JSON that a [`Filter`] lets through
+//! (`agent.relay.subscribeEvents`). For the second, *everything* means everything that the filter wants.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +16,12 @@ use murmuration_platform::Store;
 
 use crate::RelayError;
 use crate::cursor::{Opening, opening};
-use crate::limits::{MAX_SUBSCRIBERS, PUMP_PAUSE_MS, TOTAL_BUFFER_BYTES};
+use crate::filter::Filter;
+use crate::index::Index;
+use crate::limits::{MAX_SUBSCRIBERS, MAX_WANTED_NAMES, PUMP_PAUSE_MS, TOTAL_BUFFER_BYTES, TURN_SCAN_BYTES};
 use crate::log::{Batch, Log};
 use crate::pace::{Place, Step, high_water, step};
+use crate::telling::{self, Form, Telling};
 
 /// Names a subscriber's socket, as long as it is open.
 pub type SubscriberId = u64;
@@ -26,12 +33,59 @@ pub const CLOSE_POLICY: u16 = 1008;
 pub trait Sockets {
     /// Bytes that were sent to a subscriber and that it has not taken.
     fn buffered(&self, id: SubscriberId) -> u64;
-    /// Sends the same bytes to each of these.
-    fn send(&self, ids: &[SubscriberId], frame: &[u8]);
+    /// Sends the same message to each of these.
+    fn send(&self, ids: &[SubscriberId], message: Message<'_>);
     /// Keeps a few bytes with the socket, for when the object wakes up with no memory.
     fn keep(&self, id: SubscriberId, attachment: &str);
     /// Closes a socket, after what it was sent.
     fn close(&self, id: SubscriberId, code: u16, reason: &str);
+}
+
+/// A message of a WebSocket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Message<'a> {
+    /// A frame of `com.atproto.sync.subscribeRepos`, binary.
+    Frame(&'a [u8]),
+    /// A message of `agent.relay.subscribeEvents`, text.
+    Text(&'a str),
+}
+
+/// What a subscriber reads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reads {
+    /// Every frame.
+    Frames,
+    /// The events that it wants, in JSON.
+    Events(Filter),
+}
+
+/// Why a subscription does not begin, or ends.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// The error's name.
+    pub error: &'static str,
+    /// The same in words.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    #[must_use]
+    pub fn new(error: &'static str, message: impl Into<String>) -> Self {
+        Self { error, message: message.into() }
+    }
+
+    /// The refusal for a reader of frames.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        error_frame(self.error, &self.message)
+    }
+
+    /// The refusal for a reader of events.
+    #[must_use]
+    pub fn text(&self) -> String {
+        telling::error(self.error, &self.message)
+    }
 }
 
 /// What a pump has left to do.
@@ -49,12 +103,21 @@ pub enum Pump {
 #[derive(Debug, Default)]
 pub struct Feed {
     subscribers: BTreeMap<SubscriberId, Subscriber>,
+    /// What those who read events want; the others read frames.
+    index: Index,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Subscriber {
     place: Place,
     blocked_since: Option<u64>,
+}
+
+/// A stretch of the log that subscribers at one place share.
+struct Stretch {
+    after: u64,
+    batch: Batch,
+    tellings: Vec<Telling>,
 }
 
 impl Feed {
@@ -70,10 +133,21 @@ impl Feed {
         self.subscribers.is_empty()
     }
 
-    /// Whether one more may come.
+    /// How many of them read frames.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.subscribers.len() < MAX_SUBSCRIBERS
+    pub fn readers_of_frames(&self) -> usize {
+        self.subscribers.len() - self.index.len()
+    }
+
+    /// Whether one more may come, to read this.
+    #[must_use]
+    pub fn has_room(&self, reads: &Reads) -> bool {
+        match reads {
+            Reads::Frames => self.readers_of_frames() < MAX_SUBSCRIBERS,
+            Reads::Events(filter) => {
+                self.index.len() < MAX_SUBSCRIBERS && self.index.names() + filter.names() <= MAX_WANTED_NAMES
+            }
+        }
     }
 
     /// Whether anyone is reading from the log.
@@ -82,37 +156,82 @@ impl Feed {
         self.subscribers.values().any(|subscriber| subscriber.place != Place::Live)
     }
 
+    /// Whether a subscriber reads events, and so may say which.
+    #[must_use]
+    pub fn reads_events(&self, id: SubscriberId) -> bool {
+        self.index.filter(id).is_some()
+    }
+
     /// Begins a subscription on an open socket.
-    pub fn add(&mut self, log: &Log, sockets: &dyn Sockets, id: SubscriberId, cursor: Option<&str>) {
+    pub fn add(
+        &mut self,
+        log: &Log,
+        sockets: &dyn Sockets,
+        id: SubscriberId,
+        cursor: Option<&str>,
+        reads: Reads,
+    ) {
+        if let Reads::Events(filter) = reads {
+            self.index.set(id, filter);
+        }
         let place = match opening(cursor, log.head(), log.earliest()) {
             Opening::Live => Place::Live,
             Opening::Replay { after } => behind(after, log),
             Opening::Outdated { after } => {
-                let message = "Requested cursor exceeded limit. Possibly missing events";
-                sockets.send(&[id], &info_frame("OutdatedCursor", message));
+                self.inform(sockets, id, "OutdatedCursor", OUTDATED);
                 behind(after, log)
             }
             Opening::Future | Opening::Malformed => {
-                if let Some((error, frame)) = refusal(log, cursor) {
-                    sockets.send(&[id], &frame);
-                    sockets.close(id, CLOSE_POLICY, error);
+                if let Some(refusal) = refusal(log, cursor) {
+                    self.end(sockets, id, &refusal);
                 }
                 return;
             }
         };
-        sockets.keep(id, &attachment(place));
         self.subscribers.insert(id, Subscriber { place, blocked_since: None });
+        self.keep(sockets, id, place);
     }
 
     /// Takes back a subscriber after the object has slept. Answers whether the attachment was one of ours.
     pub fn restore(&mut self, id: SubscriberId, attachment: &str) -> bool {
-        let Some(place) = from_attachment(attachment) else { return false };
+        let Some((place, filter)) = from_attachment(attachment) else { return false };
         self.subscribers.insert(id, Subscriber { place, blocked_since: None });
+        if let Some(filter) = filter {
+            self.index.set(id, filter);
+        }
         true
+    }
+
+    /// Gives a reader of events another filter, for what it has not been sent yet, and tells it from where on.
+    pub fn want(&mut self, sockets: &dyn Sockets, id: SubscriberId, filter: Filter) {
+        let Some((subscriber, old)) = self.subscribers.get(&id).zip(self.index.filter(id)) else { return };
+        let place = subscriber.place;
+        if self.index.names() - old.names() + filter.names() > MAX_WANTED_NAMES {
+            self.end(
+                sockets,
+                id,
+                &Refusal::new("RateLimitExceeded", "Too many names are wanted of this host"),
+            );
+            return;
+        }
+        self.index.set(id, filter);
+        self.keep(sockets, id, place);
+        self.inform(sockets, id, "FilterChanged", "The new filter holds from here on");
+    }
+
+    /// Ends the subscription of a reader, and says why.
+    pub fn end(&mut self, sockets: &dyn Sockets, id: SubscriberId, refusal: &Refusal) {
+        match self.index.filter(id) {
+            Some(_) => sockets.send(&[id], Message::Text(&refusal.text())),
+            None => sockets.send(&[id], Message::Frame(&refusal.frame())),
+        }
+        sockets.close(id, CLOSE_POLICY, refusal.error);
+        self.remove(id);
     }
 
     /// Forgets a subscriber whose socket is gone. Answers whether it was known.
     pub fn remove(&mut self, id: SubscriberId) -> bool {
+        self.index.remove(id);
         self.subscribers.remove(&id).is_some()
     }
 
@@ -121,20 +240,54 @@ impl Feed {
     pub fn publish(&mut self, sockets: &dyn Sockets, frames: &[(Seq, Vec<u8>)]) {
         let mark = high_water(self.subscribers.len());
         for (seq, frame) in frames {
-            let mut takers = Vec::with_capacity(self.subscribers.len());
-            for (id, subscriber) in &mut self.subscribers {
-                if subscriber.place != Place::Live {
-                    continue;
-                }
-                if sockets.buffered(*id) < mark {
-                    takers.push(*id);
-                } else {
-                    subscriber.place = Place::Behind { after: seq.get() - 1, fell: true };
-                    sockets.keep(*id, &attachment(subscriber.place));
-                }
+            let readers = self.subscribers.keys().filter(|id| self.index.filter(**id).is_none());
+            let takers = self.ready(sockets, readers.copied().collect(), *seq, mark);
+            sockets.send(&takers, Message::Frame(frame));
+            if self.index.len() > 0 {
+                self.tell(sockets, *seq, frame, mark);
             }
-            sockets.send(&takers, frame);
         }
+    }
+
+    /// Sends a new event to those who want it.
+    fn tell(&mut self, sockets: &dyn Sockets, seq: Seq, frame: &[u8], mark: u64) {
+        let telling = Telling::default();
+        let Some(sight) = telling.sight(frame) else { return };
+        let takers = self.ready(sockets, self.index.takers(sight), seq, mark);
+        for form in [Form::Full, Form::Plain] {
+            let gets = |id: &SubscriberId| {
+                self.index.filter(*id).and_then(|filter| telling.form(frame, filter)) == Some(form)
+            };
+            let takers: Vec<_> = takers.iter().copied().filter(gets).collect();
+            if let (false, Some(message)) = (takers.is_empty(), telling.message(frame, form)) {
+                sockets.send(&takers, Message::Text(message));
+            }
+        }
+    }
+
+    /// Those of the readers who are live and can take what comes under this number. Who is live and can not is behind from
+    /// here on.
+    fn ready(
+        &mut self,
+        sockets: &dyn Sockets,
+        mut readers: Vec<SubscriberId>,
+        seq: Seq,
+        mark: u64,
+    ) -> Vec<SubscriberId> {
+        readers.retain(|id| {
+            let Some(subscriber) = self.subscribers.get_mut(id) else { return false };
+            if subscriber.place != Place::Live {
+                return false;
+            }
+            let takes = sockets.buffered(*id) < mark;
+            if !takes {
+                let place = Place::Behind { after: seq.get() - 1, fell: true };
+                subscriber.place = place;
+                sockets.keep(*id, &attachment(place, self.index.filter(*id)));
+            }
+            takes
+        });
+        readers
     }
 
     /// Sends those who are behind their next batch, as far as they take it.
@@ -150,7 +303,7 @@ impl Feed {
     ) -> Result<Pump, RelayError> {
         let mark = high_water(self.subscribers.len());
         let mut total: u64 = self.subscribers.keys().map(|id| sockets.buffered(*id)).sum();
-        let (mut again, mut read) = (false, None);
+        let (mut again, mut read, mut scanned) = (false, None, 0);
         for (after, id) in self.queue() {
             let Some(subscriber) = self.subscribers.get_mut(&id) else { continue };
             let buffered = sockets.buffered(id);
@@ -168,8 +321,13 @@ impl Feed {
             if total >= TOTAL_BUFFER_BYTES {
                 continue;
             }
-            let batch = match shared_batch(&mut read, store, log, after) {
-                Ok(batch) => batch,
+            let filter = self.index.filter(id);
+            if filter.is_some() && scanned >= TURN_SCAN_BYTES {
+                again = true;
+                continue;
+            }
+            let stretch = match shared_stretch(&mut read, store, log, after) {
+                Ok(stretch) => stretch,
                 Err(RelayError::Outrun(_)) => {
                     self.cut(sockets, id);
                     continue;
@@ -177,17 +335,25 @@ impl Feed {
                 Err(error) => return Err(error),
             };
             let mut reached = after;
-            for (seq, frame) in &batch.frames {
-                sockets.send(&[id], frame);
+            for ((seq, frame), telling) in stretch.batch.frames.iter().zip(&stretch.tellings) {
                 reached = seq.get();
-                total += u64::try_from(frame.len()).unwrap_or(u64::MAX);
+                scanned += frame.len();
+                let message = match filter {
+                    Some(filter) => telling.wanted(frame, filter),
+                    None => Some(Message::Frame(frame)),
+                };
+                if let Some(message) = message {
+                    sockets.send(&[id], message);
+                    total += message.bytes();
+                }
             }
-            subscriber.place = match (batch.at_head, subscriber.place) {
+            let at_head = stretch.batch.at_head;
+            subscriber.place = match (at_head, subscriber.place) {
                 (false, Place::Behind { fell, .. }) => Place::Behind { after: reached, fell },
                 _ => Place::Live,
             };
-            sockets.keep(id, &attachment(subscriber.place));
-            again |= !batch.at_head;
+            sockets.keep(id, &attachment(subscriber.place, filter));
+            again |= !at_head;
         }
         Ok(match (self.is_behind(), again) {
             (false, _) => Pump::Idle,
@@ -208,38 +374,62 @@ impl Feed {
     }
 
     fn cut(&mut self, sockets: &dyn Sockets, id: SubscriberId) {
-        refuse(sockets, id, "ConsumerTooSlow", "Stream consumer too slow");
-        self.subscribers.remove(&id);
+        self.end(sockets, id, &Refusal::new("ConsumerTooSlow", "Stream consumer too slow"));
+    }
+
+    /// Tells a subscriber something about the stream.
+    fn inform(&self, sockets: &dyn Sockets, id: SubscriberId, name: &str, message: &str) {
+        match self.index.filter(id) {
+            Some(_) => sockets.send(&[id], Message::Text(&telling::info(name, message))),
+            None => sockets.send(&[id], Message::Frame(&info_frame(name, message))),
+        }
+    }
+
+    fn keep(&self, sockets: &dyn Sockets, id: SubscriberId, place: Place) {
+        sockets.keep(id, &attachment(place, self.index.filter(id)));
     }
 }
 
-/// Why a subscription with this cursor cannot begin, and the frame that says so; `None` if it can.
+impl Message<'_> {
+    fn bytes(self) -> u64 {
+        let length = match self {
+            Self::Frame(frame) => frame.len(),
+            Self::Text(text) => text.len(),
+        };
+        u64::try_from(length).unwrap_or(u64::MAX)
+    }
+}
+
+/// Why a subscription with this cursor cannot begin; `None` if it can.
 ///
 /// A host that asks before it makes the socket one that hibernates can end the connection at once: a hibernating
 /// socket ends when its other side does, or after ten seconds.
 #[must_use]
-pub fn refusal(log: &Log, cursor: Option<&str>) -> Option<(&'static str, Vec<u8>)> {
-    let (error, message) = match opening(cursor, log.head(), log.earliest()) {
-        Opening::Future => ("FutureCursor", "Cursor in the future."),
-        Opening::Malformed => ("InvalidRequest", "The parameter cursor must be an integer"),
+pub fn refusal(log: &Log, cursor: Option<&str>) -> Option<Refusal> {
+    Some(match opening(cursor, log.head(), log.earliest()) {
+        Opening::Future => Refusal::new("FutureCursor", "Cursor in the future."),
+        Opening::Malformed => Refusal::new("InvalidRequest", "The parameter cursor must be an integer"),
         Opening::Live | Opening::Replay { .. } | Opening::Outdated { .. } => return None,
-    };
-    Some((error, error_frame(error, message)))
+    })
 }
 
 /// Reads the batch after a place, or takes the one that was read for the subscriber before.
-fn shared_batch<'a>(
-    read: &'a mut Option<(u64, Batch)>,
+fn shared_stretch<'a>(
+    read: &'a mut Option<Stretch>,
     store: &dyn Store,
     log: &Log,
     after: u64,
-) -> Result<&'a Batch, RelayError> {
-    if !matches!(read, Some((at, _)) if *at == after) {
+) -> Result<&'a Stretch, RelayError> {
+    if read.as_ref().is_some_and(|stretch| stretch.after != after) {
         *read = None;
     }
     match read {
-        Some((_, batch)) => Ok(batch),
-        none => Ok(&none.insert((after, log.read(store, after)?)).1),
+        Some(stretch) => Ok(stretch),
+        none => {
+            let batch = log.read(store, after)?;
+            let tellings = batch.frames.iter().map(|_| Telling::default()).collect();
+            Ok(none.insert(Stretch { after, batch, tellings }))
+        }
     }
 }
 
@@ -247,28 +437,34 @@ fn behind(after: u64, log: &Log) -> Place {
     if after >= log.head() { Place::Live } else { Place::Behind { after, fell: false } }
 }
 
-/// Says why, and closes.
-fn refuse(sockets: &dyn Sockets, id: SubscriberId, error: &str, message: &str) {
-    sockets.send(&[id], &error_frame(error, message));
-    sockets.close(id, CLOSE_POLICY, error);
-}
+/// What a subscriber is told whose cursor is older than the log.
+const OUTDATED: &str = "Requested cursor exceeded limit. Possibly missing events";
 
-/// `live`, `replay <after>` or `fell <after>`.
-fn attachment(place: Place) -> String {
-    match place {
+/// `live`, `replay <after>` or `fell <after>`; behind that, for a reader of events, a bar and its filter.
+fn attachment(place: Place, filter: Option<&Filter>) -> String {
+    let place = match place {
         Place::Live => "live".to_owned(),
         Place::Behind { after, fell: false } => format!("replay {after}"),
         Place::Behind { after, fell: true } => format!("fell {after}"),
+    };
+    match filter {
+        Some(filter) => format!("{place}|{}", filter.encode()),
+        None => place,
     }
 }
 
-fn from_attachment(text: &str) -> Option<Place> {
-    match text.split_once(' ') {
-        None if text == "live" => Some(Place::Live),
-        Some(("replay", after)) => Some(Place::Behind { after: after.parse().ok()?, fell: false }),
-        Some(("fell", after)) => Some(Place::Behind { after: after.parse().ok()?, fell: true }),
-        _ => None,
-    }
+fn from_attachment(text: &str) -> Option<(Place, Option<Filter>)> {
+    let (place, filter) = match text.split_once('|') {
+        Some((place, filter)) => (place, Some(Filter::decode(filter)?)),
+        None => (text, None),
+    };
+    let place = match place.split_once(' ') {
+        None if place == "live" => Place::Live,
+        Some(("replay", after)) => Place::Behind { after: after.parse().ok()?, fell: false },
+        Some(("fell", after)) => Place::Behind { after: after.parse().ok()?, fell: true },
+        _ => return None,
+    };
+    Some((place, filter))
 }
 
 #[cfg(test)]
@@ -282,9 +478,13 @@ mod tests {
             Place::Behind { after: 0, fell: false },
             Place::Behind { after: 1 << 52, fell: true },
         ] {
-            assert_eq!(from_attachment(&attachment(place)), Some(place));
+            for filter in [None, Some(Filter::default()), Filter::parse(&["a.b.*"], &["did:web:a.test"]).ok()]
+            {
+                let attachment = attachment(place, filter.as_ref());
+                assert_eq!(from_attachment(&attachment), Some((place, filter)));
+            }
         }
-        for foreign in ["", "live 3", "replay", "replay x", "inbox 7"] {
+        for foreign in ["", "live 3", "replay", "replay x", "inbox 7", "live|", "live|x", "|AAAA"] {
             assert_eq!(from_attachment(foreign), None);
         }
     }

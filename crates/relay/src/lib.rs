@@ -14,6 +14,8 @@
 //! - [`Log`] is the storage: partitions that are dropped whole, a high-water mark that outlives them, and the
 //!   deduplication of pushes that agents repeat.
 //! - [`Feed`] is the subscribers, behind a small trait for the host's [`Sockets`]; [`pace`] decides how fast each is served.
+//! - Some of them read events in JSON, those that their [`Filter`] wants: an event is looked at once, finds its readers
+//!   through an index, and is written once for all of them.
 //! - Which account holds records of which collection is noted on the way, for [`Relay::holders`].
 //! - [`Crawl`] asks other relays to come, and asks again.
 //! - [`Relay`] is the three as one object; the Worker gives it storage, sockets and the time.
@@ -25,7 +27,9 @@ mod crawl;
 mod cursor;
 mod error;
 mod feed;
+mod filter;
 mod holdings;
+mod index;
 mod known;
 pub mod limits;
 mod log;
@@ -34,11 +38,13 @@ mod pack;
 mod partition;
 mod relay;
 mod schema;
+mod telling;
 pub mod wire;
 
 pub use crawl::{Crawl, crawl_request};
 pub use cursor::{Opening, opening};
 pub use error::RelayError;
-pub use feed::{CLOSE_POLICY, Feed, Pump, Sockets, SubscriberId, refusal};
+pub use feed::{CLOSE_POLICY, Feed, Message, Pump, Reads, Refusal, Sockets, SubscriberId, refusal};
+pub use filter::{Filter, FilterError, Sight};
 pub use log::{Appended, Batch, Log, LogConfig};
 pub use relay::Relay;

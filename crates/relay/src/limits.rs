@@ -41,8 +41,29 @@ pub const BATCH_ROWS: u32 = 256;
 /// Bytes that a replay reads at a time (and one row more).
 pub const BATCH_BYTES: u64 = 256 << 10;
 
-/// Subscribers at a time. The platform takes 32,768 sockets an object; each costs a send for every event.
+/// Subscribers of each stream at a time. The platform takes 32,768 sockets an object; each costs a send for every event.
 pub const MAX_SUBSCRIBERS: usize = 1_024;
+
+/// Collections that a reader of events may want (lexicon: agent.relay.subscribeEvents).
+pub const MAX_WANTED_COLLECTIONS: usize = 100;
+
+/// Accounts that a reader of events may want (lexicon: agent.relay.subscribeEvents).
+pub const MAX_WANTED_DIDS: usize = 1_000;
+
+/// Segments before the star of a wanted collection: each is a hash for every commit.
+pub const MAX_PREFIX_SEGMENTS: usize = 16;
+
+/// Names in the filters of all readers of events together: about 10 MB in memory.
+pub const MAX_WANTED_NAMES: usize = 262_144;
+
+/// Bytes of a message to a reader of events, and so of an event with its records (lexicon: agent.relay.subscribeEvents).
+pub const MAX_EVENT_BYTES: usize = 2_000_000;
+
+/// Bytes of a message of a reader of events: the largest filter of ordinary names, twice.
+pub const MAX_UPDATE_BYTES: usize = 256 << 10;
+
+/// Bytes that the platform keeps with a socket that sleeps.
+pub const ATTACHMENT_BYTES: usize = 16_384;
 
 /// Bytes not yet taken by a subscriber above which it gets no more: it falls back to replay from the log, where waiting
 /// costs no memory. Many subscribers have less each ([`TOTAL_BUFFER_BYTES`]).
@@ -57,6 +78,9 @@ pub const TOTAL_BUFFER_BYTES: u64 = 16 << 20;
 /// Events that a subscriber which once was live may lag behind before it is cut. The reference server cuts at 500, which
 /// it holds in memory; these wait in the log.
 pub const MAX_LAG_EVENTS: u64 = 2_000;
+
+/// Bytes of the log that a turn reads for those who want some events: they may take little of much.
+pub const TURN_SCAN_BYTES: usize = 4 << 20;
 
 /// Milliseconds in which a subscriber must take what lies before it (at most [`HIGH_WATER_BYTES`] and one batch), or be
 /// cut: a floor of about 17 kB/s on those that are behind.

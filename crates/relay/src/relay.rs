@@ -5,7 +5,8 @@ use murmuration_syntax::Nsid;
 
 use crate::RelayError;
 use crate::crawl::Crawl;
-use crate::feed::{Feed, Pump, Sockets, SubscriberId, refusal};
+use crate::feed::{Feed, Pump, Reads, Refusal, Sockets, SubscriberId, refusal};
+use crate::filter::Filter;
 use crate::holdings::{self, Holdings};
 use crate::limits::{KNOWN_PAIRS, PUMP_BACKSTOP_MS};
 use crate::log::{Log, LogConfig};
@@ -43,12 +44,12 @@ impl Relay {
         self.feed.restore(id, attachment)
     }
 
-    /// Call once after the last [`Relay::restore`]: a host that starts with nobody connected asks to be crawled.
+    /// Call once after the last [`Relay::restore`]: a host that starts with nobody reading frames asks to be crawled.
     ///
     /// # Errors
     /// [`RelayError::Store`].
     pub fn start(&mut self, store: &dyn Store, now_ms: u64) -> Result<(), RelayError> {
-        if self.feed.is_empty() && self.log.head() > 0 {
+        if self.feed.readers_of_frames() == 0 && self.log.head() > 0 {
             self.crawl.want(store, now_ms)?;
         }
         Ok(())
@@ -74,20 +75,30 @@ impl Relay {
         Ok(appended.ack)
     }
 
-    /// Whether another subscriber may come.
+    /// Whether another subscriber may come, to read this.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.feed.has_room()
+    pub fn has_room(&self, reads: &Reads) -> bool {
+        self.feed.has_room(reads)
     }
 
     /// Begins a subscription on a socket that has just been accepted.
-    pub fn subscribe(&mut self, sockets: &dyn Sockets, id: SubscriberId, cursor: Option<&str>) {
-        self.feed.add(&self.log, sockets, id, cursor);
+    pub fn subscribe(&mut self, sockets: &dyn Sockets, id: SubscriberId, cursor: Option<&str>, reads: Reads) {
+        self.feed.add(&self.log, sockets, id, cursor, reads);
+    }
+
+    /// A reader of events wants others from here on; or has asked for what cannot be, and is sent away. Other readers have
+    /// nothing to say.
+    pub fn want(&mut self, sockets: &dyn Sockets, id: SubscriberId, wanted: Result<Filter, Refusal>) {
+        match wanted {
+            _ if !self.feed.reads_events(id) => {}
+            Ok(filter) => self.feed.want(sockets, id, filter),
+            Err(refusal) => self.feed.end(sockets, id, &refusal),
+        }
     }
 
     /// Why a subscription with this cursor cannot begin; see [`refusal`].
     #[must_use]
-    pub fn refusal(&self, cursor: Option<&str>) -> Option<(&'static str, Vec<u8>)> {
+    pub fn refusal(&self, cursor: Option<&str>) -> Option<Refusal> {
         refusal(&self.log, cursor)
     }
 
@@ -101,7 +112,9 @@ impl Relay {
         id: SubscriberId,
         now_ms: u64,
     ) -> Result<(), RelayError> {
-        if self.feed.remove(id) && self.feed.is_empty() && self.log.head() > 0 {
+        let readers = self.feed.readers_of_frames();
+        let known = self.feed.remove(id);
+        if known && readers == 1 && self.feed.readers_of_frames() == 0 && self.log.head() > 0 {
             self.crawl.want(store, now_ms)?;
         }
         Ok(())

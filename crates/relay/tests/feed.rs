@@ -9,7 +9,7 @@ use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::limits::{
     DRAIN_MS, HIGH_WATER_BYTES, MAX_LAG_EVENTS, MAX_SUBSCRIBERS, PUMP_BACKSTOP_MS, TOTAL_BUFFER_BYTES,
 };
-use murmuration_relay::{CLOSE_POLICY, LogConfig, Pump, Relay, Sockets};
+use murmuration_relay::{CLOSE_POLICY, LogConfig, Message, Pump, Reads, Relay, Sockets};
 
 fn world(events: u64) -> (SqliteStore, Relay, Wires) {
     let store = SqliteStore::open().unwrap();
@@ -40,7 +40,7 @@ fn every_cursor_gets_what_it_asks_for() {
     ];
     for (id, (cursor, _)) in cases.iter().enumerate() {
         wires.open(id as u64);
-        relay.subscribe(&wires, id as u64, *cursor);
+        relay.subscribe(&wires, id as u64, *cursor, Reads::Frames);
     }
     // Half of the news comes before the replay, half after.
     relay.append(&store, &wires, &Drafts::new(9, [1, 2]).push(true, T0), T0).unwrap();
@@ -61,7 +61,7 @@ fn bad_cursors_get_an_error_frame_and_are_closed() {
     for (id, (cursor, error)) in cases.into_iter().enumerate() {
         let id = id as u64;
         wires.open(id);
-        relay.subscribe(&wires, id, Some(cursor));
+        relay.subscribe(&wires, id, Some(cursor), Reads::Frames);
         relay.append(&store, &wires, &Drafts::new(1, [100 + id]).push(true, T0), T0).unwrap();
         pump_all(&store, &mut relay, &wires);
         wires.with(id, |wire| {
@@ -86,7 +86,7 @@ fn an_outdated_cursor_is_told_and_then_gets_all_that_is_kept() {
     assert!(earliest > 50 && earliest < 150);
     for (id, cursor) in [(1, "1"), (2, "0"), (3, "49")] {
         wires.open(id);
-        relay.subscribe(&wires, id, Some(cursor));
+        relay.subscribe(&wires, id, Some(cursor), Reads::Frames);
     }
     pump_all(&store, &mut relay, &wires);
     for (id, infos) in [(1, 1), (2, 0), (3, 1)] {
@@ -100,7 +100,7 @@ fn an_outdated_cursor_is_told_and_then_gets_all_that_is_kept() {
     while relay.prune(&store, T0 + 9_000_000).unwrap() {}
     for (id, cursor, infos) in [(4, "200", 0), (5, "7", 1), (6, "0", 0)] {
         wires.open(id);
-        relay.subscribe(&wires, id, Some(cursor));
+        relay.subscribe(&wires, id, Some(cursor), Reads::Frames);
         pump_all(&store, &mut relay, &wires);
         wires.with(id, |wire| assert_eq!((wire.received.len(), wire.infos().len()), (infos, infos)));
     }
@@ -122,7 +122,7 @@ fn a_replay_of_100_000_events_has_no_gap_and_no_repeat() {
     }
     for (id, cursor) in [(1, "0"), (2, "0"), (3, "12345"), (4, "99999")] {
         wires.open(id);
-        relay.subscribe(&wires, id, Some(cursor));
+        relay.subscribe(&wires, id, Some(cursor), Reads::Frames);
     }
     pump_all(&store, &mut relay, &wires);
     for (id, first) in [(1, 1), (2, 1), (3, 12_346), (4, 100_000)] {
@@ -138,7 +138,7 @@ fn waiting_readers_together_stay_within_memory() {
     let (store, mut relay, wires) = world(30_000);
     for id in 0..400 {
         wires.open(id);
-        relay.subscribe(&wires, id, Some("0"));
+        relay.subscribe(&wires, id, Some("0"), Reads::Frames);
     }
     for _ in 0..20 {
         relay.pump(&store, &wires, T0).unwrap();
@@ -152,7 +152,7 @@ fn a_reader_that_stops_is_cut_and_the_others_do_not_notice() {
     let (store, mut relay, wires) = world(20_000);
     for (id, cursor) in [(1, Some("0")), (2, None), (3, Some("0"))] {
         wires.open(id);
-        relay.subscribe(&wires, id, cursor);
+        relay.subscribe(&wires, id, cursor, Reads::Frames);
     }
     let mut now = T0;
     let mut paused = 0;
@@ -185,7 +185,7 @@ fn a_reader_that_stops_is_cut_and_the_others_do_not_notice() {
 fn a_live_reader_that_falls_behind_catches_up_from_the_log() {
     let (store, mut relay, wires) = world(1);
     wires.open(1);
-    relay.subscribe(&wires, 1, None);
+    relay.subscribe(&wires, 1, None, Reads::Frames);
     for ord in 0..1_900 {
         relay.append(&store, &wires, &Drafts::new(3, [ord]).push(true, T0), T0).unwrap();
         if ord == 100 {
@@ -213,7 +213,7 @@ fn a_live_reader_that_falls_behind_catches_up_from_the_log() {
 fn a_live_reader_that_lags_too_far_is_cut() {
     let (store, mut relay, wires) = world(1);
     wires.open(1);
-    relay.subscribe(&wires, 1, None);
+    relay.subscribe(&wires, 1, None, Reads::Frames);
     let mut ord = 0;
     while !relay.feed().is_behind() {
         relay.append(&store, &wires, &Drafts::new(3, [ord]).push(true, T0), T0).unwrap();
@@ -238,7 +238,7 @@ fn a_reader_whose_place_is_dropped_is_cut_and_never_skips() {
         relay.append(&store, &wires, &Drafts::new(1, [ord]).push(true, T0), T0 + ord * 100).unwrap();
     }
     wires.open(1);
-    relay.subscribe(&wires, 1, Some("0"));
+    relay.subscribe(&wires, 1, Some("0"), Reads::Frames);
     relay.pump(&store, &wires, T0).unwrap();
     while relay.prune(&store, T0 + 17_000).unwrap() {}
     pump_all(&store, &mut relay, &wires);
@@ -253,11 +253,11 @@ fn a_reader_whose_place_is_dropped_is_cut_and_never_skips() {
 fn there_is_room_for_so_many_and_no_more() {
     let (_store, mut relay, wires) = world(0);
     for id in 0..MAX_SUBSCRIBERS as u64 {
-        assert!(relay.has_room());
+        assert!(relay.has_room(&Reads::Frames));
         wires.open(id);
-        relay.subscribe(&wires, id, None);
+        relay.subscribe(&wires, id, None, Reads::Frames);
     }
-    assert!(!relay.has_room());
+    assert!(!relay.has_room(&Reads::Frames));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn only_a_relay_with_work_asks_to_be_woken() {
     let retention = LogConfig::default().retention_ms;
     assert_eq!(relay.next_alarm(&store, T0 + 5).unwrap(), Some(T0 + retention));
     wires.open(1);
-    relay.subscribe(&wires, 1, Some("0"));
+    relay.subscribe(&wires, 1, Some("0"), Reads::Frames);
     assert_eq!(relay.next_alarm(&store, T0 + 5).unwrap(), Some(T0 + 5 + PUMP_BACKSTOP_MS));
 }
 
@@ -312,7 +312,7 @@ fn sim_no_gap_and_no_repeat_in_any_interleaving() {
                     begins.push(cursor.map_or(head, |cursor| cursor.max(kept_after)) + 1);
                     wires.open(id);
                     let text = cursor.map(|cursor| cursor.to_string());
-                    relay.subscribe(&wires, id, text.as_deref());
+                    relay.subscribe(&wires, id, text.as_deref(), Reads::Frames);
                 }
                 14 => {
                     relay = wake(&store, config, &wires, now);
@@ -356,10 +356,10 @@ fn live_readers_are_sent_each_frame_by_one_call() {
         fn buffered(&self, id: u64) -> u64 {
             self.1.buffered(id)
         }
-        fn send(&self, ids: &[u64], frame: &[u8]) {
+        fn send(&self, ids: &[u64], message: Message<'_>) {
             self.0.set(self.0.get() + 1);
             assert_eq!(ids.len(), 3);
-            self.1.send(ids, frame);
+            self.1.send(ids, message);
         }
         fn keep(&self, id: u64, attachment: &str) {
             self.1.keep(id, attachment);
@@ -371,7 +371,7 @@ fn live_readers_are_sent_each_frame_by_one_call() {
     let sockets = Count(std::cell::Cell::new(0), Wires::default());
     for id in 0..3 {
         sockets.1.open(id);
-        relay.subscribe(&sockets, id, None);
+        relay.subscribe(&sockets, id, None, Reads::Frames);
     }
     let ack = relay.append(&store, &sockets, &Drafts::new(1, 0..10).push(true, T0), T0).unwrap();
     assert_eq!(ack.first, Some(Seq::FIRST));

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use murmuration_firehose::{Event, Frame, IdentityEvent, Timestamp};
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::wire::{Item, Push};
-use murmuration_relay::{LogConfig, Relay, Sockets, SubscriberId};
+use murmuration_relay::{LogConfig, Message, Relay, Sockets, SubscriberId};
 use murmuration_syntax::{Did, Handle};
 
 pub const T0: u64 = 1_795_410_052_123;
@@ -142,7 +142,11 @@ impl Sockets for Wires {
         self.0.borrow()[&id].buffered() * (self.1 + 1)
     }
 
-    fn send(&self, ids: &[SubscriberId], frame: &[u8]) {
+    fn send(&self, ids: &[SubscriberId], message: Message<'_>) {
+        let frame = match message {
+            Message::Frame(frame) => frame,
+            Message::Text(text) => text.as_bytes(),
+        };
         let mut wires = self.0.borrow_mut();
         for id in ids {
             let wire = wires.get_mut(id).unwrap();
