@@ -10,6 +10,7 @@
 //! - *Requests to crawl* go out behind the answer.
 
 mod sockets;
+mod subscribe;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,11 +18,10 @@ use std::rc::Rc;
 use murmuration_lexicons::Catalog;
 use murmuration_platform::{Clock, Outbound};
 use murmuration_relay::wire::{Purge, Push, Told};
-use murmuration_relay::{CLOSE_POLICY, LogConfig, Pump, Relay, RelayError, crawl_request};
+use murmuration_relay::{LogConfig, Pump, Relay, RelayError, crawl_request};
 use murmuration_xrpc::{Config, XrpcError, listing};
 use worker::{
-    DurableObject, Env, Headers, Method, Request, Response, Result, State, Url, WebSocket,
-    WebSocketIncomingMessage, WebSocketPair, durable_object,
+    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, durable_object,
 };
 
 use crate::clock::{WallClock, wait};
@@ -34,18 +34,16 @@ use crate::test_routes;
 
 use sockets::OpenSockets;
 
-/// The stream, as the Worker forwards it.
-const SUBSCRIBE_PATH: &str = "/xrpc/com.atproto.sync.subscribeRepos";
+/// The stream of frames, as the Worker forwards it.
+const FRAMES_PATH: &str = "/xrpc/com.atproto.sync.subscribeRepos";
+/// The stream of events in JSON, as the Worker forwards it.
+const EVENTS_PATH: &str = "/xrpc/agent.relay.subscribeEvents";
 /// The list of who holds records of a collection, as the Worker forwards it.
 const LIST_PATH: &str = "/xrpc/com.atproto.sync.listReposByCollection";
 /// WebSocket close code 1000: what was to be said has been said.
 const CLOSE_NORMAL: u16 = 1000;
 /// Close codes that a runtime reports and no frame may carry: no code, no close frame, no TLS (RFC 6455, 7.4.1).
 const UNSENDABLE: [u16; 3] = [1005, 1006, 1015];
-/// WebSocket close code 1011: a fault of ours.
-const CLOSE_FAULT: u16 = 1011;
-/// Seconds after which a reader that found no room may try again.
-const RETRY_AFTER_SECONDS: &str = "60";
 /// Milliseconds to the alarm after one that failed.
 const ALARM_BACKOFF_MS: u64 = 5_000;
 
@@ -98,7 +96,8 @@ impl DurableObject for RelayObject {
         let url = request.url()?;
         match (url.host_str(), url.path()) {
             (_, LIST_PATH) => Ok(host.list(&request)),
-            (_, SUBSCRIBE_PATH) => host.subscribe(&request, &url).await,
+            (_, FRAMES_PATH) => host.read_frames(&request).await,
+            (_, EVENTS_PATH) => host.read_events(&request).await,
             (Some(INTERNAL_HOST), "/append") => host.append(request).await,
             (Some(INTERNAL_HOST), "/purge") => host.purge(request).await,
             (Some(INTERNAL_HOST), "/told") => host.told(request).await,
@@ -113,11 +112,12 @@ impl DurableObject for RelayObject {
         Response::empty()
     }
 
-    /// Readers have nothing to say; what they say is ignored, as the specification asks.
+    /// Readers of events may say what else they want. Readers of frames have nothing to say; what they say is ignored, as
+    /// the specification asks.
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
         #[cfg(feature = "test-routes")]
         test_routes::message(&self.host.state, &socket, &message)?;
-        let _ = (socket, message);
+        self.host.said(&socket, &message).await;
         Ok(())
     }
 
@@ -212,50 +212,6 @@ impl Host {
             self.turn(|relay, _| relay.holders(&self.store, &page.collection, &page.after, page.limit))
         });
         http::answer(answer.unwrap_or_else(|error| http::refusal(&error)), request)
-    }
-
-    /// The stream: a WebSocket that begins where its cursor says.
-    async fn subscribe(self: &Rc<Self>, request: &Request, url: &Url) -> Result<Response> {
-        if request.method() != Method::Get {
-            return Ok(http::refuse(405, "InvalidRequest", "Method Not Allowed"));
-        }
-        let upgrade = request.headers().get("upgrade")?.unwrap_or_default();
-        if !upgrade.eq_ignore_ascii_case("websocket") {
-            return with_header(
-                http::refuse(426, "UpgradeRequired", "Upgrade Required"),
-                "upgrade",
-                "websocket",
-            );
-        }
-        match self.turn(|relay, _| Ok(relay.has_room())) {
-            Ok(true) => {}
-            Ok(false) => {
-                let full = http::refuse(429, "RateLimitExceeded", "Too many subscribers");
-                return with_header(full, "retry-after", RETRY_AFTER_SECONDS);
-            }
-            Err(error) => return Ok(http::fault(&error)),
-        }
-        let cursor =
-            url.query_pairs().find(|(name, _)| name == "cursor").map(|(_, value)| value.into_owned());
-        let pair = WebSocketPair::new()?;
-        if let Ok(Some((error, frame))) = self.turn(|relay, _| Ok(relay.refusal(cursor.as_deref()))) {
-            pair.server.accept()?;
-            pair.server.send_with_bytes(frame)?;
-            pair.server.close(Some(CLOSE_POLICY), Some(error))?;
-            return Response::from_websocket(pair.client);
-        }
-        let server = pair.server.clone();
-        let id = self.sockets.accept(&self.state, pair.server);
-        let begun = self.turn(|relay, _| {
-            relay.subscribe(&self.sockets, id, cursor.as_deref());
-            Ok(())
-        });
-        if let Err(error) = begun {
-            let _ = server.close(Some(CLOSE_FAULT), Some("InternalServerError"));
-            return Ok(http::fault(&error));
-        }
-        self.settle().await;
-        Response::from_websocket(pair.client)
     }
 
     /// A socket is gone.
@@ -387,10 +343,4 @@ impl Host {
     fn now(&self) -> u64 {
         WallClock.now_micros() / 1000
     }
-}
-
-fn with_header(response: Response, name: &str, value: &str) -> Result<Response> {
-    let headers: Headers = response.headers().clone();
-    headers.set(name, value)?;
-    Ok(response.with_headers(headers))
 }

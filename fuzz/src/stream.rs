@@ -2,7 +2,7 @@
 
 use murmuration_data::cid_of_cbor;
 use murmuration_firehose::{
-    AccountEvent, AccountStatus, CommitEvent, CommitParts, Event, Frame, IdentityEvent, Seq, SyncEvent, Timestamp,
+    AccountEvent, AccountStatus, CommitEvent, CommitParts, Event, Frame, Glance, IdentityEvent, Seq, SyncEvent, Timestamp,
     error_frame, frame as finish, info_frame, verify_commit, verify_sync,
 };
 use murmuration_keys::{Curve, SigningKey};
@@ -13,8 +13,8 @@ use murmuration_syntax::{Did, Handle, Rev};
 /// Microseconds at which everything here happens.
 const NOW: u64 = 1_795_410_052_123_456;
 
-/// A frame that is read can be written and read again, and verifying it panics at nothing; a draft either gives a frame
-/// or does not.
+/// A frame that is read can be written and read again, glanced at, and verifying it panics at nothing; a draft either
+/// gives a frame or does not.
 pub fn frame(data: &[u8]) {
     if let Ok(finished) = finish(data, Seq::FIRST) {
         assert!(finished.len() < data.len());
@@ -30,7 +30,11 @@ pub fn frame(data: &[u8]) {
         Event::Sync(event) => drop(verify_sync(event, None, &key, NOW)),
         _ => {}
     }
+    drop(Glance::of(data));
     if let Ok(written) = event.frame(seq) {
+        let glance = Glance::of(&written).expect("a frame of this host's own");
+        assert_eq!(glance.did, event.did().as_str());
+        assert_eq!(glance.collections.is_some(), matches!(event, Event::Commit(_)));
         assert_eq!(Frame::decode(&written).ok(), Some(Frame::Event { seq, event }));
     }
 }

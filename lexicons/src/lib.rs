@@ -46,5 +46,5 @@ mod validate;
 pub use catalog::Catalog;
 pub use document::{Document, Method, MethodKind};
 pub use error::LexiconError;
-pub use method::{input, message, output, params};
+pub use method::{input, message, object, output, params};
 pub use record::{Validation, validate_record};

@@ -6,7 +6,7 @@ use murmuration_data::{Ipld, limits};
 
 use crate::document::Body;
 use crate::path::Path;
-use crate::schema::Schema;
+use crate::schema::{Reference, Schema};
 use crate::validate::{BOOLEAN, INTEGER, Validator, missing};
 use crate::{Catalog, LexiconError, defaults};
 
@@ -79,6 +79,16 @@ pub fn output(catalog: &Catalog, id: &str, body: &Ipld) -> Result<(), LexiconErr
         }
         _ => Ok(()),
     }
+}
+
+/// Validates a value against the definition under a name, `nsid#name`.
+///
+/// # Errors
+/// [`LexiconError::Data`] when it is not what the definition wants; [`LexiconError::NotFound`] when there is none.
+pub fn object(catalog: &Catalog, name: &str, value: &Ipld) -> Result<(), LexiconError> {
+    let reference =
+        Reference::parse(name, "").ok_or_else(|| LexiconError::NotFound { reference: name.to_owned() })?;
+    Validator::new(catalog).value(&Path::root("Object"), &Schema::Ref(reference), value)
 }
 
 /// Validates a message of the subscription `id`. `kind` is the `t` of the frame's header, `#commit`, or a full name;

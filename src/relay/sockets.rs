@@ -1,13 +1,27 @@
-//! The sockets of the firehose's readers. They hibernate: the platform keeps them while the object sleeps.
+//! The sockets of those who read the host's events. They hibernate: the platform keeps them while the object sleeps.
+
+// The attribute macro of `wasm-bindgen` expands to unsafe code.
+#![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use murmuration_relay::{Sockets, SubscriberId};
+use js_sys::{JsString, Uint8Array};
+use murmuration_relay::{Message, Sockets, SubscriberId};
+use wasm_bindgen::prelude::*;
 use worker::{State, WebSocket};
 
+#[wasm_bindgen]
+extern "C" {
+    /// A socket that takes a message of either kind as JavaScript has it.
+    type Outgoing;
+
+    #[wasm_bindgen(method, catch)]
+    fn send(this: &Outgoing, message: &JsValue) -> Result<(), JsValue>;
+}
+
 /// The tag of a reader's socket. Other sockets of the object would have others.
-const TAG: &str = "repos";
+const TAG: &str = "reader";
 /// The attachment of a socket that was closed from here; its other end may take a while to answer.
 const CLOSED: &str = "closed";
 
@@ -45,7 +59,7 @@ impl OpenSockets {
 
     /// Forgets one that is gone, and says which it was.
     pub(super) fn remove(&self, socket: &WebSocket) -> Option<SubscriberId> {
-        let (id, _) = attachment(socket)?;
+        let id = name(socket)?;
         self.open.borrow_mut().remove(&id);
         Some(id)
     }
@@ -57,13 +71,19 @@ impl Sockets for OpenSockets {
         self.open.borrow().get(&id).map_or(0, raw)
     }
 
-    fn send(&self, ids: &[SubscriberId], frame: &[u8]) {
-        // The platform sends from this buffer later, and does not change it: one copy serves all.
-        let buffer = js_sys::Uint8Array::from(frame).buffer();
+    fn send(&self, ids: &[SubscriberId], message: Message<'_>) {
+        if ids.is_empty() {
+            return;
+        }
+        // The platform sends from this later, and does not change it: one copy serves all.
+        let message: JsValue = match message {
+            Message::Frame(frame) => Uint8Array::from(frame).buffer().into(),
+            Message::Text(text) => JsString::from(text).into(),
+        };
         let open = self.open.borrow();
         for socket in ids.iter().filter_map(|id| open.get(id)) {
             // One that is closing refuses; its end is on the way to us.
-            let _ = socket.as_ref().send_with_array_buffer(&buffer);
+            let _ = socket.as_ref().unchecked_ref::<Outgoing>().send(&message);
         }
     }
 
@@ -79,6 +99,11 @@ impl Sockets for OpenSockets {
             let _ = socket.close(Some(code), Some(reason));
         }
     }
+}
+
+/// The name of a socket; `None` for one that was closed from here, or is no reader's.
+pub(super) fn name(socket: &WebSocket) -> Option<SubscriberId> {
+    attachment(socket).map(|(id, _)| id)
 }
 
 /// The name of a socket, and what was kept with it.

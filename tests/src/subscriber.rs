@@ -4,7 +4,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use murmuration_data::{Ipld, cbor};
-use tungstenite::{Error, Message, WebSocket};
+use serde_json::Value;
+use tungstenite::{ClientRequestBuilder, Error, Message, WebSocket};
 
 /// A WebSocket to `com.atproto.sync.subscribeRepos`, or to any other path.
 #[derive(Debug)]
@@ -22,6 +23,22 @@ impl Subscriber {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let (socket, _) = tungstenite::client(format!("ws://{address}{path}"), stream).unwrap();
+        Self { socket }
+    }
+
+    /// Connects, and has the host agree to speak `protocol`, the last of those that are offered.
+    ///
+    /// # Panics
+    /// When the host refuses, or chooses another.
+    #[must_use]
+    pub fn speaking(address: &str, path: &str, protocol: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let uri = format!("ws://{address}{path}").parse().unwrap();
+        let request = ClientRequestBuilder::new(uri).with_sub_protocol("xrpc.v9.other");
+        let (socket, answer) = tungstenite::client(request.with_sub_protocol(protocol), stream).unwrap();
+        let chosen = answer.headers().get("sec-websocket-protocol").and_then(|name| name.to_str().ok());
+        assert_eq!(chosen, Some(protocol));
         Self { socket }
     }
 
@@ -50,6 +67,18 @@ impl Subscriber {
     pub fn frame(&mut self) -> Result<Frame, String> {
         match self.message() {
             Ok(Message::Binary(bytes)) => Ok(Frame::parse(&bytes)),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// The next message, which is JSON in a text.
+    ///
+    /// # Errors
+    /// What came instead: a closed socket, or nothing for long.
+    pub fn json(&mut self) -> Result<Value, String> {
+        match self.message() {
+            Ok(Message::Text(text)) => Ok(serde_json::from_str(&text).unwrap()),
             Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
         }

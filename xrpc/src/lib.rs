@@ -14,6 +14,7 @@ pub mod agent;
 pub mod auth;
 pub mod config;
 pub mod error;
+pub mod events;
 pub mod host;
 pub mod http;
 pub mod limits;

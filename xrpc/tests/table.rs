@@ -34,6 +34,7 @@ fn only_these_methods_are_open() {
     assert_eq!(
         open,
         [
+            "agent.relay.subscribeEvents",
             "com.atproto.identity.resolveDid",
             "com.atproto.identity.resolveHandle",
             "com.atproto.identity.resolveIdentity",

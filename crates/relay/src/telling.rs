@@ -75,12 +75,6 @@ impl Telling {
     }
 }
 
-/// The payload of a message, as it stands in an answer of `agent.relay.listEvents`.
-pub(crate) fn payload(message: &str) -> &str {
-    let inner = message.strip_prefix(MESSAGE.0).and_then(|rest| rest.strip_suffix(MESSAGE.1));
-    inner.unwrap_or(message)
-}
-
 /// A message about the stream itself.
 pub(crate) fn info(name: &str, message: &str) -> String {
     let mut out = opened("#info");
@@ -189,8 +183,8 @@ mod tests {
         let odd = "a \"quoted\" \\ line\n\u{1}";
         let told: serde_json::Value = serde_json::from_str(&error("InvalidFilter", odd)).unwrap_or_default();
         assert_eq!(told, serde_json::json!({ "$type": "error", "error": "InvalidFilter", "message": odd }));
-        let told: serde_json::Value = serde_json::from_str(payload(&info("X", odd))).unwrap_or_default();
+        let told: serde_json::Value = serde_json::from_str(&info("X", odd)).unwrap_or_default();
         let kind = "agent.relay.subscribeEvents#info";
-        assert_eq!(told, serde_json::json!({ "$type": kind, "name": "X", "message": odd }));
+        assert_eq!(told["payload"], serde_json::json!({ "$type": kind, "name": "X", "message": odd }));
     }
 }

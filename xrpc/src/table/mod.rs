@@ -6,6 +6,7 @@
 mod admin;
 mod agent_comms;
 mod agent_host;
+mod agent_relay;
 mod app_bsky;
 mod identity;
 mod moderation;
@@ -20,6 +21,7 @@ use crate::method::Method;
 const NAMESPACES: &[&[Method]] = &[
     agent_comms::METHODS,
     agent_host::METHODS,
+    agent_relay::METHODS,
     app_bsky::METHODS,
     admin::METHODS,
     identity::METHODS,
