@@ -9,6 +9,7 @@
 //!   already, because setting it is a billed row.
 //! - *Requests to crawl* go out behind the answer.
 
+mod list;
 mod sockets;
 mod subscribe;
 
@@ -38,6 +39,9 @@ use sockets::OpenSockets;
 const FRAMES_PATH: &str = "/xrpc/com.atproto.sync.subscribeRepos";
 /// The stream of events in JSON, as the Worker forwards it.
 const EVENTS_PATH: &str = "/xrpc/agent.relay.subscribeEvents";
+/// The events, for those who ask, and where the log of them stands.
+const LIST_EVENTS_PATH: &str = "/xrpc/agent.relay.listEvents";
+const DESCRIBE_PATH: &str = "/xrpc/agent.relay.describeRelay";
 /// The list of who holds records of a collection, as the Worker forwards it.
 const LIST_PATH: &str = "/xrpc/com.atproto.sync.listReposByCollection";
 /// WebSocket close code 1000: what was to be said has been said.
@@ -97,6 +101,8 @@ impl DurableObject for RelayObject {
         match (url.host_str(), url.path()) {
             (_, LIST_PATH) => Ok(host.list(&request)),
             (_, FRAMES_PATH) => host.read_frames(&request).await,
+            (_, LIST_EVENTS_PATH) => Ok(host.list_events(&request).await),
+            (_, DESCRIBE_PATH) => Ok(host.describe(&request)),
             (_, EVENTS_PATH) => host.read_events(&request).await,
             (Some(INTERNAL_HOST), "/append") => host.append(request).await,
             (Some(INTERNAL_HOST), "/purge") => host.purge(request).await,

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use futures_channel::oneshot;
 use js_sys::{JsString, Uint8Array};
 use murmuration_relay::{Message, Sockets, SubscriberId};
 use wasm_bindgen::prelude::*;
@@ -29,6 +30,8 @@ const CLOSED: &str = "closed";
 #[derive(Default)]
 pub(super) struct OpenSockets {
     open: RefCell<BTreeMap<SubscriberId, WebSocket>>,
+    /// Answers that wait for an event.
+    waiting: RefCell<BTreeMap<SubscriberId, oneshot::Sender<()>>>,
     last: Cell<SubscriberId>,
 }
 
@@ -36,10 +39,28 @@ impl OpenSockets {
     /// Accepts a new one.
     pub(super) fn accept(&self, state: &State, socket: WebSocket) -> SubscriberId {
         state.accept_websocket_with_tags(&socket, &[TAG]);
-        let id = self.last.get() + 1;
-        self.last.set(id);
+        let id = self.next();
         self.open.borrow_mut().insert(id, socket);
         id
+    }
+
+    /// Names an answer that waits for an event, and what tells it of one.
+    pub(super) fn waiter(&self) -> (SubscriberId, oneshot::Receiver<()>) {
+        let (sender, receiver) = oneshot::channel();
+        let id = self.next();
+        self.waiting.borrow_mut().insert(id, sender);
+        (id, receiver)
+    }
+
+    /// Forgets an answer that does not wait any more.
+    pub(super) fn forget(&self, id: SubscriberId) {
+        self.waiting.borrow_mut().remove(&id);
+    }
+
+    /// A name that nobody has.
+    fn next(&self) -> SubscriberId {
+        self.last.set(self.last.get() + 1);
+        self.last.get()
     }
 
     /// Finds those that were open while the object slept, with what was kept with each.
@@ -97,6 +118,14 @@ impl Sockets for OpenSockets {
         if let Some(socket) = self.open.borrow_mut().remove(&id) {
             let _ = socket.serialize_attachment(CLOSED);
             let _ = socket.close(Some(code), Some(reason));
+        }
+    }
+
+    fn wake(&self, ids: &[SubscriberId]) {
+        let mut waiting = self.waiting.borrow_mut();
+        for sender in ids.iter().filter_map(|id| waiting.remove(id)) {
+            // One that has given up does not listen.
+            let _ = sender.send(());
         }
     }
 }

@@ -10,9 +10,10 @@
 )]
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use murmuration_data::json;
-use murmuration_lexicons::{Catalog, message};
+use murmuration_lexicons::{Catalog, message, output};
 use murmuration_tests::{Account, Client, Setup, Subscriber, World};
 use serde_json::{Value, json as object};
 
@@ -129,7 +130,7 @@ fn no_event_is_lost_or_repeated_between_the_log_and_what_comes_live() {
                     account.did
                 );
                 let mut reader = connect(&world, &query);
-                thread::sleep(std::time::Duration::from_millis(150));
+                thread::sleep(Duration::from_millis(150));
                 scope.spawn(move || {
                     let mut last = 0;
                     for count in (0..EACH).filter(|count| count % 3 < 2) {
@@ -223,9 +224,76 @@ fn what_cannot_be_is_refused_in_the_stream() {
         reader.send(said);
         refused(reader, "InvalidFilter");
     }
-    thread::sleep(std::time::Duration::from_secs(6));
+    thread::sleep(Duration::from_secs(6));
     let mut outdated = connect(&world, "?cursor=1");
     assert_eq!(payload(&mut outdated)["name"], "OutdatedCursor");
     note(&world.client(), &alice, "com.example.note", "new");
     assert_eq!(kind(&payload(&mut outdated)), "#commit");
+}
+
+fn list(client: &Client, parameters: &[(&str, &str)]) -> Value {
+    let answer = client.get("agent.relay.listEvents", parameters).ok().json();
+    output(Catalog::builtin(), "agent.relay.listEvents", &json::from_value(&answer).unwrap()).unwrap();
+    answer
+}
+
+#[test]
+fn events_are_listed_in_pages_and_a_long_poll_ends_with_the_first_that_is_wanted() {
+    let world = World::start();
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    for text in ["one", "two", "three"] {
+        note(&world.client(), &alice, "com.example.note", text);
+    }
+    let client = world.client();
+    let wanted =
+        [("wantedCollections", "com.example.*"), ("wantedDids", &alice.did), ("includeRecords", "true")];
+    let mut cursor = "0".to_owned();
+    let mut texts = Vec::new();
+    loop {
+        let page = list(&client, &[&wanted[..], &[("cursor", cursor.as_str()), ("limit", "2")]].concat());
+        let events = page["events"].as_array().unwrap();
+        if events.is_empty() {
+            break;
+        }
+        assert!(events.len() <= 2);
+        let of_notes = events.iter().filter(|event| event["ops"][0]["collection"] == "com.example.note");
+        texts.extend(of_notes.map(|event| event["ops"][0]["record"]["text"].as_str().unwrap().to_owned()));
+        cursor = page["cursor"].to_string();
+    }
+    assert_eq!(texts, ["one", "two", "three"]);
+
+    let client = &client;
+    let started = Instant::now();
+    let waiting = [("wantedCollections", "com.example.note"), ("waitSeconds", "20"), ("cursor", &cursor)];
+    thread::scope(|scope| {
+        let polls: Vec<_> = (0..3).map(|_| scope.spawn(move || list(client, &waiting))).collect();
+        thread::sleep(Duration::from_millis(500));
+        note(client, &bob, "com.example.other", "not this");
+        thread::sleep(Duration::from_millis(500));
+        assert!(polls.iter().all(|poll| !poll.is_finished()));
+        note(client, &bob, "com.example.note", "this");
+        for poll in polls {
+            let page = poll.join().unwrap();
+            assert_eq!(page["events"].as_array().unwrap().len(), 1);
+            assert_eq!(page["events"][0]["did"], bob.did.as_str());
+        }
+    });
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    let started = Instant::now();
+    let page = list(client, &[("waitSeconds", "1")]);
+    assert_eq!(page["events"], object!([]));
+    assert!(started.elapsed() >= Duration::from_secs(1));
+
+    let about = client.get("agent.relay.describeRelay", &[]).ok().json();
+    assert_eq!((&about["seq"], &about["oldestSeq"]), (&page["cursor"], &1.into()));
+    for (parameters, error) in [
+        (("cursor", "99999"), "FutureCursor"),
+        (("cursor", "x"), "InvalidRequest"),
+        (("limit", "501"), "InvalidRequest"),
+        (("waitSeconds", "26"), "InvalidRequest"),
+        (("wantedCollections", "com.*.x"), "InvalidFilter"),
+    ] {
+        let answer = client.get("agent.relay.listEvents", &[parameters]);
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &error.into()), "{parameters:?}");
+    }
 }

@@ -1,16 +1,21 @@
-//! `agent.relay.subscribeEvents`: what a reader asks for, in its request or in a message later on.
+//! The host's events for agents, which the relay's object tells: what a caller of `agent.relay.subscribeEvents` or
+//! `listEvents` asks for, and what the second and `describeRelay` answer.
 
 use murmuration_data::{Ipld, json};
 use murmuration_lexicons::{self as lexicons, Catalog};
-use murmuration_relay::limits::MAX_UPDATE_BYTES;
-use murmuration_relay::{Filter, Refusal};
+use murmuration_relay::limits::{MAX_EVENT_BYTES, MAX_UPDATE_BYTES, MAX_WANTED_COLLECTIONS, MAX_WANTED_DIDS};
+use murmuration_relay::{Filter, Log, OUTDATED, Page, Refusal};
+use serde_json::json as object;
 
+use crate::XrpcError;
 use crate::agent::Args;
+use crate::http::{Body, Response};
 
 /// The subprotocol that this stream speaks, whether it is asked for or not.
 pub const SUBPROTOCOL: &str = "xrpc.v1.json";
 
 const STREAM: &str = "agent.relay.subscribeEvents";
+const LIST: &str = "agent.relay.listEvents";
 const FILTER: &str = "agent.relay.subscribeEvents#filter";
 /// The parameter that is read as the other stream reads it.
 const CURSOR: &str = "cursor";
@@ -49,6 +54,71 @@ pub fn filter_of_message(catalog: &Catalog, text: &str) -> Result<Filter, Refusa
     }
     lexicons::object(catalog, FILTER, &payload).map_err(|error| invalid(&error))?;
     filter(&Args::new(payload))
+}
+
+/// What a caller of `agent.relay.listEvents` asks for.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The cursor, as it was sent.
+    pub cursor: Option<String>,
+    /// Which events.
+    pub filter: Filter,
+    /// How many, at the most.
+    pub limit: usize,
+    /// How long to wait for one, milliseconds.
+    pub wait_ms: u64,
+}
+
+impl Ask {
+    /// Reads the parameters.
+    ///
+    /// # Errors
+    /// `InvalidRequest`, `InvalidFilter`.
+    pub fn of_query(catalog: &Catalog, query: &[(String, String)]) -> Result<Self, XrpcError> {
+        let (cursors, query): (Vec<_>, Vec<_>) = query.iter().cloned().partition(|(name, _)| name == CURSOR);
+        let params = lexicons::params(catalog, LIST, &query);
+        let args = Args::new(params.map_err(|error| XrpcError::invalid(error.to_string()))?);
+        let limit = args.number("limit").unwrap_or(1);
+        Ok(Self {
+            cursor: cursors.into_iter().next().map(|(_, value)| value),
+            filter: filter(&args).map_err(refused)?,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            wait_ms: u64::from(args.number("waitSeconds").unwrap_or(0)) * 1000,
+        })
+    }
+}
+
+/// The answer of `agent.relay.listEvents`.
+#[must_use]
+pub fn listed(page: &Page) -> Response {
+    let mut text = format!("{{\"cursor\":{},\"events\":[{}]", page.cursor, page.events.join(","));
+    if page.outdated {
+        let info = object!({ "name": "OutdatedCursor", "message": OUTDATED });
+        text.push_str(&format!(",\"info\":{info}"));
+    }
+    text.push('}');
+    Response::ok(Body::Json(text))
+}
+
+/// The answer of `agent.relay.describeRelay`.
+///
+/// # Errors
+/// None that a caller could cause.
+pub fn described(log: &Log) -> Result<Response, XrpcError> {
+    Response::json(&object!({
+        "seq": log.head(),
+        "oldestSeq": log.earliest(),
+        "retentionSeconds": log.retention_ms() / 1000,
+        "maxWantedCollections": MAX_WANTED_COLLECTIONS,
+        "maxWantedDids": MAX_WANTED_DIDS,
+        "maxMessageBytes": MAX_EVENT_BYTES,
+    }))
+}
+
+/// The error of an answer over HTTP.
+#[must_use]
+pub fn refused(refusal: Refusal) -> XrpcError {
+    XrpcError::named(refusal.error, refusal.message)
 }
 
 /// The filter in what the lexicon has let through.

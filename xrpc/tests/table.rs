@@ -34,6 +34,8 @@ fn only_these_methods_are_open() {
     assert_eq!(
         open,
         [
+            "agent.relay.describeRelay",
+            "agent.relay.listEvents",
             "agent.relay.subscribeEvents",
             "com.atproto.identity.resolveDid",
             "com.atproto.identity.resolveHandle",

@@ -39,6 +39,8 @@ pub trait Sockets {
     fn keep(&self, id: SubscriberId, attachment: &str);
     /// Closes a socket, after what it was sent.
     fn close(&self, id: SubscriberId, code: u16, reason: &str);
+    /// Lets answers go on that wait for an event ([`crate::Relay::await_event`]). They have names as subscribers have.
+    fn wake(&self, ids: &[SubscriberId]);
 }
 
 /// A message of a WebSocket.
@@ -437,8 +439,8 @@ fn behind(after: u64, log: &Log) -> Place {
     if after >= log.head() { Place::Live } else { Place::Behind { after, fell: false } }
 }
 
-/// What a subscriber is told whose cursor is older than the log.
-const OUTDATED: &str = "Requested cursor exceeded limit. Possibly missing events";
+/// What a reader is told whose cursor is older than the log.
+pub const OUTDATED: &str = "Requested cursor exceeded limit. Possibly missing events";
 
 /// `live`, `replay <after>` or `fell <after>`; behind that, for a reader of events, a bar and its filter.
 fn attachment(place: Place, filter: Option<&Filter>) -> String {

@@ -59,6 +59,12 @@ pub const MAX_WANTED_NAMES: usize = 262_144;
 /// Bytes of a message to a reader of events, and so of an event with its records (lexicon: agent.relay.subscribeEvents).
 pub const MAX_EVENT_BYTES: usize = 2_000_000;
 
+/// Bytes of a page of events (and one event more).
+pub const MAX_PAGE_BYTES: usize = 2_000_000;
+
+/// Answers that wait for an event at a time; who finds no room is answered at once.
+pub const MAX_WAITING: usize = 1_024;
+
 /// Bytes of a message of a reader of events: the largest filter of ordinary names, twice.
 pub const MAX_UPDATE_BYTES: usize = 256 << 10;
 

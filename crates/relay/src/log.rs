@@ -105,6 +105,12 @@ impl Log {
         self.head
     }
 
+    /// Milliseconds that an event is kept at the least.
+    #[must_use]
+    pub const fn retention_ms(&self) -> u64 {
+        self.config.retention_ms
+    }
+
     /// Numbers and stores what is new in a push, in one transaction. One row written, unless a frame is huge or a
     /// partition is full.
     ///

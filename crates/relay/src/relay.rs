@@ -1,15 +1,18 @@
 //! The relay of one host: the log, its subscribers and its watchdog, as one object.
 
+use murmuration_firehose::Glance;
 use murmuration_platform::{Store, StoreError};
 use murmuration_syntax::Nsid;
 
 use crate::RelayError;
 use crate::crawl::Crawl;
 use crate::feed::{Feed, Pump, Reads, Refusal, Sockets, SubscriberId, refusal};
-use crate::filter::Filter;
+use crate::filter::{Filter, Sight};
 use crate::holdings::{self, Holdings};
 use crate::limits::{KNOWN_PAIRS, PUMP_BACKSTOP_MS};
 use crate::log::{Log, LogConfig};
+use crate::page::Page;
+use crate::waiting::Waiting;
 use crate::wire::{Ack, Push, Told};
 
 /// The relay of one host.
@@ -22,6 +25,7 @@ pub struct Relay {
     feed: Feed,
     crawl: Crawl,
     holdings: Holdings,
+    waiting: Waiting,
 }
 
 impl Relay {
@@ -36,6 +40,7 @@ impl Relay {
             feed: Feed::default(),
             crawl: Crawl::open(store, crawlers)?,
             holdings: Holdings::new(KNOWN_PAIRS),
+            waiting: Waiting::default(),
         })
     }
 
@@ -69,6 +74,14 @@ impl Relay {
         self.holdings.learn(store, push)?;
         let appended = self.log.append(store, push, now_ms)?;
         self.feed.publish(sockets, &appended.frames);
+        for (_, frame) in &appended.frames {
+            if self.waiting.is_empty() {
+                break;
+            }
+            if let Ok(glance) = Glance::of(frame) {
+                sockets.wake(&self.waiting.take(&Sight::of(&glance)));
+            }
+        }
         if !appended.frames.is_empty() {
             self.crawl.want(store, now_ms)?;
         }
@@ -100,6 +113,31 @@ impl Relay {
     #[must_use]
     pub fn refusal(&self, cursor: Option<&str>) -> Option<Refusal> {
         refusal(&self.log, cursor)
+    }
+
+    /// A page of the events that a filter wants, behind a cursor, or why there is none.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn page(
+        &self,
+        store: &dyn Store,
+        cursor: Option<&str>,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Result<Page, Refusal>, RelayError> {
+        Page::read(store, &self.log, cursor, filter, limit)
+    }
+
+    /// Has an answer wait for the next event that the filter wants: [`Sockets::wake`] lets it go. Answers whether there is
+    /// room for it. What waits does not survive a sleep, and needs not to: the object does not sleep meanwhile.
+    pub fn await_event(&mut self, id: SubscriberId, filter: Filter, until_ms: u64, now_ms: u64) -> bool {
+        self.waiting.add(id, filter, until_ms, now_ms)
+    }
+
+    /// An answer does not wait any more.
+    pub fn give_up(&mut self, id: SubscriberId) {
+        self.waiting.remove(id);
     }
 
     /// A socket is gone.

@@ -75,6 +75,12 @@ impl Telling {
     }
 }
 
+/// The payload of a message, as it stands in an answer of `agent.relay.listEvents`.
+pub(crate) fn payload(message: &str) -> &str {
+    let inner = message.strip_prefix(MESSAGE.0).and_then(|rest| rest.strip_suffix(MESSAGE.1));
+    inner.unwrap_or(message)
+}
+
 /// A message about the stream itself.
 pub(crate) fn info(name: &str, message: &str) -> String {
     let mut out = opened("#info");

@@ -14,7 +14,9 @@ use murmuration_firehose::{
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_platform::Store as _;
 use murmuration_platform::sqlite::SqliteStore;
-use murmuration_relay::limits::{ATTACHMENT_BYTES, MAX_EVENT_BYTES, MAX_SUBSCRIBERS, MAX_WANTED_NAMES};
+use murmuration_relay::limits::{
+    ATTACHMENT_BYTES, MAX_EVENT_BYTES, MAX_SUBSCRIBERS, MAX_WAITING, MAX_WANTED_NAMES,
+};
 use murmuration_relay::wire::{Item, Push};
 use murmuration_relay::{
     CLOSE_POLICY, Filter, LogConfig, Message, Pump, Reads, Refusal, Relay, Sight, Sockets,
@@ -214,6 +216,7 @@ fn an_event_is_made_once_and_sent_by_one_call_to_all_who_want_it() {
             self.1.keep(id, attachment);
         }
         fn close(&self, _: u64, _: u16, _: &str) {}
+        fn wake(&self, _: &[u64]) {}
     }
     let (store, mut relay, wires) = world();
     let sockets = Count(Cell::new(0), wires);
@@ -340,7 +343,7 @@ fn sim_every_reader_is_told_what_it_wants_once_and_in_order() {
         let mut dice = Dice(seed);
         let config = LogConfig { retention_ms: 1 << 40, ..small() };
         let mut relay = Relay::open(&store, config, &[]).unwrap();
-        let wires = Wires(Default::default(), 200);
+        let wires = Wires(Default::default(), 200, Default::default());
         let mut models: Vec<Wants> = Vec::new();
         let mut sights = Vec::new();
         let mut now = T0;
@@ -428,4 +431,76 @@ fn any_filter(dice: &mut Dice) -> Filter {
     let collections: Vec<&str> = collections.iter().map(String::as_str).collect();
     let dids: Vec<&str> = dids.iter().map(String::as_str).collect();
     Filter::parse(&collections, &dids).unwrap()
+}
+
+#[test]
+fn pages_hold_what_the_filter_wants_and_lead_from_one_to_the_next() {
+    let (store, mut relay, wires) = world();
+    for n in 0..40 {
+        let ops = [(Action::Create, format!("{}/r{n}", COLLECTIONS[n % 4]))];
+        append(&store, &mut relay, &wires, (n % 2) as u64, &commit((n % 2) as u64, &ops));
+    }
+    let filter = Filter::parse(&["com.example.*"], &[]).unwrap();
+    let page = |cursor: &str, limit| relay.page(&store, Some(cursor), &filter, limit).unwrap().unwrap();
+    let rkeys = |events: &[String]| -> Vec<String> {
+        let rkey = |event: &String| {
+            let event: Value = serde_json::from_str(event).unwrap();
+            assert_eq!(event["$type"], "agent.relay.subscribeEvents#commit");
+            event["ops"][0]["rkey"].as_str().unwrap().to_owned()
+        };
+        events.iter().map(rkey).collect()
+    };
+    let mut all = Vec::new();
+    let mut cursor = 0;
+    loop {
+        let page = page(&cursor.to_string(), 7);
+        all.extend(rkeys(&page.events));
+        cursor = page.cursor;
+        if page.at_head {
+            break;
+        }
+        assert_eq!(page.events.len(), 7);
+    }
+    let wanted: Vec<String> = (0..40).filter(|n| n % 4 < 2).map(|n| format!("r{n}")).collect();
+    assert_eq!((all, cursor), (wanted, 40));
+    assert_eq!(page("40", 7), murmuration_relay::Page { cursor: 40, at_head: true, ..Default::default() });
+    let now = relay.page(&store, None, &filter, 7).unwrap().unwrap();
+    assert_eq!((now.cursor, now.events.len()), (40, 0), "without a cursor from now on");
+    for (cursor, error) in [("41", "FutureCursor"), ("x", "InvalidRequest")] {
+        assert_eq!(relay.page(&store, Some(cursor), &filter, 7).unwrap().unwrap_err().error, error);
+    }
+}
+
+#[test]
+fn a_page_says_that_events_are_gone() {
+    let store = SqliteStore::open().unwrap();
+    let mut relay = Relay::open(&store, small(), &[]).unwrap();
+    let wires = Wires::default();
+    for _ in 0..50 {
+        append(&store, &mut relay, &wires, 1, &commit(1, &[]));
+    }
+    while relay.prune(&store, T0 + 1_000_000).unwrap() {}
+    append(&store, &mut relay, &wires, 1, &commit(1, &[]));
+    let page = |cursor| relay.page(&store, Some(cursor), &Filter::default(), 500).unwrap().unwrap();
+    assert_eq!((page("3").outdated, page("3").events.len(), page("3").cursor), (true, 1, 51));
+    assert!(!page("0").outdated && !page("50").outdated);
+}
+
+#[test]
+fn an_answer_waits_for_the_first_event_that_it_wants() {
+    let (store, mut relay, wires) = world();
+    let notes = || Filter::parse(&["com.example.note"], &[]).unwrap();
+    assert!(relay.await_event(1, notes(), T0 + 100, T0));
+    assert!(relay.await_event(2, Filter::default(), T0 + 100, T0));
+    assert!(relay.await_event(3, notes(), T0 + 100, T0));
+    relay.give_up(3);
+    append(&store, &mut relay, &wires, 1, &commit(1, &[(Action::Create, "com.example.other/a".into())]));
+    assert_eq!(*wires.2.borrow(), [2]);
+    for _ in 0..2 {
+        append(&store, &mut relay, &wires, 1, &commit(1, &[(Action::Create, "com.example.note/a".into())]));
+        assert_eq!(*wires.2.borrow(), [2, 1], "and for no other");
+    }
+    let waits = (0..).take_while(|id| relay.await_event(100 + id, notes(), T0 + 200, T0 + 150)).count();
+    assert_eq!(waits, MAX_WAITING);
+    assert!(relay.await_event(9_000, notes(), T0 + 300, T0 + 201), "the others have given up by now");
 }

@@ -284,7 +284,7 @@ fn sim_no_gap_and_no_repeat_in_any_interleaving() {
         let config = LogConfig { retention_ms: 2_000 + dice.roll(40_000), ..small() };
         let mut relay = Relay::open(&store, config, &[]).unwrap();
         // A handful of frames fills a reader's buffer.
-        let wires = Wires(Default::default(), 500);
+        let wires = Wires(Default::default(), 500, Default::default());
         let mut now = T0;
         let mut ord = 0;
         let mut begins = Vec::new();
@@ -365,6 +365,7 @@ fn live_readers_are_sent_each_frame_by_one_call() {
             self.1.keep(id, attachment);
         }
         fn close(&self, _: u64, _: u16, _: &str) {}
+        fn wake(&self, _: &[u64]) {}
     }
     let store = SqliteStore::open().unwrap();
     let mut relay = Relay::open(&store, LogConfig::default(), &[]).unwrap();

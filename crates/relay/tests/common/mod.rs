@@ -70,9 +70,10 @@ pub fn small() -> LogConfig {
     }
 }
 
-/// The other ends of the sockets. What waits there counts so many times its size, plus one.
+/// The other ends of the sockets. What waits there counts so many times its size, plus one. Beside them the answers that
+/// were woken.
 #[derive(Default)]
-pub struct Wires(pub RefCell<BTreeMap<SubscriberId, Wire>>, pub u64);
+pub struct Wires(pub RefCell<BTreeMap<SubscriberId, Wire>>, pub u64, pub RefCell<Vec<SubscriberId>>);
 
 #[derive(Default)]
 pub struct Wire {
@@ -162,6 +163,10 @@ impl Sockets for Wires {
 
     fn close(&self, id: SubscriberId, code: u16, reason: &str) {
         self.0.borrow_mut().get_mut(&id).unwrap().closed = Some((code, reason.to_owned()));
+    }
+
+    fn wake(&self, ids: &[SubscriberId]) {
+        self.2.borrow_mut().extend(ids);
     }
 }
 
