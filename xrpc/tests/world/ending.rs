@@ -9,7 +9,7 @@ use murmuration_account::Account;
 use murmuration_firehose::{Event, Frame};
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::wire::{Item, Push};
-use murmuration_relay::{LogConfig, Relay, Sockets, SubscriberId};
+use murmuration_relay::{LogConfig, Message, Relay, Sockets, SubscriberId};
 use murmuration_syntax::Did;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::agent::ending::Remains;
@@ -122,7 +122,8 @@ impl Sockets for Nobody {
     fn buffered(&self, _: SubscriberId) -> u64 {
         0
     }
-    fn send(&self, _: &[SubscriberId], _: &[u8]) {}
+    fn send(&self, _: &[SubscriberId], _: Message<'_>) {}
+    fn wake(&self, _: &[SubscriberId]) {}
     fn keep(&self, _: SubscriberId, _: &str) {}
     fn close(&self, _: SubscriberId, _: u16, _: &str) {}
 }
