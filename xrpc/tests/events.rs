@@ -1,6 +1,6 @@
 //! `agent.relay.subscribeEvents`: what a reader may ask for.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use murmuration_lexicons::Catalog;
 use murmuration_relay::Filter;

@@ -106,10 +106,14 @@ mod tests {
             self.0 ^= self.0 << 17;
             let roll = self.0 >> 20;
             // A third of the lists are empty.
-            if roll % 3 == 0 {
+            if roll.is_multiple_of(3) {
                 return Vec::new();
             }
-            of.iter().enumerate().filter(|(bit, _)| (roll >> bit) % 4 == 0).map(|(_, name)| *name).collect()
+            of.iter()
+                .enumerate()
+                .filter(|(bit, _)| (roll >> bit).is_multiple_of(4))
+                .map(|(_, name)| *name)
+                .collect()
         }
     }
 
