@@ -12,7 +12,7 @@
 use std::cell::OnceCell;
 
 use murmuration_data::cid_to_text;
-use murmuration_data::json::Encoded;
+use murmuration_data::json::{write_encoded, write_text};
 use murmuration_firehose::{AccountStatus, CommitEvent, Event, Frame, Glance, Seq};
 use murmuration_repo::{RecordOp, car};
 
@@ -136,9 +136,12 @@ fn commit(out: &mut String, event: &CommitEvent, records: bool) {
         out.push_str(if index == 0 { "" } else { "," });
         self::op(out, op);
         let block = car.as_ref().zip(op.cid).and_then(|(car, cid)| car.blocks.get(&cid));
-        if let Some(record) = block.and_then(|block| serde_json::to_string(&Encoded(block)).ok()) {
+        if let Some(block) = block {
+            let bare = out.len();
             out.push_str(",\"record\":");
-            out.push_str(&record);
+            if write_encoded(out, block).is_err() {
+                out.truncate(bare);
+            }
         }
         out.push('}');
     }
@@ -177,7 +180,7 @@ fn head(out: &mut String, seq: Seq, did: &str) {
 /// A member whose value is a text.
 fn text(out: &mut String, name: &str, value: &str) {
     out.push_str(name);
-    out.push_str(&serde_json::Value::from(value).to_string());
+    write_text(out, value);
 }
 
 #[cfg(test)]
