@@ -13,6 +13,7 @@
 mod alarm;
 mod call;
 mod ending;
+mod index;
 mod messages;
 mod outbox;
 mod turn;
@@ -60,6 +61,10 @@ struct Agent {
     pushing: Cell<bool>,
     /// Whether calls have shared a turn since the last push.
     crowded: Cell<bool>,
+    /// Whether the directory may not know what the agent says of itself: an earlier life may have left that.
+    unindexed: Cell<bool>,
+    /// Whether it is being told.
+    indexing: Cell<bool>,
     /// Whether the remains of the account are being cleared away.
     ending: Cell<bool>,
     alarm: Alarm,
@@ -117,6 +122,8 @@ impl AgentObject {
                 turning: Cell::new(false),
                 pushing: Cell::new(false),
                 crowded: Cell::new(false),
+                unindexed: Cell::new(true),
+                indexing: Cell::new(false),
                 ending: Cell::new(false),
                 alarm: Alarm::default(),
             }),

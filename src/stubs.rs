@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use js_sys::{Promise, Reflect, Uint8Array};
+use murmuration_bridge::CfDid;
 use murmuration_syntax::Did;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::agent::internal::InternalCall;
@@ -19,10 +20,17 @@ use crate::body::{self, Encoding, Sender, message};
 export function send(namespace, name, request) {
   return namespace.getByName(name).fetch(request);
 }
+
+export function id(namespace, name) {
+  return namespace.idFromName(name).toString();
+}
 ")]
 extern "C" {
     #[wasm_bindgen(catch)]
     fn send(namespace: &JsValue, name: &str, request: &Request) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    fn id(namespace: &JsValue, name: &str) -> Result<String, JsValue>;
 }
 
 /// The host under which the Worker calls an object for itself. No request from outside may name it.
@@ -111,6 +119,12 @@ impl Agents for Stubs<'_> {
             let json = serde_json::to_vec(&call).map_err(XrpcError::internal)?;
             self.post("AGENT", did.as_str(), &json).await
         })
+    }
+
+    fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {
+        let failed = |error: JsValue| XrpcError::internal(format!("the id of {did}: {}", message(&error)));
+        let namespace = Reflect::get(self.env, &"AGENT".into()).map_err(failed)?;
+        CfDid::of_object(&id(&namespace, did.as_str()).map_err(failed)?).map_err(XrpcError::internal)
     }
 }
 

@@ -12,9 +12,11 @@
 
 use murmuration_platform::Outbound;
 use murmuration_syntax::Did;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::document::{DID_CONTEXT, MAX_DOCUMENT_BYTES, MULTIKEY_CONTEXT};
+use crate::plc::State;
 use crate::{BridgeError, Document, fetch};
 
 /// A did:cf whose identifier is an object's id: 64 digits, hexadecimal in lower case.
@@ -63,7 +65,7 @@ impl CfDid {
 }
 
 /// The public keys of an agent, each as a `publicKeyMultibase` of type `Multikey`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AgentKeys {
     /// The Ed25519 key that signs what the agent sends.
     pub signing: String,
@@ -105,6 +107,33 @@ pub fn document(alias: &CfDid, canonical: &Did, keys: &AgentKeys, network: &str)
 #[must_use]
 pub fn named_by(canonical: &Document) -> Option<CfDid> {
     canonical.aliases().find_map(|name| CfDid::of(&Did::parse(name).ok()?).ok())
+}
+
+/// The state of a did:plc with this did:cf in place of any other.
+#[must_use]
+pub fn named(mut state: State, alias: &CfDid) -> State {
+    let mut names = state.also_known_as.iter().filter(|name| name.starts_with(PREFIX));
+    if names.next().is_none_or(|name| name != alias.did().as_str()) || names.next().is_some() {
+        state.also_known_as.retain(|name| !name.starts_with(PREFIX));
+        state.also_known_as.push(alias.did().to_string());
+    }
+    state
+}
+
+/// The same, with the key that others seal to.
+#[must_use]
+pub fn enrolled(state: State, alias: &CfDid, keys: &AgentKeys) -> State {
+    let mut state = named(state, alias);
+    state.verification_methods.insert(AGREEMENT_ID.to_owned(), format!("did:key:{}", keys.agreement));
+    state
+}
+
+/// The state without what an agent has in it.
+#[must_use]
+pub fn plain(mut state: State) -> State {
+    state.also_known_as.retain(|name| !name.starts_with(PREFIX));
+    state.verification_methods.remove(AGREEMENT_ID);
+    state
 }
 
 /// Checks that the two documents of an account name each other, and that the canonical one is of a method that may be.
@@ -224,6 +253,25 @@ mod tests {
         assert_eq!(json["authentication"], json!([format!("{id}#agent_sig")]));
         assert_eq!(json["keyAgreement"], json!([format!("{id}#agent_enc")]));
         assert_eq!(Document::parse(alias().did(), json.to_string().as_bytes()).unwrap(), document);
+    }
+
+    #[test]
+    fn a_state_has_one_did_cf_and_loses_what_made_it_an_agents() {
+        let handle = "alice.test".parse().unwrap();
+        let first =
+            State::atproto(&handle, "did:key:zQ3sh", "https://pds.example", vec!["did:key:zQ3sh".into()]);
+        let other = CfDid::of_object(&OBJECT.replace('5', "6")).unwrap();
+        let agent = enrolled(first.clone(), &alias(), &keys());
+        assert_eq!(agent.also_known_as, ["at://alice.test".to_owned(), alias().did().to_string()]);
+        assert_eq!(agent.verification_methods["agent_enc"], format!("did:key:{}", keys().agreement));
+        assert_eq!(enrolled(agent.clone(), &alias(), &keys()), agent);
+        assert_eq!(named(named(first.clone(), &other), &alias()), named(first.clone(), &alias()));
+        let early = State {
+            also_known_as: vec![alias().did().to_string(), "at://alice.test".into()],
+            ..first.clone()
+        };
+        assert_eq!(named(early.clone(), &alias()), early, "it is named already");
+        assert_eq!(plain(agent), first);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::State;
 
-use super::{Agent, ending, messages, outbox};
+use super::{Agent, ending, index, messages, outbox};
 use crate::blobs::BlobStore;
 
 /// Microseconds from a commit to the alarm that sees its events off.
@@ -113,7 +113,7 @@ impl Agent {
     }
 
     /// Sets the alarm to try again what has failed.
-    async fn retry(&self) -> Result<(), XrpcError> {
+    pub(super) async fn retry(&self) -> Result<(), XrpcError> {
         let last_turn = match self.awake().await {
             Ok(awake) => awake.account.last_turn().ok(),
             Err(_) => None,
@@ -142,7 +142,8 @@ impl Agent {
 }
 
 /// What the alarm does: deletes the account if its time has come, or else pushes what is unsent, delivers messages that are
-/// due, collects blobs, and sets itself again if anything is left.
+/// due, tells the
+/// directory of the profile, collects blobs, and sets itself again if anything is left.
 pub(super) async fn fire(agent: &Rc<Agent>) {
     // While an alarm runs none is pending, so a woken account would believe that all was taken.
     if agent.awake.get().is_none() {
@@ -167,6 +168,7 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         if awake.account.comms()?.next_due()?.is_some_and(|at| at <= agent.now()) {
             messages::carry(agent).await?;
         }
+        index::run(agent).await?;
         collect_blobs(agent).await?;
         agent.wait_for_what_is_due(true).await
     };

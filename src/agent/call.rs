@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use murmuration_lexicons::Catalog;
 use murmuration_xrpc::agent::internal::{self, InternalCall};
-use murmuration_xrpc::agent::{self, Context, Reply, import as repo};
+use murmuration_xrpc::agent::{self, Context, Reply, import as repo, index as profile};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::limits;
 use murmuration_xrpc::method::Place;
@@ -12,7 +12,7 @@ use murmuration_xrpc::{XrpcError, table};
 use web_sys::Response;
 use worker::Request;
 
-use super::{Agent, Awake, ending, outbox, turn};
+use super::{Agent, Awake, ending, index, outbox, turn};
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
 use crate::import;
@@ -48,7 +48,11 @@ async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Re
             let shown = || request.headers().get(BYPASS_HEADER).ok().flatten();
             writes.unlimited = !awake.config.rate_limits || awake.config.bypasses_limits(shown().as_deref());
             let limited = !writes.unlimited;
+            let profile = profile::concerns(&writes);
             let response = finish(turn::write(agent, writes).await?)?;
+            if profile {
+                index::start(agent);
+            }
             let status = if limited { awake.account.write_budget(agent.now())? } else { None };
             let headers = status.as_ref().map(limits::headers).into_iter().flatten();
             Ok(headers.fold(response, |response, (name, value)| response.with(name, value)))
@@ -70,8 +74,13 @@ async fn internally(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::R
         }
         return Ok(plain::Response::empty());
     }
+    // The operator may have taken the profile down.
+    let judged = matches!(call, InternalCall::Operator(_));
     let response = internal::answer(&context(agent, awake), call)?;
     agent.mind().await?;
+    if judged {
+        index::start(agent);
+    }
     if is_deleted() {
         // It is deleted whatever becomes of this: the alarm goes on with what is left.
         if let Err(error) = ending::run(agent).await {
@@ -95,6 +104,7 @@ async fn take_over(agent: &Rc<Agent>, request: &Request) -> Result<plain::Respon
     let response = repo::finish(&context(agent, awake), import, &pieces, &keys)?;
     agent.mind().await?;
     outbox::start(agent);
+    index::start(agent);
     Ok(response)
 }
 

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use murmuration_bridge::CfDid;
 use murmuration_bridge::resolver::Cache;
 use murmuration_lexicons::Catalog;
 use murmuration_syntax::Did;
@@ -56,5 +57,9 @@ impl Agents for Neighbours<'_> {
                 _ => Err(XrpcError::internal("an internal call has no JSON for an answer")),
             }
         })
+    }
+
+    fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {
+        Stubs::new(&self.agent.env).alias(did)
     }
 }

@@ -227,7 +227,7 @@ fn sim_a_deletion_is_finished_whatever_fails() {
             }
         }
     }
-    assert_eq!(steps, 11, "call, row, reset, three of invites, event, purge, two blobs, storage");
+    assert_eq!(steps, 12, "call, row, agent, reset, three of invites, event, purge, two blobs, storage");
 }
 
 /// What the object's alarm does.

@@ -102,6 +102,9 @@ fn the_table_has_the_reference_servers_limits_and_some_of_its_own() {
         ("agent.comms.cancelTask", sent.clone()),
         ("agent.comms.deliver", sent.clone()),
         ("agent.comms.sendMessage", sent),
+        // The reference server counts none of these.
+        ("agent.identity.createAgent", vec![(Per::Client, 100, 300)]),
+        ("agent.identity.createAlias", vec![(Per::Account, 10, 86_400)]),
         ("com.atproto.identity.requestPlcOperationSignature", mail),
         ("com.atproto.repo.importRepo", vec![(Per::Account, 50, 86_400), (Per::Account, 10, 3600)]),
         ("com.atproto.server.reserveSigningKey", vec![(Per::Client, 200, 86_400), (Per::Client, 50, 3600)]),

@@ -7,6 +7,7 @@ mod world;
 use std::cell::{Cell, RefCell};
 use std::future::ready;
 
+use murmuration_bridge::CfDid;
 use murmuration_platform::{Letter, Mailer, Outbound, OutboundFuture, OutboundRequest, OutboundResponse};
 use murmuration_syntax::Did;
 use murmuration_xrpc::XrpcError;
@@ -135,6 +136,10 @@ impl Agents for Overtaken<'_> {
             (self.other)();
         }
         self.world.objects.call(did, call)
+    }
+
+    fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {
+        self.world.objects.alias(did)
     }
 }
 

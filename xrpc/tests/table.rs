@@ -34,6 +34,10 @@ fn only_these_methods_are_open() {
     assert_eq!(
         open,
         [
+            "agent.identity.getAgent",
+            "agent.identity.listAgents",
+            "agent.identity.resolveAlias",
+            "agent.identity.searchAgents",
             "agent.relay.describeRelay",
             "agent.relay.listEvents",
             "agent.relay.subscribeEvents",

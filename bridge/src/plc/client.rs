@@ -71,14 +71,23 @@ impl<'a> Client<'a> {
         verify(did, &self.log(did).await?)
     }
 
+    /// The DID's operations in force, verified from the genesis on.
+    ///
+    /// # Errors
+    /// As [`Client::verified`].
+    pub async fn operations(&self, did: &Did) -> Result<Vec<Operation>, BridgeError> {
+        let log = self.log(did).await?;
+        verify(did, &log)?;
+        Ok(log)
+    }
+
     /// Every key, as `did:key`, that the DID names or has named for its repository, from its log of operations in force,
     /// verified from the genesis on. The last one comes first, and each once.
     ///
     /// # Errors
     /// As [`Client::verified`].
     pub async fn signing_keys(&self, did: &Did) -> Result<Vec<String>, BridgeError> {
-        let log = self.log(did).await?;
-        verify(did, &log)?;
+        let log = self.operations(did).await?;
         let mut keys: Vec<String> = Vec::new();
         for state in log.iter().rev().filter_map(Operation::state) {
             keys.extend(

@@ -45,6 +45,7 @@ pub async fn finish(
     }
     let did = account.did()?;
     directory.remove(&did).await?;
+    directory.end_agent(&did).await?;
     directory.forget_reset(&did).await?;
     directory.forget_invites(&did).await?;
     remains.announce().await?;

@@ -12,6 +12,7 @@ pub mod credential;
 pub mod ending;
 pub mod identity;
 pub mod import;
+pub mod index;
 pub mod internal;
 pub mod mail;
 mod record;

@@ -1,5 +1,6 @@
 //! The accounts' objects, as the Worker sees them.
 
+use murmuration_bridge::CfDid;
 use murmuration_syntax::Did;
 use serde::de::DeserializeOwned;
 
@@ -15,6 +16,12 @@ pub trait Agents {
     /// # Errors
     /// When the object did not answer at all. What it did in that case is not known.
     fn call<'a>(&'a self, did: &'a Did, call: InternalCall) -> Task<'a, Result<AgentAnswer, XrpcError>>;
+
+    /// The did:cf of the object of a DID, without waking it.
+    ///
+    /// # Errors
+    /// A fault of the platform.
+    fn alias(&self, did: &Did) -> Result<CfDid, XrpcError>;
 }
 
 /// What an object answers to an internal call.

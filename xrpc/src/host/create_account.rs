@@ -18,7 +18,7 @@
 use murmuration_bridge::handle::Refusal;
 use murmuration_bridge::plc::{Operation, State};
 use murmuration_bridge::resolver::Purpose;
-use murmuration_bridge::{BridgeError, Document, web};
+use murmuration_bridge::{BridgeError, Document, cf, web};
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::{Did, Handle};
 use serde_json::json;
@@ -50,32 +50,11 @@ impl Host<'_> {
             None if !given_out => return Err(handle_refused(Refusal::UnsupportedDomain)),
             _ => {}
         }
-        if let Some(did) = &signup.did
-            && agents::describe(self.agents, did, false).await?.is_some()
-        {
-            return Err(already_exists(did));
+        if let Some(did) = &signup.did {
+            self.check_vacant(did).await?;
         }
-        let signing_key = SigningKey::generate(Curve::K256, |bytes| self.entropy.fill(bytes))
-            .map_err(XrpcError::internal)?;
-        let genesis = match &signup.did {
-            Some(_) => None,
-            None => Some(self.genesis(&signup, &signing_key).map_err(XrpcError::internal)?),
-        };
-        let did = match (&signup.did, &genesis) {
-            (Some(did), _) => did.clone(),
-            (None, Some(genesis)) => genesis.did().map_err(XrpcError::internal)?,
-            (None, None) => return Err(XrpcError::internal("an account without a DID")),
-        };
-        self.reserve(&did, &signup, Status::Reserved).await?;
-        if let Some(genesis) = &genesis
-            && let Err(error) = self.resolver().plc().submit(&did, genesis).await
-        {
-            self.undo_registration(&did).await;
-            return Err(match error {
-                BridgeError::Refused(_) => XrpcError::internal(error),
-                _ => XrpcError::upstream("The PLC directory could not be reached"),
-            });
-        }
+        let (signing_key, did, genesis) = self.draw(&signup)?;
+        self.register(&did, &signup, genesis.as_ref()).await?;
         let seed = self.seed(&did, &signup, &signing_key, false);
         let session = match self.install(&did, seed).await {
             Ok(session) => session,
@@ -102,6 +81,52 @@ impl Host<'_> {
         }))
     }
 
+    /// Refuses a did:web that an account has here, or that an agent had.
+    pub(super) async fn check_vacant(&self, did: &Did) -> Result<(), XrpcError> {
+        if agents::describe(self.agents, did, false).await?.is_some() {
+            return Err(already_exists(did));
+        }
+        match self.directory.agent(did).await? {
+            Some(row) if row.ended => {
+                let message = format!("{did} was an agent's, and is nobody else's");
+                Err(XrpcError::named("HandleNotAvailable", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A signing key for an account, its DID, and what makes the DID, if this host makes it.
+    pub(super) fn draw(&self, signup: &Signup) -> Result<(SigningKey, Did, Option<Operation>), XrpcError> {
+        let signing_key = SigningKey::generate(Curve::K256, |bytes| self.entropy.fill(bytes))
+            .map_err(XrpcError::internal)?;
+        if let Some(did) = &signup.did {
+            return Ok((signing_key, did.clone(), None));
+        }
+        let genesis = self.genesis(signup, &signing_key).map_err(XrpcError::internal)?;
+        let did = genesis.did().map_err(XrpcError::internal)?;
+        Ok((signing_key, did, Some(genesis)))
+    }
+
+    /// Takes the names of an account, and registers its DID, or does neither.
+    pub(super) async fn register(
+        &self,
+        did: &Did,
+        signup: &Signup,
+        genesis: Option<&Operation>,
+    ) -> Result<(), XrpcError> {
+        self.reserve(did, signup, Status::Reserved).await?;
+        if let Some(genesis) = genesis
+            && let Err(error) = self.resolver().plc().submit(did, genesis).await
+        {
+            self.undo_registration(did).await;
+            return Err(match error {
+                BridgeError::Refused(_) => XrpcError::internal(error),
+                _ => XrpcError::upstream("The PLC directory could not be reached"),
+            });
+        }
+        Ok(())
+    }
+
     /// The first operation of the account's DID. The owner's recovery key stands first: it may undo what the host signs.
     fn genesis(&self, signup: &Signup, signing_key: &SigningKey) -> Result<Operation, BridgeError> {
         let own = self.config.plc_rotation_key.did_key();
@@ -123,7 +148,7 @@ impl Host<'_> {
         AccountSeed {
             did: did.clone(),
             handle: signup.handle.clone(),
-            email: Some(signup.email.clone()),
+            email: signup.email.clone(),
             // Nobody knows this one, so nobody logs in with it.
             password: signup.password.clone().unwrap_or_else(|| self.random_hex()),
             signing_key: data_encoding::HEXLOWER.encode(&*signing_key.to_bytes()),
@@ -136,7 +161,7 @@ impl Host<'_> {
         let entry = Entry {
             did: did.clone(),
             handle: signup.handle.clone(),
-            email: Some(signup.email.clone()),
+            email: signup.email.clone(),
             status,
             created_at_millis: self.now_millis(),
             change: None,
@@ -191,19 +216,25 @@ impl Host<'_> {
     /// Makes the account in its object and enters it in the directory.
     async fn install(&self, did: &Did, seed: AccountSeed) -> Result<FirstSession, XrpcError> {
         let session = agents::create(self.agents, seed).await.map_err(XrpcError::internal)?;
+        self.activate_reserved(did).await?;
+        Ok(session)
+    }
+
+    /// Makes a reservation an account: its object has it.
+    pub(super) async fn activate_reserved(&self, did: &Did) -> Result<(), XrpcError> {
         let active = match self.directory.activate(did).await {
             Ok(active) => active,
             // Repeating it does no harm, and an account lost to one lost packet would.
             Err(_) => self.directory.activate(did).await?,
         };
         match active {
-            true => Ok(session),
+            true => Ok(()),
             false => Err(XrpcError::internal("the reservation was taken over meanwhile")),
         }
     }
 
     /// Undoes a reservation, and the DID if there is one.
-    async fn undo_registration(&self, did: &Did) {
+    pub(super) async fn undo_registration(&self, did: &Did) {
         self.bury(did).await;
         // If this fails, the row stays behind until it is reclaimed.
         let _ = self.release(did).await;
@@ -232,12 +263,15 @@ impl Host<'_> {
         }
     }
 
-    /// Ends a DID that this host made for an account that never came to be: one whose only operation is the genesis. If
-    /// the directory is away, the DID stays, unused; nobody but this host's rotation key and its owner's can use it.
+    /// Ends a DID that this host made for an account that never came to be: one whose operations say nothing but what the
+    /// genesis did, and what an agent has besides. If the directory is away, the DID stays, unused; nobody but this host's rotation key and its owner's can use it.
     async fn bury(&self, did: &Did) {
         let plc = self.resolver().plc();
-        if let Ok(last) = plc.last_operation(did).await
-            && last.did().is_ok_and(|made| made == *did)
+        if let Ok(operations) = plc.operations(did).await
+            && let [first, rest @ ..] = operations.as_slice()
+            && let Some(made) = first.state()
+            && rest.iter().all(|next| next.state().map(cf::plain).as_ref() == Some(&made))
+            && let last = rest.last().unwrap_or(first)
             && let Ok(tombstone) = Operation::tombstone(&last.cid(), &self.config.plc_rotation_key)
         {
             let _ = plc.submit(did, &tombstone).await;

@@ -11,7 +11,9 @@
 //!
 //! Rows written are what D1 bills: one for the row and one for each index entry that changes.
 
+pub mod agents;
 pub mod invites;
+pub mod requests;
 mod resets;
 mod search;
 
@@ -30,6 +32,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_mail_and_invites.sql", include_str!("../../../migrations/directory/0002_mail_and_invites.sql")),
     ("0005_handle_change.sql", include_str!("../../../migrations/directory/0005_handle_change.sql")),
     ("0006_session.sql", include_str!("../../../migrations/directory/0006_session.sql")),
+    ("0007_agent.sql", include_str!("../../../migrations/directory/0007_agent.sql")),
 ];
 
 /// Milliseconds after which nobody can still be making the account of a row. Several times what the slowest creation
@@ -127,9 +130,7 @@ impl Change {
 
     /// What tells it from every other change: whose it is, to what, and since when.
     fn params<'a>(&'a self, did: &'a Did) -> Result<[Param<'a>; 3], StoreError> {
-        let since = i64::try_from(self.since_millis)
-            .map_err(|_| StoreError::Engine("the time is beyond 64 bits".into()))?;
-        Ok([did.as_str().into(), self.handle.as_str().into(), since.into()])
+        Ok([did.as_str().into(), self.handle.as_str().into(), millis(self.since_millis)?])
     }
 }
 
@@ -201,11 +202,10 @@ impl<'a> Directory<'a> {
     /// # Errors
     /// When the database does not do its part.
     pub async fn reserve(&self, entry: &Entry) -> Result<Reservation, StoreError> {
-        let created_at = i64::try_from(entry.created_at_millis)
-            .map_err(|_| StoreError::Engine("the time is beyond 64 bits".into()))?;
+        let created_at = millis(entry.created_at_millis)?;
         let email = entry.email.as_deref().map_or(Param::Null, Param::Text);
         let (did, status) = (entry.did.as_str().into(), entry.status.as_str().into());
-        let params = [did, entry.handle.as_str().into(), email, status, created_at.into()];
+        let params = [did, entry.handle.as_str().into(), email, status, created_at];
         if !self.database.query(RESERVE, &params).await?.is_empty() {
             return Ok(Reservation::Made);
         }
@@ -348,6 +348,11 @@ impl<'a> Directory<'a> {
         let rows = self.database.query(sql, &[key.into()]).await?;
         rows.into_iter().next().map(entry).transpose()
     }
+}
+
+fn millis(time: u64) -> Result<Param<'static>, StoreError> {
+    let time = i64::try_from(time).map_err(|_| StoreError::Engine("the time is beyond 64 bits".into()))?;
+    Ok(Param::Int(time))
 }
 
 fn did_column(row: &mut Row) -> Result<Did, StoreError> {

@@ -252,7 +252,7 @@ impl Host<'_> {
         }
         match self.resolver().document(&account.did, Purpose::Refresh).await {
             Ok(document) if document.handle().as_ref() == Some(handle) => Ok(()),
-            Ok(document) if *document == self.stated_document(account) => Ok(()),
+            Ok(document) if *document == self.stated_document(account).await? => Ok(()),
             Ok(_) => Err(XrpcError::invalid("DID is not properly configured for handle")),
             Err(error) => Err(XrpcError::upstream(format!("Could not resolve DID: {error}"))),
         }

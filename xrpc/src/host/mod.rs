@@ -7,9 +7,12 @@
 
 mod activation;
 mod address;
+mod agency;
 mod agents;
+mod alias;
 mod comms;
 mod create_account;
+mod create_agent;
 mod deletion;
 pub mod directory;
 mod handle;

@@ -4,7 +4,7 @@
 //! host name that leads here.
 
 use murmuration_bridge::plc::State;
-use murmuration_bridge::{Document, web};
+use murmuration_bridge::{Document, cf, web};
 use murmuration_syntax::{Did, Handle};
 use serde_json::json;
 
@@ -49,7 +49,12 @@ impl Host<'_> {
                 .with("referrer-policy", "no-referrer")),
             RESET_SCRIPT_PATH => Ok(document("text/javascript; charset=utf-8", RESET_SCRIPT)),
             "/tls-check" => self.tls_check(request.query).await,
-            _ => Err(nothing_here()),
+            path => match cf::asked_for(path) {
+                Some(Ok(alias)) => {
+                    Response::json(self.well_known_alias(&alias).await?.ok_or_else(nothing_here)?.json())
+                }
+                _ => Err(nothing_here()),
+            },
         }
     }
 
@@ -95,8 +100,10 @@ impl Host<'_> {
 
     async fn hosted_document(&self, name: &Handle) -> Result<Option<Document>, XrpcError> {
         let did = web::did(name).map_err(XrpcError::internal)?;
-        let account = self.own_account(&did).await?;
-        Ok(account.map(|account| self.stated_document(&account)))
+        match self.own_account(&did).await? {
+            Some(account) => self.stated_document(&account).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Whether a front server may fetch a certificate for a domain (Caddy's `on_demand_tls`): this host's own name, and

@@ -69,11 +69,11 @@ impl Host<'_> {
     /// `InvalidRequest` when the DID has ended or its document breaks a rule.
     pub async fn own_document(&self, account: &Description) -> Result<Document, XrpcError> {
         if self.states_document_of(&account.did) {
-            return Ok(self.stated_document(account));
+            return self.stated_document(account).await;
         }
         match self.resolver().document(&account.did, Purpose::Display).await {
             Ok(document) => Ok(Document::clone(&document)),
-            Err(error) if says_nothing(&error) => Ok(self.stated_document(account)),
+            Err(error) if says_nothing(&error) => self.stated_document(account).await,
             Err(error) => Err(XrpcError::invalid(format!("Could not resolve DID: {error}"))),
         }
     }
@@ -84,20 +84,34 @@ impl Host<'_> {
     /// # Errors
     /// As [`Resolver::document`](murmuration_bridge::Resolver::document).
     pub async fn document(&self, did: &Did, purpose: Purpose) -> Result<Document, BridgeError> {
+        self.found(did, purpose).await.map(|(document, _)| document)
+    }
+
+    /// The same, and whether it is only what this host says of an account of its own.
+    pub(super) async fn found(&self, did: &Did, purpose: Purpose) -> Result<(Document, bool), BridgeError> {
         let failure = match self.states_document_of(did) {
             true => BridgeError::DidNotFound(did.clone()),
             false => match self.resolver().document(did, purpose).await {
-                Ok(document) => return Ok(Document::clone(&document)),
+                Ok(document) => return Ok((Document::clone(&document), false)),
                 Err(error) if says_nothing(&error) => error,
                 Err(error) => return Err(error),
             },
         };
-        match self.own_account(did).await {
-            Ok(Some(account)) if account.active || purpose == Purpose::Display => {
-                Ok(self.stated_document(&account))
+        let stated = async {
+            match self.own_account(did).await? {
+                Some(account) if account.active || purpose == Purpose::Display => {
+                    self.stated_document(&account).await.map(Some)
+                }
+                _ => Ok(None),
             }
-            Ok(_) => Err(failure),
-            Err(error) => Err(OutboundError::Unreachable(format!("the account of {did}: {error}")).into()),
+        };
+        match stated.await {
+            Ok(Some(document)) => Ok((document, true)),
+            Ok(None) => Err(failure),
+            Err(error) => {
+                let error = XrpcError::to_string(&error);
+                Err(OutboundError::Unreachable(format!("the account of {did}: {error}")).into())
+            }
         }
     }
 
@@ -113,12 +127,6 @@ impl Host<'_> {
     pub(super) fn states_document_of(&self, did: &Did) -> bool {
         let host = did.as_str().strip_prefix("did:web:").unwrap_or_default();
         Handle::parse(host).is_ok_and(|host| self.user_domains().govern(&host))
-    }
-
-    /// The document that this host has an account of its own say.
-    pub(super) fn stated_document(&self, account: &Description) -> Document {
-        let Description { did, handle, signing_key, .. } = account;
-        Document::atproto(did, handle, signing_key, &self.config.public_url)
     }
 }
 

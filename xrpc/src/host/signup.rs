@@ -1,7 +1,7 @@
 //! What somebody must say to get an account, checked before anything is done.
 
-use murmuration_bridge::BridgeError;
 use murmuration_bridge::handle::Refusal;
+use murmuration_bridge::{BridgeError, web};
 use murmuration_keys::VerifyingKey;
 use murmuration_syntax::{Did, Handle};
 
@@ -12,7 +12,7 @@ use crate::{Config, XrpcError};
 pub(super) struct Signup {
     pub(super) handle: Handle,
     /// In lower case.
-    pub(super) email: String,
+    pub(super) email: Option<String>,
     /// As it was typed, for messages.
     pub(super) typed_email: String,
     /// Without one, nobody can log in with a password.
@@ -31,12 +31,7 @@ impl Signup {
         if input.has("plcOp") {
             return Err(XrpcError::invalid("Unsupported input: \"plcOp\""));
         }
-        let password = input.text("password").filter(|text| !text.is_empty()).map(str::to_owned);
-        if password.as_deref().is_some_and(|password| password.chars().count() > MAX_PASSWORD_CHARS) {
-            return Err(XrpcError::invalid(format!(
-                "Password too long. Maximum length is {MAX_PASSWORD_CHARS} characters."
-            )));
-        }
+        let password = password(input)?;
         let typed_email = input.text("email").unwrap_or_default().to_owned();
         if typed_email.is_empty() {
             return Err(XrpcError::invalid("Email is required"));
@@ -44,25 +39,72 @@ impl Signup {
         if !may_have_mail(config, &typed_email) {
             return Err(unsupported_address());
         }
-        let handle = Handle::parse(input.text("handle").unwrap_or_default())
-            .map_err(|error| XrpcError::invalid(error.to_string()))?;
-        if handle.as_str() == config.hostname {
-            return Err(handle_refused(Refusal::Reserved));
-        }
-        config.refused_words.check_handle(handle.as_str())?;
+        let handle = handle(config, input)?;
         let did = input.optional::<Did>("did")?;
         let invite = input.text("inviteCode").filter(|code| !code.is_empty()).map(str::to_owned);
         if config.invite_required && invite.is_none() {
             return Err(XrpcError::named("InvalidInviteCode", "No invite code provided"));
         }
-        let recovery_key = input.text("recoveryKey").filter(|key| !key.is_empty()).map(str::to_owned);
-        if let Some(key) = &recovery_key {
-            VerifyingKey::from_did_key(key)
-                .map_err(|_| XrpcError::invalid("recoveryKey must be the did:key of a K-256 or P-256 key"))?;
-        }
-        let email = typed_email.to_lowercase();
+        let recovery_key = recovery_key(input)?;
+        let email = Some(typed_email.to_lowercase());
         Ok(Self { handle, email, typed_email, password, did, invite, recovery_key })
     }
+}
+
+impl Signup {
+    /// Checks what an agent's account is to be: as [`Signup::read`], but that an address is no duty, and an invite code is one,
+    /// whatever holds for others, save for the operator.
+    pub(super) fn of_agent(config: &Config, input: &Args, operator: bool) -> Result<Self, XrpcError> {
+        let password = password(input)?;
+        let typed_email = input.text("email").unwrap_or_default().to_owned();
+        if !typed_email.is_empty() && !may_have_mail(config, &typed_email) {
+            return Err(unsupported_address());
+        }
+        let handle = handle(config, input)?;
+        let did = match input.text("didMethod").unwrap_or("plc") {
+            "plc" => None,
+            "web" => Some(web::did(&handle).map_err(XrpcError::internal)?),
+            other => {
+                let message = format!("An agent's DID is a did:plc or a did:web, not a did:{other}");
+                return Err(XrpcError::named("UnsupportedDidMethod", message));
+            }
+        };
+        let invite = input.text("inviteCode").filter(|code| !code.is_empty()).map(str::to_owned);
+        if !operator && invite.is_none() {
+            return Err(XrpcError::named("InvalidInviteCode", "No invite code provided"));
+        }
+        let recovery_key = recovery_key(input)?;
+        let email = Some(typed_email.to_lowercase()).filter(|email| !email.is_empty());
+        Ok(Self { handle, email, typed_email, password, did, invite, recovery_key })
+    }
+}
+
+fn password(input: &Args) -> Result<Option<String>, XrpcError> {
+    let password = input.text("password").filter(|text| !text.is_empty()).map(str::to_owned);
+    match password.as_deref().is_some_and(|password| password.chars().count() > MAX_PASSWORD_CHARS) {
+        true => Err(XrpcError::invalid(format!(
+            "Password too long. Maximum length is {MAX_PASSWORD_CHARS} characters."
+        ))),
+        false => Ok(password),
+    }
+}
+
+fn handle(config: &Config, input: &Args) -> Result<Handle, XrpcError> {
+    let handle = Handle::parse(input.text("handle").unwrap_or_default())
+        .map_err(|error| XrpcError::invalid(error.to_string()))?;
+    if handle.as_str() == config.hostname {
+        return Err(handle_refused(Refusal::Reserved));
+    }
+    config.refused_words.check_handle(handle.as_str()).map(|()| handle)
+}
+
+fn recovery_key(input: &Args) -> Result<Option<String>, XrpcError> {
+    let key = input.text("recoveryKey").filter(|key| !key.is_empty()).map(str::to_owned);
+    if let Some(key) = &key {
+        VerifyingKey::from_did_key(key)
+            .map_err(|_| XrpcError::invalid("recoveryKey must be the did:key of a K-256 or P-256 key"))?;
+    }
+    Ok(key)
 }
 
 /// A refused handle in the lexicon's terms.

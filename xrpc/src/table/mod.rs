@@ -6,6 +6,7 @@
 mod admin;
 mod agent_comms;
 mod agent_host;
+mod agent_identity;
 mod agent_relay;
 mod app_bsky;
 mod identity;
@@ -21,6 +22,7 @@ use crate::method::Method;
 const NAMESPACES: &[&[Method]] = &[
     agent_comms::METHODS,
     agent_host::METHODS,
+    agent_identity::METHODS,
     agent_relay::METHODS,
     app_bsky::METHODS,
     admin::METHODS,

@@ -2,6 +2,7 @@
 //! a network of canned answers, and a fault wherever one is wanted.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod agency;
 pub mod agents;
 pub mod alice;
 pub mod ask;
@@ -18,7 +19,9 @@ use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use murmuration_account::Account;
+use murmuration_bridge::CfDid;
 use murmuration_bridge::resolver::Cache;
+use murmuration_data::cid_of_raw;
 use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_lexicons::Catalog;
 use murmuration_platform::sqlite::SqliteStore;
@@ -105,7 +108,7 @@ pub struct Objects {
     /// The events that a relay has taken.
     pub sent: RefCell<BTreeMap<Did, Vec<Event>>>,
     pub outside: ending::Outside,
-    stores: RefCell<BTreeMap<Did, Rc<SqliteStore>>>,
+    pub stores: RefCell<BTreeMap<Did, Rc<SqliteStore>>>,
     shelf: Rc<Shelf>,
     config: Rc<Config>,
     clock: Rc<Hands>,
@@ -165,6 +168,7 @@ impl Objects {
             InternalCall::Session(_) => "standing",
             InternalCall::Proxy(_) => "proxy",
             InternalCall::Comms(_) => "comms",
+            InternalCall::Agency(_) => "agency",
             _ => panic!("the host does not make this call"),
         };
         self.called.borrow_mut().push((did.clone(), name));
@@ -213,6 +217,11 @@ impl Agents for Objects {
         // Behind the call, whether its answer arrives or not. If it fails, the alarm does it.
         let _ = self.end(did);
         Box::pin(ready(answer.ok_or_else(|| XrpcError::internal("the object is gone"))))
+    }
+
+    fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {
+        let id = data_encoding::HEXLOWER.encode(cid_of_raw(did.as_str().as_bytes()).hash().digest());
+        CfDid::of_object(&id).map_err(XrpcError::internal)
     }
 }
 
@@ -299,6 +308,7 @@ impl World {
             plc_is_away: Cell::new(false),
             plc_refuses: Cell::new(false),
             peer: RefCell::default(),
+            plc_is_old: Cell::new(false),
             faults: faults.clone(),
         });
         let shelf = Rc::new(Shelf { store, faults: faults.clone() });

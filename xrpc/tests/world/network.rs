@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use murmuration_bridge::Document;
 use murmuration_bridge::plc::{self, Operation};
+use murmuration_keys::VerifyingKey;
 use murmuration_platform::{
     Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Verb as OutboundVerb,
 };
@@ -30,6 +31,8 @@ pub struct Network {
     pub plc_refuses: Cell<bool>,
     /// Another host, which answers what is no page and not the PLC directory's.
     pub peer: RefCell<Option<Peer>>,
+    /// It takes no keys but those that sign for accounts.
+    pub plc_is_old: Cell<bool>,
     pub(super) faults: Rc<Faults>,
 }
 
@@ -77,6 +80,12 @@ impl Network {
     fn submit(&self, did: Did, body: &[u8]) -> (u16, String) {
         let mut log = self.log.borrow().get(&did).cloned().unwrap_or_default();
         log.push(Operation::from_json(body).unwrap());
+        let unknown = |state: plc::State| {
+            state.verification_methods.values().any(|key| VerifyingKey::from_did_key(key).is_err())
+        };
+        if self.plc_is_old.get() && log.last().and_then(Operation::state).is_some_and(unknown) {
+            return (400, r#"{"message":"Unsupported key"}"#.into());
+        }
         if self.plc_refuses.get() || plc::verify(&did, &log).is_err() {
             return (400, r#"{"message":"Operations not correctly ordered"}"#.into());
         }

@@ -3,6 +3,7 @@
 //! These calls come from the host's own Worker through the object's stub and from nowhere else: the Worker forwards no
 //! outside path here. They carry what a client must not send itself: the keys of a new account, where a blob lies.
 
+mod agency;
 pub mod comms;
 mod identity;
 pub mod mail;
@@ -10,6 +11,7 @@ pub mod operator;
 mod proxy;
 mod session;
 
+pub use agency::{AgencyCall, Begun, value as profile_value};
 pub use identity::IdentityCall;
 pub use proxy::{ProxyCall, Recent, Written};
 pub use session::{Holdings, SessionCall};
@@ -76,6 +78,8 @@ pub enum InternalCall {
     Proxy(ProxyCall),
     /// Bring messages from one agent to another.
     Comms(comms::CommsCall),
+    /// A call about an agent.
+    Agency(AgencyCall),
 }
 
 /// What an account is made from.
@@ -152,6 +156,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::Operator(call) => operator::answer(context, call),
         InternalCall::Proxy(call) => proxy::answer(context, call),
         InternalCall::Comms(call) => comms::answer(context, call),
+        InternalCall::Agency(call) => agency::answer(context, call),
     }
 }
 

@@ -1,0 +1,83 @@
+//! What the Worker asks of an account that is an agent, or is to be one.
+
+use murmuration_account::{Account, AccountError, Value, Write, WriteRequest};
+use murmuration_bridge::AgentKeys;
+use murmuration_data::json;
+use murmuration_lexicons::Catalog;
+use murmuration_syntax::RepoPath;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::XrpcError;
+use crate::agent::record::{Validate, prepare};
+use crate::agent::{Context, check_standing, index, server};
+use crate::http::Response;
+use crate::method::Standing;
+use crate::token::Scope;
+
+/// A call about an agent.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AgencyCall {
+    /// Have keys, and a profile if one is given and there is none.
+    Begin {
+        /// The record `agent.identity.profile/self`, as JSON of the data model.
+        profile: Option<Json>,
+    },
+    /// Say which keys others know the agent by.
+    Keys,
+    /// Begin a session for whoever has asked for the agent, and asks again.
+    Session,
+}
+
+/// An agent that has what an agent has.
+#[derive(Deserialize, Serialize)]
+pub struct Begun {
+    /// The keys that others know it by.
+    pub keys: AgentKeys,
+    /// What it says of itself.
+    pub profile: index::Profile,
+}
+
+pub(super) fn answer(context: &Context<'_>, call: AgencyCall) -> Result<Response, XrpcError> {
+    let account = context.account;
+    match call {
+        AgencyCall::Begin { profile } => {
+            if let Err(AccountError::NoKeys) = account.published_keys() {
+                account.start_epoch(context.entropy, context.clock.now_micros())?;
+            }
+            let path = index::path()?;
+            if let Some(profile) = profile
+                && account.record(&path)?.is_none()
+            {
+                let write = Write::Create { path, value: value(context.catalog, &profile)?, replaces: false };
+                let request =
+                    WriteRequest { writes: vec![write], unlimited: true, ..WriteRequest::default() };
+                let written = account.write(&[request], context.clock.now_micros()).pop();
+                written.ok_or_else(|| XrpcError::internal("a write without an answer"))??;
+            }
+            Response::json(&Begun { keys: keys(account)?, profile: index::profile(account)? })
+        }
+        AgencyCall::Keys => Response::json(&keys(account)?),
+        AgencyCall::Session => {
+            check_standing(Standing::NotTakendown, &*account.profile()?)?;
+            Response::json(&server::begin(context, Scope::Access, None)?)
+        }
+    }
+}
+
+/// A profile as a record that can be stored.
+///
+/// # Errors
+/// `InvalidRequest` when it is not what the lexicon says.
+pub fn value(catalog: &Catalog, profile: &Json) -> Result<Value, XrpcError> {
+    let record = json::from_value(profile).map_err(|error| XrpcError::invalid(error.to_string()))?;
+    let RepoPath { collection, rkey } = index::path()?;
+    Ok(prepare(catalog, Validate::Required, collection, rkey, record)?.value)
+}
+
+fn keys(account: &Account) -> Result<AgentKeys, AccountError> {
+    let published = account.published_keys()?;
+    let epoch = published.current();
+    Ok(AgentKeys { signing: epoch.signing_key().multibase(), agreement: epoch.agreement_key().to_owned() })
+}

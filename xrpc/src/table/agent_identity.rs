@@ -1,0 +1,34 @@
+//! `agent.identity`: who an agent is.
+
+use crate::limits::{DAY, FIVE_MINUTES, Limit};
+use crate::method::{Auth, Kind, Method, Standing};
+
+pub(super) const METHODS: &[Method] = &[
+    Method::host("agent.identity.createAgent", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.create_agent(call).await })
+    })
+    .auth(Auth::Optional)
+    .limits(&[Limit::client(100, FIVE_MINUTES)]),
+    Method::host("agent.identity.createAlias", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.create_alias(&call).await })
+    })
+    .auth(Auth::Full)
+    .standing(Standing::Active)
+    .limits(&[Limit::account(10, DAY)]),
+    Method::host("agent.identity.getAgent", Kind::Query, |host, call| {
+        Box::pin(async move { host.agent(&call.params).await })
+    }),
+    Method::host("agent.identity.listAgents", Kind::Query, |host, call| {
+        Box::pin(async move { host.agents(&call.params).await })
+    }),
+    Method::host("agent.identity.resolveAlias", Kind::Query, |host, call| {
+        Box::pin(async move { host.resolve_alias(&call.params).await })
+    }),
+    Method::host("agent.identity.searchAgents", Kind::Query, |host, call| {
+        Box::pin(async move { host.agents(&call.params).await })
+    })
+    .cost(SEARCH_COST),
+];
+
+/// Points of a searchAgents: it reads the rows of all agents.
+const SEARCH_COST: u32 = 10;
