@@ -1,5 +1,7 @@
 //! The inbox: parcels that have come, each once.
 
+use std::cmp::Ordering;
+
 use murmuration_data::{CID_BYTES, Cid, cid_from_bytes, cid_to_bytes};
 use murmuration_platform::{Param, Row, StoreError};
 use murmuration_syntax::{Did, Nsid, Tid};
@@ -7,12 +9,13 @@ use murmuration_syntax::{Did, Nsid, Tid};
 use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, Place, QUARANTINED, int, uint};
 use crate::limits::{MAX_OPEN, MAX_OPEN_OF_SENDER, MAX_QUARANTINED, MAX_QUARANTINED_OF_SENDER, ROOM_SECONDS};
 use crate::task::REQUEST;
-use crate::{CommsError, Lease, Parcel, TaskChange, Verdict};
+use crate::{CommsError, Header, Lease, Parcel, TaskChange, Verdict};
 
 /// Reads 1 row.
 const SELECT_CID: &str = "SELECT cid FROM inbox WHERE sender = ?1 AND id = ?2";
-/// Reads 1 row.
-const IS_TAKEN: &str = "SELECT 1 FROM inbox WHERE thread = ?1 AND sender = ?2 AND seq = ?3";
+/// Reads 3 rows: what is in a place of a thread, before it and behind it.
+const NEIGHBOURS: &str = "SELECT seq, cid, CASE WHEN seq > ?3 THEN parcel END FROM inbox \
+     WHERE thread = ?1 AND sender = ?2 AND seq BETWEEN ?3 - 1 AND ?3 + 1";
 /// Writes 3 rows: the message, its name, and its place in the thread; of a request, one more.
 const INSERT: &str = "INSERT INTO inbox \
      (sender, id, thread, seq, cid, type, priority, at, expires_at, state, due, leased, attempts, task, task_at, parcel) \
@@ -96,7 +99,8 @@ impl Comms {
     /// verified before, and the verdict given. What it says of a task holds with it, if it may be said.
     ///
     /// # Errors
-    /// [`CommsError::Conflict`] when another parcel has its id or its place in the thread, [`CommsError::Expired`],
+    /// [`CommsError::Conflict`] when another parcel has its id or its place in the thread, or it breaks the chain of `prev`;
+    /// [`CommsError::Expired`],
     /// [`CommsError::Future`], and [`CommsError::Busy`] when its sender sends too fast or has too much waiting.
     pub fn receive(
         &self,
@@ -114,10 +118,7 @@ impl Comms {
         }
         parcel.check_time(now)?;
         let seq = Param::Int(header.seq.into());
-        let place = [Param::Text(&header.thread), Param::Text(sender), seq];
-        if !self.store.query(IS_TAKEN, &place)?.is_empty() {
-            return Err(CommsError::Conflict);
-        }
+        self.check_chain(header, &cid)?;
         let place = if verdict == Verdict::Accept { Place::Inbox } else { Place::Quarantine };
         check_room(&*self.memory()?, sender, place)?;
         self.charge(sender, place, now)?;
@@ -180,6 +181,24 @@ impl Comms {
         ];
         let rows = self.store.query_within(LIST, &params, MAX_PAGE_BYTES)?;
         rows.into_iter().map(|mut row| Ok(item(&mut row, 0, now)?)).collect()
+    }
+
+    /// Refuses a parcel whose place in the thread is taken, or that does not follow the one before it there or is not the one
+    /// that the next follows: the sender has put two into one place.
+    fn check_chain(&self, header: &Header, cid: &[u8; CID_BYTES]) -> Result<(), CommsError> {
+        let sender = Param::Text(header.from.as_str());
+        let place = [Param::Text(&header.thread), sender, Param::Int(header.seq.into())];
+        for mut row in self.store.query(NEIGHBOURS, &place)? {
+            let holds = match row.int(0)?.cmp(&header.seq.into()) {
+                Ordering::Less => header.prev == Some(self::cid(&row.blob(1)?)?),
+                Ordering::Equal => false,
+                Ordering::Greater => Parcel::from_cbor(&row.blob(2)?)?.header().prev == Some(self::cid(cid)?),
+            };
+            if !holds {
+                return Err(CommsError::Conflict);
+            }
+        }
+        Ok(())
     }
 
     /// The CID of what a sender has sent under an id, if it came.

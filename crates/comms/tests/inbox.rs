@@ -10,6 +10,7 @@ use murmuration_comms::limits::{
     STRANGER_RATE,
 };
 use murmuration_comms::{Claim, CommsError, Delivery, Filter, Gap, Item, Outcome, Parcel, State, Verdict};
+use murmuration_syntax::Tid;
 
 const MINUTE: u64 = 60 * SECOND;
 
@@ -74,6 +75,30 @@ fn another_message_under_the_same_id_or_in_the_same_place_is_a_conflict_and_chan
     let mut header = first.header().clone();
     header.from = carol.did.clone();
     assert_eq!(bob.receive(&carol.open_parcel(header, "hers"), NOW).unwrap(), Delivery::Delivered);
+}
+
+#[test]
+fn a_message_that_does_not_follow_the_one_before_it_is_a_conflict() {
+    let (alice, bob) = pair();
+    let parcels: Vec<Parcel> =
+        (0..4).map(|n| alice.send(&bob, Some("t"), &n.to_string(), NOW + n * SECOND)).collect();
+    // The same sender tells another reader another story.
+    let forked = |at: usize, prev| {
+        let mut header = parcels[at].header().clone();
+        header.id = Tid::from_parts(NOW + MINUTE, 1);
+        header.prev = prev;
+        alice.open_parcel(header, "otherwise")
+    };
+    bob.receive(&parcels[0], NOW + MINUTE).unwrap();
+    bob.receive(&parcels[3], NOW + MINUTE).unwrap();
+    let rows = bob.rows_written();
+    for fork in [forked(1, parcels[3].header().prev), forked(2, parcels[2].header().prev)] {
+        assert!(matches!(bob.receive(&fork, NOW + MINUTE), Err(CommsError::Conflict)));
+    }
+    assert_eq!(bob.rows_written(), rows);
+    for at in [2, 1] {
+        assert_eq!(bob.receive(&parcels[at], NOW + MINUTE).unwrap(), Delivery::Delivered);
+    }
 }
 
 #[test]
