@@ -7,18 +7,20 @@
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
 //! only waits (even): for a message to deliver, for blobs to collect, for the day on which a deactivated account is to be
-//! deleted, or for a change of the DID document that may have died.
+//! deleted, for a change of the DID document that may have died, or for what a rotation of the agent's keys has left to do.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use murmuration_xrpc::XrpcError;
+use murmuration_xrpc::agent::keys::SEALED_STORES;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::State;
 
 use super::{Agent, ending, index, messages, outbox};
 use crate::blobs::BlobStore;
+use crate::entropy::SystemEntropy;
 
 /// Microseconds from a commit to the alarm that sees its events off.
 const RETRY_MICROS: u64 = 20 * 1_000_000;
@@ -108,7 +110,7 @@ impl Agent {
         if deleted {
             return Ok(());
         }
-        let touched = awake.account.blobs_touched()?;
+        let touched = (awake.account.blobs_touched()?, awake.account.keys_touched()?);
         self.wait_for_what_is_due(touched).await
     }
 
@@ -123,15 +125,19 @@ impl Agent {
     }
 
     /// Sets the alarm for what time alone brings: the deletion of an account at rest, a change of the DID document that died,
-    /// the next try to deliver a message, and, if `blobs`, the next collection.
-    async fn wait_for_what_is_due(&self, blobs: bool) -> Result<(), XrpcError> {
+    /// the next try to deliver a message, and, if `blobs` and `keys`, the next collection and what a rotation has left to do.
+    async fn wait_for_what_is_due(&self, (blobs, keys): (bool, bool)) -> Result<(), XrpcError> {
         let awake = self.awake().await?;
         let sweep = match blobs {
             true => awake.account.next_sweep(awake.config.blob_patience_micros())?,
             false => None,
         };
+        let keys = match keys {
+            true => awake.account.keys_due(SEALED_STORES)?,
+            false => None,
+        };
         let message = awake.account.comms()?.next_due()?;
-        let due = [awake.account.deletion_due()?, awake.account.document_due()?, sweep, message];
+        let due = [awake.account.deletion_due()?, awake.account.document_due()?, sweep, message, keys];
         let due = due.into_iter().flatten().min();
         if let Some(at) = due {
             let now = self.now();
@@ -142,8 +148,8 @@ impl Agent {
 }
 
 /// What the alarm does: deletes the account if its time has come, or else pushes what is unsent, delivers messages that are
-/// due, tells the
-/// directory of the profile, collects blobs, and sets itself again if anything is left.
+/// due, tells the directory of the profile, collects blobs, goes on with a rotation of keys, and sets itself again if
+/// anything is left.
 pub(super) async fn fire(agent: &Rc<Agent>) {
     // While an alarm runs none is pending, so a woken account would believe that all was taken.
     if agent.awake.get().is_none() {
@@ -170,7 +176,8 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         }
         index::run(agent).await?;
         collect_blobs(agent).await?;
-        agent.wait_for_what_is_due(true).await
+        awake.account.tend_keys(SEALED_STORES, &SystemEntropy, agent.now())?;
+        agent.wait_for_what_is_due((true, true)).await
     };
     match outcome.await {
         Ok(()) => {}

@@ -44,6 +44,11 @@ async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Re
     }
     match agent::answer(&context(agent, awake), method, run, &plain)? {
         Reply::Now(response) => Ok(response),
+        Reply::Changed(response) => {
+            agent.mind().await?;
+            outbox::start(agent);
+            Ok(response)
+        }
         Reply::AfterWrite(mut writes, finish) => {
             let shown = || request.headers().get(BYPASS_HEADER).ok().flatten();
             writes.unlimited = !awake.config.rate_limits || awake.config.bypasses_limits(shown().as_deref());

@@ -120,7 +120,7 @@ impl Home {
             body: Vec::new(),
         };
         match agent::answer(&self.context(), method, run, &request)? {
-            Reply::Now(response) => match response.body {
+            Reply::Now(response) | Reply::Changed(response) => match response.body {
                 Body::Json(text) => Ok(serde_json::from_str(&text).unwrap()),
                 _ => panic!("not JSON"),
             },

@@ -62,7 +62,7 @@ impl Alice {
             entropy: &*self.world.clock,
         };
         plain(agent::answer(&context, method, run, &request).map(|reply| match reply {
-            Reply::Now(response) => response,
+            Reply::Now(response) | Reply::Changed(response) => response,
             Reply::AfterWrite(..) => panic!("preferences are no records"),
         }))
     }

@@ -35,6 +35,7 @@ fn only_these_methods_are_open() {
         open,
         [
             "agent.identity.getAgent",
+            "agent.identity.getKeys",
             "agent.identity.listAgents",
             "agent.identity.resolveAlias",
             "agent.identity.searchAgents",

@@ -76,6 +76,8 @@ pub(crate) struct Open {
     pub(crate) blobs_touched: bool,
     /// The agent's keys, once somebody has asked for them.
     pub(crate) ring: Option<Rc<Ring>>,
+    /// Whether an epoch was begun since the host last asked.
+    pub(crate) keys_touched: bool,
 }
 
 impl Account {
@@ -150,6 +152,7 @@ impl Account {
             last_tid: None,
             blobs_touched: false,
             ring: None,
+            keys_touched: false,
         };
         self.open.replace(Some(open));
         Ok(())
@@ -299,6 +302,7 @@ impl Account {
             last_tid: None,
             blobs_touched: false,
             ring: None,
+            keys_touched: false,
         })
     }
 }

@@ -73,8 +73,8 @@ impl Account {
             let mut answers = Vec::with_capacity(requests.len());
             let mut drafts = Vec::new();
             for request in requests {
-                let charged = self.charge(open, request, now);
-                match charged.and_then(|()| open.commit(&*self.store, request, now)) {
+                let admitted = self.charge(open, request, now).and_then(|()| self.judge_keys(open, request));
+                match admitted.and_then(|()| open.commit(&*self.store, request, now)) {
                     Ok((receipt, draft)) => {
                         let size =
                             |drafts: &[Vec<u8>]| drafts.iter().map(|draft| draft.len() + 4).sum::<usize>();

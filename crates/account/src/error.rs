@@ -99,6 +99,9 @@ pub enum AccountError {
     /// follows them.
     #[error("The keys that the repository publishes are not kept here")]
     ForeignKeys,
+    /// A rotation has not yet wrapped anew what it must, or too many epochs are still needed.
+    #[error("A rotation of the keys is in progress")]
+    RotationInProgress,
     /// The agent's keys, or those that it publishes, are not as they must be.
     #[error("the agent's keys: {0}")]
     Keyring(#[from] KeyringError),

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use murmuration_data::cbor;
-use murmuration_keyring::{COLLECTION, EpochSecrets, PublishedKeys, RKEY, Ring};
+use murmuration_keyring::{COLLECTION, EpochSecrets, KeyringError, PublishedKeys, RKEY, Ring};
 use murmuration_keys::seal;
 use murmuration_platform::{Entropy, Param, Store, StoreError};
 use murmuration_syntax::{Did, RepoPath};
@@ -17,6 +17,8 @@ use crate::{AccountError, Value, Write, WriteRequest, record};
 
 /// Reads a row for each epoch that is still needed: one, and one more for each rotation that is not over.
 const SELECT: &str = "SELECT epoch, secrets FROM key_epoch ORDER BY epoch";
+/// Reads 1 row.
+const SELECT_ONE: &str = "SELECT epoch FROM key_epoch LIMIT 1";
 /// Writes 1 row.
 const INSERT: &str = "INSERT INTO key_epoch (epoch, started_at, secrets) VALUES (?1, ?2, ?3)";
 
@@ -28,26 +30,7 @@ impl Account {
     /// [`AccountError::ForeignKeys`] when the repository publishes keys that are not kept here; [`AccountError::Key`] when
     /// those that are kept here do not open. Nothing is changed then.
     pub fn start_epoch(&self, entropy: &dyn Entropy, now: u64) -> Result<Rc<Ring>, AccountError> {
-        self.change(|open| {
-            let did = open.profile.did.clone();
-            let held = self.held(open)?;
-            let shown = published(&*self.store, &did)?;
-            let (ring, published) = match (held, shown) {
-                (None, None) => Ring::begin(&did, entropy, now)?,
-                (Some(ring), Some(shown)) if ring.check(&shown).is_ok() => {
-                    ring.advance(&shown, entropy, now)?
-                }
-                _ => return Err(AccountError::ForeignKeys),
-            };
-            self.insert(ring.current(), &did, entropy, now)?;
-            let write = Write::Put { path: path()?, value: value(&published)?, swap: None };
-            let request = WriteRequest { writes: vec![write], ..WriteRequest::default() };
-            let (_, draft) = open.commit(&*self.store, &request, now)?;
-            open.end_turn(&draft.into_iter().collect::<Vec<_>>(), now)?;
-            let ring = Rc::new(ring);
-            open.ring = Some(Rc::clone(&ring));
-            Ok(ring)
-        })
+        self.change(|open| self.begin_epoch(open, None, entropy, now))
     }
 
     /// The agent's keys, to seal and open with: all epochs that something may still be sealed to.
@@ -58,6 +41,15 @@ impl Account {
         self.read(|open| self.held(open)?.ok_or(AccountError::NoKeys))
     }
 
+    /// Whether the agent's keys are kept here. Reads a row, and opens nothing.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn keeps_keys(&self) -> Result<bool, AccountError> {
+        self.profile()?;
+        self.keeps_any()
+    }
+
     /// What the repository publishes of the agent's keys, wherever their secrets are.
     ///
     /// # Errors
@@ -66,8 +58,36 @@ impl Account {
         self.read(|open| published(&*self.store, &open.profile.did)?.ok_or(AccountError::NoKeys))
     }
 
+    pub(crate) fn begin_epoch(
+        &self,
+        open: &mut Open,
+        reason: Option<&str>,
+        entropy: &dyn Entropy,
+        now: u64,
+    ) -> Result<Rc<Ring>, AccountError> {
+        let did = open.profile.did.clone();
+        let held = self.held(open)?;
+        let shown = published(&*self.store, &did)?;
+        let (ring, published) = match (held, shown) {
+            (None, None) => Ring::begin(&did, entropy, now)?,
+            (Some(ring), Some(shown)) if ring.check(&shown).is_ok() => {
+                ring.advance(&shown, reason, entropy, now)?
+            }
+            _ => return Err(AccountError::ForeignKeys),
+        };
+        self.insert(ring.current(), &did, entropy, now)?;
+        let write = Write::Put { path: path()?, value: value(&published)?, swap: None };
+        let request = WriteRequest { writes: vec![write], ..WriteRequest::default() };
+        let (_, draft) = open.commit(&*self.store, &request, now)?;
+        open.end_turn(&draft.into_iter().collect::<Vec<_>>(), now)?;
+        let ring = Rc::new(ring);
+        open.ring = Some(Rc::clone(&ring));
+        open.keys_touched = true;
+        Ok(ring)
+    }
+
     /// The ring, from memory or from storage; `None` if no keys are kept here.
-    fn held(&self, open: &mut Open) -> Result<Option<Rc<Ring>>, AccountError> {
+    pub(crate) fn held(&self, open: &mut Open) -> Result<Option<Rc<Ring>>, AccountError> {
         if open.ring.is_none() {
             let did = &open.profile.did;
             let mut epochs = Vec::new();
@@ -82,6 +102,36 @@ impl Account {
             }
         }
         Ok(open.ring.clone())
+    }
+
+    /// Refuses what an owner would write into the record of their agent's keys, and its readers would refuse: of keys that
+    /// are kept here anything, of others what is no such record, or does not go on from the one before.
+    pub(crate) fn judge_keys(&self, open: &Open, request: &WriteRequest) -> Result<(), AccountError> {
+        let did = &open.profile.did;
+        for write in &request.writes {
+            let path = write.path();
+            if path.collection.as_str() != COLLECTION || path.rkey.as_str() != RKEY {
+                continue;
+            }
+            if self.keeps_any()? {
+                let why = "The host keeps this agent's keys and publishes them: agent.identity.rotateKeys changes them";
+                return Err(AccountError::InvalidWrite(why.to_owned()));
+            }
+            let Some(value) = write.value() else { continue };
+            let refused = |error: KeyringError| AccountError::InvalidWrite(error.to_string());
+            let new = PublishedKeys::from_ipld(did, cbor::decode(value.bytes())?).map_err(refused)?;
+            match published(&*self.store, did) {
+                Ok(Some(old)) => new.goes_on_from(&old.seen()).map_err(refused)?,
+                // What came with an import may be anything.
+                Ok(None) | Err(AccountError::Keyring(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    fn keeps_any(&self) -> Result<bool, AccountError> {
+        Ok(!self.store.query(SELECT_ONE, &[])?.is_empty())
     }
 
     fn insert(

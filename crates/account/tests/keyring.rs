@@ -6,11 +6,11 @@ mod common;
 
 use std::cell::Cell;
 
-use common::{DID, NOW, World, create, put};
-use murmuration_account::{Account, AccountError};
+use common::{DID, NOW, World, create, delete, put};
+use murmuration_account::{Account, AccountError, Value, Write};
 use murmuration_data::cbor;
 use murmuration_envelope::Binding;
-use murmuration_keyring::{KeyringError, PublishedKeys};
+use murmuration_keyring::{PublishedKeys, Ring};
 use murmuration_keys::KeyError;
 use murmuration_keys::seal::Kek;
 use murmuration_platform::{Entropy, Store as _};
@@ -37,6 +37,11 @@ fn binding() -> Binding {
         rkey: "3lznm6spegk2z".parse().unwrap(),
         schema: "agent.memory.note".parse().unwrap(),
     }
+}
+
+fn put_keys(published: &PublishedKeys) -> Write {
+    let value = Value::new(cbor::encode(&published.to_ipld()).unwrap(), Vec::new(), None);
+    Write::Put { path: RepoPath::parse("agent.identity.keys/self").unwrap(), value, swap: None }
 }
 
 fn record(world: &World) -> PublishedKeys {
@@ -157,11 +162,8 @@ fn keys_that_somebody_else_has_published_are_not_followed_by_new_ones() {
     let mut world = World::new();
     let entropy = counter();
     // Another's record, under this DID: as from a client that keeps its keys.
-    let (_, published) = murmuration_keyring::Ring::begin(&DID.parse().unwrap(), &entropy, NOW).unwrap();
-    let bytes = cbor::encode(&published.to_ipld()).unwrap();
-    let value = murmuration_account::Value::new(bytes, Vec::new(), None);
-    let path = RepoPath::parse("agent.identity.keys/self").unwrap();
-    world.write(vec![murmuration_account::Write::Put { path, value, swap: None }]).unwrap();
+    let (_, published) = Ring::begin(&DID.parse().unwrap(), &entropy, NOW).unwrap();
+    world.write(vec![put_keys(&published)]).unwrap();
     assert_eq!(world.account.published_keys().unwrap(), published);
     let written = world.store.counts().written;
     assert!(matches!(world.account.start_epoch(&entropy, NOW + 5), Err(AccountError::ForeignKeys)));
@@ -170,11 +172,40 @@ fn keys_that_somebody_else_has_published_are_not_followed_by_new_ones() {
 }
 
 #[test]
-fn a_record_that_is_none_is_an_error_and_is_not_overwritten() {
+fn an_owner_who_keeps_the_keys_may_write_only_what_readers_believe() {
     let mut world = World::new();
-    world.write(vec![put("agent.identity.keys/self", "no keys")]).unwrap();
-    let outcome = world.account.start_epoch(&counter(), NOW + 5);
-    assert!(matches!(outcome, Err(AccountError::Keyring(KeyringError::Form(_)))), "{outcome:?}");
+    let entropy = counter();
+    let did: murmuration_syntax::Did = DID.parse().unwrap();
+    let (ring, first) = Ring::begin(&did, &entropy, NOW).unwrap();
+    let (ring, second) = ring.advance(&first, None, &entropy, NOW + 1_000).unwrap();
+    let (_, third) = ring.advance(&second, None, &entropy, NOW + 2_000).unwrap();
+    // Longer, whole in itself, and somebody else's.
+    let (theirs, other) = Ring::begin(&did, &entropy, NOW).unwrap();
+    let (theirs, other) = theirs.advance(&other, None, &entropy, NOW + 1_000).unwrap();
+    let (_, other) = theirs.advance(&other, None, &entropy, NOW + 2_000).unwrap();
+    assert!(world.write(vec![put("agent.identity.keys/self", "no keys")]).is_err());
+    world.write(vec![put_keys(&second)]).unwrap();
+    let written = world.store.counts().written;
+    for worse in [&first, &other] {
+        let outcome = world.write(vec![put_keys(worse)]);
+        assert!(matches!(outcome, Err(AccountError::InvalidWrite(_))), "{outcome:?}");
+    }
+    assert_eq!(world.store.counts().written, written);
+    world.write(vec![put_keys(&third)]).unwrap();
+    assert_eq!(world.account.published_keys().unwrap(), third);
+}
+
+#[test]
+fn the_record_of_keys_that_are_kept_here_is_not_its_owners_to_write() {
+    let mut world = World::new();
+    let entropy = counter();
+    world.account.start_epoch(&entropy, NOW + 1).unwrap();
+    let published = record(&world);
+    for write in [put_keys(&published), delete("agent.identity.keys/self")] {
+        let outcome = world.write(vec![write]);
+        assert!(matches!(outcome, Err(AccountError::InvalidWrite(_))), "{outcome:?}");
+    }
+    assert_eq!(record(&world), published);
 }
 
 #[test]

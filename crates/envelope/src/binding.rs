@@ -55,6 +55,8 @@ pub(crate) enum Label {
     Commit,
     /// The data key is sealed under the author's epoch key.
     Own,
+    /// The data key is kept by one who can open it.
+    Kept,
     /// The data key is sealed to a recipient.
     Recipient,
 }
@@ -65,6 +67,7 @@ impl Label {
             Self::Content => "agent-envelope-v1 content",
             Self::Commit => "agent-envelope-v1 commit",
             Self::Own => "agent-envelope-v1 own",
+            Self::Kept => "agent-envelope-v1 kept",
             Self::Recipient => "agent-envelope-v1 recipient",
         }
     }

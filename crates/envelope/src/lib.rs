@@ -20,7 +20,7 @@
 //!   reader refuses an envelope that was sealed to a weaker key than it had published.
 //! - **Keys change, records do not.** [`Envelope::rewrap`] puts the own copy under a new epoch's key, and
 //!   [`Envelope::share`] adds recipients, without touching the ciphertext. A removed reader is one for whom the next version,
-//!   under its own data key, is not sealed.
+//!   under its own data key, is not sealed. Of an envelope that may not change, a [`KeptKey`] lies beside it.
 //!
 //! An envelope says nothing about who sealed it: everyone who can read it could have. The sender of a message is proved by
 //! the signature of the parcel around it. And HPKE has no forward secrecy: who steals a recipient's secret key reads what
@@ -64,6 +64,7 @@ mod binding;
 mod envelope;
 mod error;
 mod form;
+mod kept;
 mod key;
 mod padding;
 mod recipient;
@@ -76,6 +77,7 @@ pub use envelope::{
     Envelope, MAX_CIPHERTEXT_BYTES, MAX_ENVELOPE_BYTES, MAX_ENVELOPE_JSON_BYTES, MAX_RECIPIENTS, Opened,
 };
 pub use error::EnvelopeError;
+pub use kept::KeptKey;
 pub use key::{
     DecryptionKey, EncryptionKey, EpochKey, KeyId, MAX_KEY_ID_BYTES, PublicKey, SECRET_BYTES, SecretKey,
 };

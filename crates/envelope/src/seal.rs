@@ -2,6 +2,7 @@
 
 use murmuration_platform::Entropy;
 
+use crate::binding::Label;
 use crate::envelope::{Envelope, MAX_RECIPIENTS, Opened, OwnCopy, WrappedKey};
 use crate::recipient::is_downgrade;
 use crate::wrap::{COMMIT_BYTES, DataKey, NONCE_BYTES};
@@ -54,6 +55,15 @@ impl Envelope {
     /// When it is sealed to none of them, or to one when the reader had published a stronger one, or does not open with
     /// it in this place.
     pub fn open(&self, binding: &Binding, ring: &[DecryptionKey]) -> Result<Opened, EnvelopeError> {
+        self.open_with(&self.received_key(binding, ring)?, binding)
+    }
+
+    /// The data key from the copy for one of these keys, checked against the commitment.
+    pub(crate) fn received_key(
+        &self,
+        binding: &Binding,
+        ring: &[DecryptionKey],
+    ) -> Result<DataKey, EnvelopeError> {
         let pairs = self.recipients.iter().flat_map(|wrapped| ring.iter().map(move |key| (wrapped, key)));
         let ours = |(wrapped, key): &(&WrappedKey, &DecryptionKey)| {
             wrapped.id == key.id && wrapped.suite == key.key.suite()
@@ -65,7 +75,8 @@ impl Envelope {
         let id = wrapped.id.as_str();
         let (encapsulated, wrap) = (&wrapped.encapsulated, &wrapped.wrap);
         let key = DataKey::unwrap_for(&key.key, id, encapsulated, wrap, binding, self.epoch)?;
-        self.open_with(&key, binding)
+        self.check_key(&key, binding)?;
+        Ok(key)
     }
 
     /// The same envelope with the own copy under the key of a new epoch. The text and the recipients stay as they are.
@@ -105,17 +116,22 @@ impl Envelope {
     }
 
     /// The data key from the own copy, checked against the commitment: what a stranger has put there is never passed on.
-    fn own_key(&self, binding: &Binding, keys: &[EpochKey]) -> Result<DataKey, EnvelopeError> {
+    pub(crate) fn own_key(&self, binding: &Binding, keys: &[EpochKey]) -> Result<DataKey, EnvelopeError> {
         let own = &self.own;
         let epoch_key = keys.iter().find(|key| key.epoch() == own.epoch).ok_or(EnvelopeError::NotForUs)?;
-        let key = DataKey::unwrap_own(epoch_key, &own.nonce, &own.wrap, binding, self.epoch)?;
-        key.derive().check(binding, self.epoch, &form::encode_head(self), &self.commit)?;
+        let key = DataKey::unwrap_own(epoch_key, Label::Own, &own.nonce, &own.wrap, binding, self.epoch)?;
+        self.check_key(&key, binding)?;
         Ok(key)
     }
 
-    fn open_with(&self, key: &DataKey, binding: &Binding) -> Result<Opened, EnvelopeError> {
+    /// Checks a data key against the commitment.
+    pub(crate) fn check_key(&self, key: &DataKey, binding: &Binding) -> Result<(), EnvelopeError> {
+        key.derive().check(binding, self.epoch, &form::encode_head(self), &self.commit)
+    }
+
+    /// Opens the text with a data key that was checked.
+    pub(crate) fn open_with(&self, key: &DataKey, binding: &Binding) -> Result<Opened, EnvelopeError> {
         let derived = key.derive();
-        derived.check(binding, self.epoch, &form::encode_head(self), &self.commit)?;
         padding::unpad(derived.open(&self.nonce, binding, self.epoch, &self.ciphertext)?)
     }
 
@@ -150,10 +166,10 @@ impl Envelope {
 
 fn own_copy(key: &DataKey, own: &EpochKey, binding: &Binding, epoch: u32, entropy: &dyn Entropy) -> OwnCopy {
     let nonce = draw_nonce(entropy);
-    OwnCopy { epoch: own.epoch(), nonce, wrap: key.wrap_own(own, &nonce, binding, epoch) }
+    OwnCopy { epoch: own.epoch(), nonce, wrap: key.wrap_own(own, Label::Own, &nonce, binding, epoch) }
 }
 
-fn draw_nonce(entropy: &dyn Entropy) -> [u8; NONCE_BYTES] {
+pub(crate) fn draw_nonce(entropy: &dyn Entropy) -> [u8; NONCE_BYTES] {
     let mut nonce = [0; NONCE_BYTES];
     entropy.fill(&mut nonce);
     nonce

@@ -52,27 +52,29 @@ impl DataKey {
         Derived { content: derive(CONTENT_KEY), commitment: derive(COMMITMENT_KEY) }
     }
 
-    /// Seals the data key under the author's epoch key.
+    /// Seals the data key under an epoch key: the author's, or a keeper's.
     pub(crate) fn wrap_own(
         &self,
         own: &EpochKey,
+        label: Label,
         nonce: &[u8; NONCE_BYTES],
         binding: &Binding,
         epoch: u32,
     ) -> [u8; WRAP_BYTES] {
-        let aad = own_context(own, binding, epoch);
+        let aad = own_context(own, label, binding, epoch);
         fixed(&seal_bytes(own.expose(), nonce, &aad, self.0.as_slice()))
     }
 
     /// Opens what [`DataKey::wrap_own`] has made.
     pub(crate) fn unwrap_own(
         own: &EpochKey,
+        label: Label,
         nonce: &[u8; NONCE_BYTES],
         wrap: &[u8],
         binding: &Binding,
         epoch: u32,
     ) -> Result<Self, EnvelopeError> {
-        let aad = own_context(own, binding, epoch);
+        let aad = own_context(own, label, binding, epoch);
         Self::from_slice(&open_bytes(own.expose(), nonce, &aad, wrap)?)
     }
 
@@ -166,10 +168,10 @@ impl Derived {
     }
 }
 
-fn own_context(own: &EpochKey, binding: &Binding, epoch: u32) -> Vec<u8> {
+fn own_context(own: &EpochKey, label: Label, binding: &Binding, epoch: u32) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.uint(u64::from(own.epoch()));
-    binding.context_of(Label::Own, epoch, writer.as_bytes())
+    binding.context_of(label, epoch, writer.as_bytes())
 }
 
 fn seal_bytes(key: &[u8; DATA_KEY_BYTES], nonce: &[u8; NONCE_BYTES], aad: &[u8], text: &[u8]) -> Vec<u8> {

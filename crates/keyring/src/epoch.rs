@@ -28,7 +28,13 @@ pub struct PublishedEpoch {
 
 impl PublishedEpoch {
     /// The public side of an epoch's secrets, signed by those of the epoch before; the first signs itself.
-    pub(crate) fn sign(did: &Did, secrets: &EpochSecrets, before: Option<&EpochSecrets>, now: u64) -> Self {
+    pub(crate) fn sign(
+        did: &Did,
+        secrets: &EpochSecrets,
+        before: Option<&EpochSecrets>,
+        reason: Option<&str>,
+        now: u64,
+    ) -> Self {
         let agreement = secrets.agreement.public_key();
         let hybrid = secrets.hybrid.public_key();
         let number = secrets.number();
@@ -43,6 +49,7 @@ impl PublishedEpoch {
         ];
         let mut fields: BTreeMap<String, Ipld> =
             fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        fields.extend(reason.map(|reason| (REASON.to_owned(), Ipld::String(reason.to_owned()))));
         let signer = before.map_or(&secrets.signing, |before| &before.signing);
         let proof = signer.sign(&statement(did, &fields));
         fields.insert(PROOF.to_owned(), Ipld::Bytes(proof.to_vec()));
@@ -230,6 +237,7 @@ const NOT_AFTER: &str = "notAfter";
 const SIGNING_KEY: &str = "signingKey";
 const AGREEMENT_KEY: &str = "agreementKey";
 const HYBRID_KEY: &str = "hybridKey";
+const REASON: &str = "reason";
 const PROOF: &str = "proof";
 
 /// Bytes of the longest fragment with its `#`: `#agent-enc-4294967295`.

@@ -34,7 +34,7 @@
 //! let envelope = alice.seal(&binding, &[published.recipient(now)?], b"hello", &entropy)?;
 //!
 //! // Bob has moved on meanwhile, and still opens it.
-//! let (bob, next) = bob.advance(&published, &entropy, now + 1)?;
+//! let (bob, next) = bob.advance(&published, None, &entropy, now + 1)?;
 //! assert_eq!(bob.open(&binding, &envelope)?.as_slice(), b"hello");
 //! next.goes_on_from(&published.seen())?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,6 +1,8 @@
 //! The secret side: what an agent seals and opens with.
 
-use murmuration_envelope::{Binding, DecryptionKey, Envelope, EnvelopeError, EpochKey, Opened, Recipient};
+use murmuration_envelope::{
+    Binding, DecryptionKey, Envelope, EnvelopeError, EpochKey, KeptKey, Opened, Recipient,
+};
 use murmuration_keys::SIGNATURE_BYTES;
 use murmuration_platform::Entropy;
 use murmuration_syntax::Did;
@@ -29,7 +31,7 @@ impl Ring {
     pub fn begin(did: &Did, entropy: &dyn Entropy, now: u64) -> Result<(Self, PublishedKeys), KeyringError> {
         check_did(did)?;
         let secrets = EpochSecrets::generate(FIRST_EPOCH, entropy);
-        let epoch = PublishedEpoch::sign(did, &secrets, None, now);
+        let epoch = PublishedEpoch::sign(did, &secrets, None, None, now);
         let published = PublishedKeys::first(did.clone(), epoch, now);
         Ok((Self::of(did.clone(), vec![secrets]), published))
     }
@@ -55,13 +57,14 @@ impl Ring {
         Self { did, epochs, own, decryption }
     }
 
-    /// Begins the next epoch: the ring with it, and what is published then.
+    /// Begins the next epoch: the ring with it, and what is published then, with the reason if one is given.
     ///
     /// # Errors
     /// [`KeyringError::Foreign`] when what is published now is not of this ring.
     pub fn advance(
         &self,
         published: &PublishedKeys,
+        reason: Option<&str>,
         entropy: &dyn Entropy,
         now: u64,
     ) -> Result<(Self, PublishedKeys), KeyringError> {
@@ -71,7 +74,7 @@ impl Ring {
         let secrets = EpochSecrets::generate(number, entropy);
         // A clock that steps back does not make an epoch begin before the last.
         let now = now.max(published.current().not_before());
-        let epoch = PublishedEpoch::sign(&self.did, &secrets, Some(last), now);
+        let epoch = PublishedEpoch::sign(&self.did, &secrets, Some(last), reason, now);
         let published = published.followed_by(epoch, now);
         let epochs = self.epochs.iter().cloned().chain([secrets]).collect();
         Ok((Self::of(self.did.clone(), epochs), published))
@@ -180,6 +183,51 @@ impl Ring {
         entropy: &dyn Entropy,
     ) -> Result<Envelope, EnvelopeError> {
         envelope.rewrap(binding, &self.own, &self.current().own, entropy)
+    }
+
+    /// Keeps the data key of an envelope that may not change, be it the agent's own or one that was sealed to it, under
+    /// the key of the latest epoch. With it the secrets that the envelope was sealed to are no longer needed.
+    ///
+    /// # Errors
+    /// As [`Ring::open`].
+    pub fn keep(
+        &self,
+        binding: &Binding,
+        envelope: &Envelope,
+        entropy: &dyn Entropy,
+    ) -> Result<KeptKey, EnvelopeError> {
+        let keeper = &self.current().own;
+        match binding.author == self.did {
+            true => envelope.keep_own(binding, &self.own, keeper, entropy),
+            false => envelope.keep(binding, &self.decryption, keeper, entropy),
+        }
+    }
+
+    /// A kept key under the key of the latest epoch.
+    ///
+    /// # Errors
+    /// As [`Envelope::open_kept`].
+    pub fn keep_anew(
+        &self,
+        binding: &Binding,
+        envelope: &Envelope,
+        kept: &KeptKey,
+        entropy: &dyn Entropy,
+    ) -> Result<KeptKey, EnvelopeError> {
+        envelope.keep_anew(binding, kept, &self.own, &self.current().own, entropy)
+    }
+
+    /// Opens an envelope with its kept key.
+    ///
+    /// # Errors
+    /// As [`Envelope::open_kept`].
+    pub fn open_kept(
+        &self,
+        binding: &Binding,
+        envelope: &Envelope,
+        kept: &KeptKey,
+    ) -> Result<Opened, EnvelopeError> {
+        envelope.open_kept(binding, kept, &self.own)
     }
 
     /// The same envelope for more recipients.

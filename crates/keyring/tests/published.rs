@@ -37,7 +37,8 @@ fn epochs(count: u32) -> (Ring, PublishedKeys) {
     let entropy = entropy(1);
     let (mut ring, mut published) = Ring::begin(&bob(), &entropy, NOW).unwrap();
     for n in 1..count {
-        (ring, published) = ring.advance(&published, &entropy, NOW + u64::from(n) * 60_000_000).unwrap();
+        (ring, published) =
+            ring.advance(&published, None, &entropy, NOW + u64::from(n) * 60_000_000).unwrap();
     }
     (ring, published)
 }
@@ -175,7 +176,7 @@ fn epochs_of_mallory(count: u32) -> PublishedKeys {
     let entropy = entropy(500);
     let (mut ring, mut published) = Ring::begin(&bob(), &entropy, NOW).unwrap();
     for n in 1..count {
-        (ring, published) = ring.advance(&published, &entropy, NOW + u64::from(n)).unwrap();
+        (ring, published) = ring.advance(&published, None, &entropy, NOW + u64::from(n)).unwrap();
     }
     published
 }
@@ -236,7 +237,7 @@ fn a_ring_is_stored_and_read_again_and_follows_only_its_own_record() {
     back.check(&published).unwrap();
     for other in [epochs(2).1, epochs_of_mallory(3)] {
         assert_eq!(back.check(&other), Err(KeyringError::Foreign));
-        assert!(back.advance(&other, &entropy(50), NOW).is_err());
+        assert!(back.advance(&other, None, &entropy(50), NOW).is_err());
     }
     assert!(Ring::new(bob(), Vec::new()).is_err());
     assert!(Ring::new(bob(), vec![secrets(&stored[0]), secrets(&stored[0])]).is_err());

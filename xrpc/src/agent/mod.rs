@@ -14,6 +14,7 @@ pub mod identity;
 pub mod import;
 pub mod index;
 pub mod internal;
+pub mod keys;
 pub mod mail;
 mod record;
 pub mod repo;
@@ -71,6 +72,8 @@ pub struct Call {
 pub enum Reply {
     /// An answer.
     Now(Response),
+    /// An answer to what has changed the account already: its events and its alarm are to be seen to.
+    Changed(Response),
     /// Writes, and what becomes of their receipt.
     AfterWrite(WriteRequest, Finish),
 }
@@ -206,6 +209,7 @@ impl From<AccountError> for XrpcError {
             AccountError::SessionRevoked | AccountError::CodeExpired => Self::named("ExpiredToken", text),
             AccountError::CodeInvalid => Self::named("InvalidToken", text),
             AccountError::NoKeys => Self::named("NoKeys", text),
+            AccountError::RotationInProgress => Self::named("RotationInProgress", text),
             AccountError::ForeignKeys => Self::invalid(text),
             AccountError::WriteLimit { status, seconds } => Self::rate_limited(&status, seconds),
             AccountError::AppPasswordExists | AccountError::TooManyAppPasswords => Self::invalid(text),

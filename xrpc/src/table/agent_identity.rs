@@ -1,7 +1,8 @@
-//! `agent.identity`: who an agent is.
+//! `agent.identity`: who an agent is, and its keys.
 
+use crate::agent::keys;
 use crate::limits::{DAY, FIVE_MINUTES, Limit};
-use crate::method::{Auth, Kind, Method, Standing};
+use crate::method::{Auth, Kind, Method, Route, Standing};
 
 pub(super) const METHODS: &[Method] = &[
     Method::host("agent.identity.createAgent", Kind::Procedure, |host, call| {
@@ -18,12 +19,17 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("agent.identity.getAgent", Kind::Query, |host, call| {
         Box::pin(async move { host.agent(&call.params).await })
     }),
+    Method::read("agent.identity.getKeys", Route::Repo("agent"), keys::keys),
     Method::host("agent.identity.listAgents", Kind::Query, |host, call| {
         Box::pin(async move { host.agents(&call.params).await })
     }),
     Method::host("agent.identity.resolveAlias", Kind::Query, |host, call| {
         Box::pin(async move { host.resolve_alias(&call.params).await })
     }),
+    Method::own("agent.identity.rotateKeys", Kind::Procedure, Auth::Access, keys::rotate)
+        .standing(Standing::Active)
+        // Each is a commit with all epochs in it, and a row that the object wakes with.
+        .limits(&[Limit::account(4, DAY)]),
     Method::host("agent.identity.searchAgents", Kind::Query, |host, call| {
         Box::pin(async move { host.agents(&call.params).await })
     })

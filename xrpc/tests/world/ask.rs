@@ -65,7 +65,7 @@ impl World {
                     },
                 };
                 self.inside(&did, |context| match agent::answer(context, method, run, request)? {
-                    Reply::Now(response) => Ok(response),
+                    Reply::Now(response) | Reply::Changed(response) => Ok(response),
                     Reply::AfterWrite(writes, finish) => {
                         finish(context.account.write(&[writes], self.clock.now_micros()).remove(0)?)
                     }

@@ -415,7 +415,7 @@ impl World {
         let accounts = self.objects.accounts.borrow();
         let context = self.objects.context(&accounts[&did]);
         match agent::answer(&context, method, run, request)? {
-            Reply::Now(response) => Ok(response),
+            Reply::Now(response) | Reply::Changed(response) => Ok(response),
             Reply::AfterWrite(writes, finish) => {
                 finish(accounts[&did].write(&[writes], self.clock.now_micros()).remove(0)?)
             }

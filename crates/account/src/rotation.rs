@@ -1,0 +1,160 @@
+//! A rotation of the agent's keys: the next epoch at once, and in the background what follows from it.
+//!
+//! What is sealed under the keys of earlier epochs is wrapped anew, some rows a run, and nothing else changes: texts and
+//! recipients stay. The rows themselves say how far that is: those under an earlier epoch are left. Nobody seals to an epoch
+//! that has ended, but what was sealed to it may be on its way for a while. When that time is over and nothing is left,
+//! the secrets of the epoch go.
+
+use murmuration_keyring::Ring;
+use murmuration_platform::{Entropy, Param, Store, StoreError};
+
+use crate::{Account, AccountError};
+
+/// Reads a row for each epoch whose secrets are kept.
+const SELECT: &str = "SELECT epoch, started_at FROM key_epoch ORDER BY epoch";
+/// Writes a row for each epoch that goes.
+const DELETE: &str = "DELETE FROM key_epoch WHERE epoch <= ?1";
+
+/// Something in the agent's storage whose rows are sealed under the agent's keys.
+pub trait SealedStore {
+    /// How many rows need the secrets of an epoch before this one to be opened. Writes nothing.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    fn pending(&self, store: &dyn Store, epoch: u32) -> Result<u64, StoreError>;
+
+    /// Puts at most `limit` of those rows under the latest epoch of the ring, by [`Ring::rewrap`], or by [`Ring::keep`]
+    /// beside an envelope that may not change: 1 row each. Runs in a transaction. A row that no key opens is of no epoch any
+    /// more, and not to be counted again.
+    ///
+    /// # Errors
+    /// When the storage fails. Nothing of the run is stored then.
+    fn rewrap(
+        &self,
+        store: &dyn Store,
+        ring: &Ring,
+        limit: u32,
+        entropy: &dyn Entropy,
+    ) -> Result<u32, AccountError>;
+}
+
+/// What a rotation has begun.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rotation {
+    /// The epoch that began.
+    pub epoch: u32,
+    /// Rows that are to be wrapped anew.
+    pub pending: u64,
+}
+
+impl Account {
+    /// Begins the next epoch of keys, as [`Account::start_epoch`], and says what is left to do in `stores`: all that hold
+    /// something sealed under the keys.
+    ///
+    /// # Errors
+    /// [`AccountError::RotationInProgress`] while the last rotation has rows left, or [`MAX_LIVE_EPOCHS`] are still needed.
+    pub fn rotate_keys(
+        &self,
+        stores: &[&dyn SealedStore],
+        reason: Option<&str>,
+        entropy: &dyn Entropy,
+        now: u64,
+    ) -> Result<Rotation, AccountError> {
+        self.change(|open| {
+            let epochs = self.held(open)?.map(|ring| (ring.current().number(), ring.epochs().len()));
+            if let Some((latest, count)) = epochs
+                && (count >= MAX_LIVE_EPOCHS || self.pending(stores, latest)? > 0)
+            {
+                return Err(AccountError::RotationInProgress);
+            }
+            let epoch = self.begin_epoch(open, reason, entropy, now)?.current().number();
+            Ok(Rotation { epoch, pending: self.pending(stores, epoch)? })
+        })
+    }
+
+    /// Whether an epoch was begun since this was last asked: then [`Account::keys_due`] has moved.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn keys_touched(&self) -> Result<bool, AccountError> {
+        self.read_remains(|open| Ok(std::mem::take(&mut open.keys_touched)))
+    }
+
+    /// When [`Account::tend_keys`] has something to do, in microseconds since the Unix epoch: at once, when an epoch can go, or
+    /// never.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn keys_due(&self, stores: &[&dyn SealedStore]) -> Result<Option<u64>, AccountError> {
+        self.profile()?;
+        let epochs = self.epochs()?;
+        let (Some((latest, _)), Some((_, ended))) = (epochs.last(), epochs.get(1)) else { return Ok(None) };
+        match self.pending(stores, *latest)? {
+            0 => Ok(Some(ended.saturating_add(IN_FLIGHT_MICROS))),
+            _ => Ok(Some(0)),
+        }
+    }
+
+    /// One run of what follows a rotation: wraps at most [`REWRAP_ROWS`] rows anew, and lets go of the secrets of epochs that
+    /// nothing needs. A row for each.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account; [`AccountError::Key`] if the keys do not open. Nothing is changed
+    /// then.
+    pub fn tend_keys(
+        &self,
+        stores: &[&dyn SealedStore],
+        entropy: &dyn Entropy,
+        now: u64,
+    ) -> Result<(), AccountError> {
+        self.change(|open| {
+            let epochs = self.epochs()?;
+            let (Some((latest, _)), true) = (epochs.last(), epochs.len() > 1) else { return Ok(()) };
+            let ring = self.held(open)?.ok_or(AccountError::NoKeys)?;
+            let mut room = REWRAP_ROWS;
+            for sealed in stores {
+                room = room.saturating_sub(sealed.rewrap(&*self.store, &ring, room, entropy)?);
+                if room == 0 {
+                    break;
+                }
+            }
+            if self.pending(stores, *latest)? > 0 {
+                return Ok(());
+            }
+            let over = |ended: u64| ended.saturating_add(IN_FLIGHT_MICROS) <= now;
+            let ends = epochs.iter().zip(epochs.iter().skip(1));
+            if let Some(((last, _), _)) = ends.take_while(|(_, (_, ended))| over(*ended)).last() {
+                self.store.query(DELETE, &[Param::Int((*last).into())])?;
+                open.ring = None;
+            }
+            Ok(())
+        })
+    }
+
+    fn pending(&self, stores: &[&dyn SealedStore], epoch: u32) -> Result<u64, AccountError> {
+        stores.iter().try_fold(0, |sum: u64, sealed| Ok(sum + sealed.pending(&*self.store, epoch)?))
+    }
+
+    /// The numbers of the epochs whose secrets are kept, and when each began, oldest first.
+    fn epochs(&self) -> Result<Vec<(u32, u64)>, AccountError> {
+        let rows = self.store.query(SELECT, &[])?;
+        let read = rows.into_iter().map(|mut row| {
+            let pair = (u32::try_from(row.int(0)?).ok(), u64::try_from(row.int(1)?).ok());
+            match pair {
+                (Some(number), Some(started)) => Ok((number, started)),
+                _ => Err(StoreError::Corrupt("an epoch of keys has no number or no time".into())),
+            }
+        });
+        Ok(read.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Epochs whose secrets are kept at the most. Four a day could be begun without end otherwise, and each is a row to wake with.
+pub const MAX_LIVE_EPOCHS: usize = 16;
+
+/// Rows that a run wraps anew at the most: with X-Wing half a millisecond each in Wasm, and others wait meanwhile.
+pub(crate) const REWRAP_ROWS: u32 = 100;
+
+/// Microseconds that something sealed to an epoch may be on its way after the epoch has ended: what Cloudflare's queues keep
+/// a message for at the most (<https://developers.cloudflare.com/queues/platform/limits/>).
+pub(crate) const IN_FLIGHT_MICROS: u64 = 14 * 24 * 60 * 60 * 1_000_000;
