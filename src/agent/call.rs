@@ -43,7 +43,13 @@ async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Re
         outbox::start(agent);
     }
     match agent::answer(&context(agent, awake), method, run, &plain)? {
-        Reply::Now(response) => Ok(response),
+        Reply::Now(response) => {
+            // Whatever wakes an object after the host has got a new key-encryption key begins to seal anew.
+            if awake.account.is_behind() {
+                agent.mind().await?;
+            }
+            Ok(response)
+        }
         Reply::Changed(response) => {
             agent.mind().await?;
             outbox::start(agent);

@@ -1,7 +1,7 @@
 //! What the operator decides: names, addresses, secrets and limits, read once from the Worker's variables.
 
 use murmuration_account::UNREFERENCED_MICROS;
-use murmuration_keys::seal::Kek;
+use murmuration_keys::seal::Keks;
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_repo::MAX_IMPORT_BYTES;
 use murmuration_syntax::Did;
@@ -21,8 +21,6 @@ const DEFAULT_RETENTION_SECONDS: u64 = 24 * 60 * 60;
 const DEFAULT_DELETION_PATIENCE_SECONDS: u64 = 3 * 24 * 60 * 60;
 /// Microseconds in a second.
 const MICROS: u64 = 1_000_000;
-/// The version of the only key-encryption key there is until rotation.
-const KEK_VERSION: u32 = 1;
 /// Bytes of the shortest secret that signs session tokens.
 const MIN_JWT_SECRET_BYTES: usize = 16;
 
@@ -91,8 +89,9 @@ pub struct Config {
     pub jwt_secret: Vec<u8>,
     /// The password of `Basic admin:...`.
     pub admin_password: String,
-    /// Seals the secret keys of the accounts.
-    pub kek: Kek,
+    /// Seal the secret keys of the accounts: the newest seals, all open. `KEK` is one key of 64 hexadecimal digits, or a
+    /// list of `version:key`.
+    pub kek: Keks,
     /// Signs the PLC operations of the accounts that this host makes.
     pub plc_rotation_key: SigningKey,
 }
@@ -186,7 +185,10 @@ impl Config {
             reports: given.service("REPORT_SERVICE_URL", "REPORT_SERVICE_DID")?,
             jwt_secret: given.jwt_secret()?,
             admin_password: given.required("ADMIN_PASSWORD")?,
-            kek: Kek { version: KEK_VERSION, key: given.secret("KEK")? },
+            kek: Keks::parse(&given.required("KEK")?).map_err(|_| ConfigError {
+                name: "KEK",
+                problem: "is neither 64 hexadecimal digits nor a list of version:digits",
+            })?,
             plc_rotation_key: SigningKey::from_bytes(Curve::K256, &given.secret("PLC_ROTATION_KEY")?)
                 .map_err(|_| ConfigError {
                     name: "PLC_ROTATION_KEY",

@@ -7,7 +7,7 @@ use murmuration_comms::Comms;
 use murmuration_data::Cid;
 use murmuration_firehose::{AccountEvent, Event, IdentityEvent, SyncEvent, Timestamp};
 use murmuration_keyring::Ring;
-use murmuration_keys::seal::{self, Kek};
+use murmuration_keys::seal::Keks;
 use murmuration_keys::{Curve, SIGNATURE_BYTES, SigningKey};
 use murmuration_platform::{Entropy, Store, StoreError, transaction};
 use murmuration_rate::Status;
@@ -55,7 +55,7 @@ pub struct Head {
 /// when a write fails, memory is dropped and the next call fills it from storage again.
 pub struct Account {
     pub(crate) store: Rc<dyn Store>,
-    pub(crate) kek: Kek,
+    pub(crate) keks: Keks,
     events_taken: bool,
     limited: bool,
     comms: Comms,
@@ -78,15 +78,17 @@ pub(crate) struct Open {
     pub(crate) ring: Option<Rc<Ring>>,
     /// Whether an epoch was begun since the host last asked.
     pub(crate) keys_touched: bool,
+    /// Whether something is sealed under an older key-encryption key than the newest.
+    pub(crate) behind: bool,
 }
 
 impl Account {
     /// The account that `store` holds, if it holds one. `events_taken` says that the relay is known to have every
     /// event of it: false makes it send the last ones again.
     #[must_use]
-    pub fn new(store: Rc<dyn Store>, kek: Kek, events_taken: bool) -> Self {
+    pub fn new(store: Rc<dyn Store>, keks: impl Into<Keks>, events_taken: bool) -> Self {
         let comms = Comms::new(Rc::clone(&store));
-        Self { store, kek, events_taken, limited: false, comms, open: RefCell::new(None) }
+        Self { store, keks: keks.into(), events_taken, limited: false, comms, open: RefCell::new(None) }
     }
 
     /// The same account, which may write only so much an hour and a day.
@@ -107,9 +109,7 @@ impl Account {
             Err(error) => return Err(error),
         }
         let password = password::hash(&new.password, entropy)?;
-        let mut nonce = [0; seal::NONCE_BYTES];
-        entropy.fill(&mut nonce);
-        let sealed = seal::seal(&self.kek, nonce, &secret_name(&new.did), &*new.signing_key.to_bytes());
+        let sealed = self.seal(&secret_name(&new.did), &*new.signing_key.to_bytes(), entropy);
         let profile = Profile {
             did: new.did,
             handle: new.handle,
@@ -153,6 +153,7 @@ impl Account {
             blobs_touched: false,
             ring: None,
             keys_touched: false,
+            behind: false,
         };
         self.open.replace(Some(open));
         Ok(())
@@ -261,6 +262,11 @@ impl Account {
         slot.as_mut().map_or(Err(AccountError::Vacant), look)
     }
 
+    /// What memory holds, if it holds an account.
+    pub(crate) fn peek(&self, look: impl FnOnce(&Open) -> bool) -> bool {
+        self.open.borrow().as_ref().is_some_and(look)
+    }
+
     /// Runs `turn` in one transaction. If it fails, nothing is stored and memory is dropped.
     pub(crate) fn change<T>(
         &self,
@@ -286,7 +292,7 @@ impl Account {
     fn load(&self) -> Result<Open, AccountError> {
         let mut row = schema::open(&*self.store, profile::SELECT)?.ok_or(AccountError::Vacant)?;
         let (profile, sealed) = Profile::read(&mut row)?;
-        let secret = seal::open(&self.kek, &secret_name(&profile.did), &sealed)?;
+        let secret = self.keks.open(&secret_name(&profile.did), &sealed)?;
         let secret = <&[u8; 32]>::try_from(secret.as_slice())
             .map_err(|_| StoreError::Corrupt("the signing key is not 32 bytes".into()))?;
         let key = SigningKey::from_bytes(Curve::K256, secret)?;
@@ -303,6 +309,7 @@ impl Account {
             blobs_touched: false,
             ring: None,
             keys_touched: false,
+            behind: !sealed.starts_with(&self.keks.header()),
         })
     }
 }
@@ -329,7 +336,7 @@ fn first_tree() -> Change {
 }
 
 /// What the sealed signing key is bound to: whose it is, and what for.
-fn secret_name(did: &Did) -> Vec<u8> {
+pub(crate) fn secret_name(did: &Did) -> Vec<u8> {
     format!("{did} signing").into_bytes()
 }
 

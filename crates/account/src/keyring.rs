@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use murmuration_data::cbor;
 use murmuration_keyring::{COLLECTION, EpochSecrets, KeyringError, PublishedKeys, RKEY, Ring};
-use murmuration_keys::seal;
 use murmuration_platform::{Entropy, Param, Store, StoreError};
 use murmuration_syntax::{Did, RepoPath};
 
@@ -94,7 +93,7 @@ impl Account {
             for mut row in self.store.query(SELECT, &[])? {
                 let number = u32::try_from(row.int(0)?)
                     .map_err(|_| StoreError::Corrupt("an epoch of keys has no number".into()))?;
-                let secrets = seal::open(&self.kek, &secrets_name(did, number), &row.blob(1)?)?;
+                let secrets = self.keks.open(&secrets_name(did, number), &row.blob(1)?)?;
                 epochs.push(EpochSecrets::from_bytes(number, &secrets)?);
             }
             if !epochs.is_empty() {
@@ -141,10 +140,8 @@ impl Account {
         entropy: &dyn Entropy,
         now: u64,
     ) -> Result<(), AccountError> {
-        let mut nonce = [0; seal::NONCE_BYTES];
-        entropy.fill(&mut nonce);
         let number = secrets.number();
-        let sealed = seal::seal(&self.kek, nonce, &secrets_name(did, number), &secrets.to_bytes());
+        let sealed = self.seal(&secrets_name(did, number), &secrets.to_bytes(), entropy);
         // INVARIANT: microseconds since 1970 stay below 2^53 until the year 2255.
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let params = [Param::Int(number.into()), Param::Int(now), Param::Blob(&sealed)];
@@ -168,6 +165,6 @@ fn path() -> Result<RepoPath, AccountError> {
 }
 
 /// What the sealed secrets of an epoch are bound to: whose they are, and what for.
-fn secrets_name(did: &Did, epoch: u32) -> Vec<u8> {
+pub(crate) fn secrets_name(did: &Did, epoch: u32) -> Vec<u8> {
     format!("{did} epoch {epoch}").into_bytes()
 }

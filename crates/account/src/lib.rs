@@ -52,6 +52,7 @@ mod rebuild;
 mod recent;
 mod record;
 mod replay;
+mod reseal;
 mod rotation;
 mod schema;
 mod session;

@@ -22,6 +22,8 @@ const INSERT: &str = "INSERT INTO account (id, schema, did, handle, email, passw
      created_at, email_confirmed_at, takedown, delete_after, deactivated_at) \
      VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 /// Writes 1 row.
+const SET_KEY: &str = "UPDATE account SET signing_key = ?1 WHERE id = 1";
+/// Writes 1 row.
 const UPDATE: &str = "UPDATE account SET handle = ?1, email = ?2, password = ?3, status = ?4, \
      email_confirmed_at = ?5, takedown = ?6, delete_after = ?7, deactivated_at = ?8, \
      document_changing_since = ?9 WHERE id = 1";
@@ -181,6 +183,11 @@ impl Profile {
         };
         Ok((profile, row.blob(6)?))
     }
+}
+
+/// Stores the signing key, sealed anew.
+pub(crate) fn store_key(store: &dyn Store, sealed: &[u8]) -> Result<(), StoreError> {
+    store.query(SET_KEY, &[Param::Blob(sealed)]).map(drop)
 }
 
 /// An event that tells of a change to the profile.

@@ -72,12 +72,13 @@ impl Account {
         })
     }
 
-    /// Whether an epoch was begun since this was last asked: then [`Account::keys_due`] has moved.
+    /// Whether an epoch was begun since this was last asked, or the host has a newer key-encryption key: then
+    /// [`Account::keys_due`] has moved.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn keys_touched(&self) -> Result<bool, AccountError> {
-        self.read_remains(|open| Ok(std::mem::take(&mut open.keys_touched)))
+        self.read_remains(|open| Ok(std::mem::take(&mut open.keys_touched) || open.behind))
     }
 
     /// When [`Account::tend_keys`] has something to do, in microseconds since the Unix epoch: at once, when an epoch can go, or
@@ -86,7 +87,9 @@ impl Account {
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn keys_due(&self, stores: &[&dyn SealedStore]) -> Result<Option<u64>, AccountError> {
-        self.profile()?;
+        if self.read(|open| Ok(open.behind))? {
+            return Ok(Some(0));
+        }
         let epochs = self.epochs()?;
         let (Some((latest, _)), Some((_, ended))) = (epochs.last(), epochs.get(1)) else { return Ok(None) };
         match self.pending(stores, *latest)? {
@@ -95,7 +98,8 @@ impl Account {
         }
     }
 
-    /// One run of what follows a rotation: wraps at most [`REWRAP_ROWS`] rows anew, and lets go of the secrets of epochs that
+    /// One run of what follows a rotation, of the agent's keys or of the host's key-encryption keys: seals a few secrets anew,
+    /// and wraps at most [`REWRAP_ROWS`] rows anew, and lets go of the secrets of epochs that
     /// nothing needs. A row for each.
     ///
     /// # Errors
@@ -108,6 +112,7 @@ impl Account {
         now: u64,
     ) -> Result<(), AccountError> {
         self.change(|open| {
+            self.reseal(open, entropy)?;
             let epochs = self.epochs()?;
             let (Some((latest, _)), true) = (epochs.last(), epochs.len() > 1) else { return Ok(()) };
             let ring = self.held(open)?.ok_or(AccountError::NoKeys)?;

@@ -17,6 +17,7 @@
 //! lacks and a key that is another one are errors: a secret that cannot be opened is never replaced by a new one.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
@@ -67,6 +68,64 @@ impl fmt::Debug for Kek {
     /// Shows the version only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kek").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// The key-encryption keys of a host, at least one. What is sealed is sealed under the newest, that of the highest version;
+/// what was sealed under another opens under that.
+#[derive(Clone, Debug)]
+pub struct Keks(Arc<[Kek]>);
+
+impl Keks {
+    /// Reads key-encryption keys as configuration has them: `1:<64 hexadecimal digits>`, and more of these after commas. A
+    /// single key may stand without a version, and has version 1.
+    ///
+    /// # Errors
+    /// When the text is something else, or a version is there twice.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let read = |item: &str| match item.trim().split_once(':') {
+            Some((version, key)) => Kek::from_hex(version.parse().map_err(|_| KeyError::KekForm)?, key),
+            None if text.contains(',') => Err(KeyError::KekForm),
+            None => Kek::from_hex(FIRST_VERSION, item.trim()),
+        };
+        let mut keks = text.split(',').map(read).collect::<Result<Vec<_>, _>>()?;
+        keks.sort_by_key(|kek| kek.version);
+        match keks.is_sorted_by(|left, right| left.version < right.version) {
+            true => Ok(Self(keks.into())),
+            false => Err(KeyError::KekForm),
+        }
+    }
+
+    fn newest(&self) -> &Kek {
+        #[expect(clippy::expect_used, reason = "the invariant beside it")]
+        // INVARIANT: a text has at least one item, and a Kek is one.
+        self.0.last().expect("a key-encryption key")
+    }
+
+    /// Seals a secret under the newest; see [`seal`].
+    #[must_use]
+    pub fn seal(&self, nonce: [u8; NONCE_BYTES], aad: &[u8], secret: &[u8]) -> Vec<u8> {
+        seal(self.newest(), nonce, aad, secret)
+    }
+
+    /// Opens a secret; see [`open`].
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        open(&self.0, aad, sealed)
+    }
+
+    /// What a secret begins with that is sealed under the newest: others are to be sealed anew.
+    #[must_use]
+    pub fn header(&self) -> [u8; HEADER_BYTES] {
+        header(self.newest().version)
+    }
+}
+
+impl From<Kek> for Keks {
+    fn from(kek: Kek) -> Self {
+        Self(Arc::new([kek]))
     }
 }
 
@@ -134,8 +193,12 @@ pub const NONCE_BYTES: usize = 24;
 /// Bytes that sealing adds to a secret.
 pub const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
 
-const HEADER_BYTES: usize = 5;
+/// Bytes that say how a secret is sealed, and under which version.
+pub const HEADER_BYTES: usize = 5;
 const TAG_BYTES: usize = 16;
+
+/// The version of a key-encryption key that names none.
+const FIRST_VERSION: u32 = 1;
 
 /// The form described above.
 const FORM: u8 = 1;
@@ -205,6 +268,33 @@ mod tests {
             data_encoding::HEXLOWER.encode(rest),
             "8aa4f436117524bab0cbfbc0257382a5f6fda697b64c0442628f"
         );
+    }
+
+    #[test]
+    fn the_newest_seals_and_every_one_opens_what_it_has_sealed() {
+        let (one, two) = ("0a".repeat(32), "0b".repeat(32));
+        let old = Keks::parse(&one).unwrap();
+        let sealed = old.seal([4; 24], b"aad", b"secret");
+        for text in [format!("1:{one},2:{two}"), format!("2:{two}, 1:{one}")] {
+            let both = Keks::parse(&text).unwrap();
+            assert_eq!(both.open(b"aad", &sealed).unwrap().as_slice(), b"secret");
+            let anew = both.seal([4; 24], b"aad", b"secret");
+            assert_eq!((kek_version(&sealed), kek_version(&anew)), (Ok(1), Ok(2)));
+            assert!(anew.starts_with(&both.header()) && !sealed.starts_with(&both.header()));
+            assert_eq!(old.open(b"aad", &anew).err(), Some(KeyError::KekMissing(2)));
+        }
+        let bad = [
+            "",
+            ",",
+            "1:",
+            "x:00",
+            &format!("{one},{two}"),
+            &format!("1:{one},1:{two}"),
+            &format!("1:{one},"),
+        ];
+        for text in bad {
+            assert_eq!(Keks::parse(text).err(), Some(KeyError::KekForm), "{text}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Host<'_> {
         let public = key.did_key();
         let mut nonce = [0; seal::NONCE_BYTES];
         self.entropy.fill(&mut nonce);
-        let sealed = seal::seal(&self.config.kek, nonce, &secret_name(&public), &*key.to_bytes());
+        let sealed = self.config.kek.seal(nonce, &secret_name(&public), &*key.to_bytes());
         let owner = did.as_ref().map_or(Param::Null, |did| Param::Text(did.as_str()));
         let params =
             [Param::Text(&public), owner, Param::Blob(&sealed), millis(now), Param::Int(MAX_RESERVED)];
@@ -53,8 +53,7 @@ impl Host<'_> {
         let rows = self.directory.database().query(FIND, &[Param::Text(did.as_str()), published]).await?;
         let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
         let (public, sealed) = (row.text(0)?, row.blob(1)?);
-        let secret =
-            seal::open(&self.config.kek, &secret_name(&public), &sealed).map_err(XrpcError::internal)?;
+        let secret = self.config.kek.open(&secret_name(&public), &sealed).map_err(XrpcError::internal)?;
         let secret = <&[u8; 32]>::try_from(secret.as_slice())
             .map_err(|_| StoreError::Corrupt("a reserved key is not 32 bytes".into()))?;
         SigningKey::from_bytes(Curve::K256, secret).map(Some).map_err(XrpcError::internal)
