@@ -96,6 +96,22 @@ impl Database for Shelf {
     }
 }
 
+fn everything_in(store: &SqliteStore) -> Vec<Vec<u8>> {
+    let texts = |sql: &str| -> Vec<String> {
+        let rows = Store::query(store, sql, &[]).unwrap();
+        rows.into_iter().map(|mut row| row.text(0).unwrap()).collect()
+    };
+    let mut found = Vec::new();
+    for table in texts("SELECT name FROM sqlite_schema WHERE type = 'table'") {
+        for column in texts(&format!("SELECT name FROM pragma_table_info('{table}')")) {
+            let sql = format!("SELECT CAST(\"{column}\" AS BLOB) FROM \"{table}\"");
+            let rows = Store::query(store, &sql, &[]).unwrap();
+            found.extend(rows.into_iter().filter_map(|mut row| row.opt_blob(0).unwrap()));
+        }
+    }
+    found
+}
+
 /// The accounts' objects.
 pub struct Objects {
     pub accounts: RefCell<BTreeMap<Did, Account>>,
@@ -117,6 +133,11 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// Every value of every row that the accounts have stored, as bytes.
+    fn everything(&self) -> Vec<Vec<u8>> {
+        self.stores.borrow().values().flat_map(|store| everything_in(store)).collect()
+    }
+
     /// Loses an object's memory. Its alarm says that events may be unsent.
     pub fn crash(&self, did: &Did) {
         if let Some(account) = self.accounts.borrow_mut().get_mut(did) {
@@ -356,6 +377,11 @@ impl World {
             clock: &*self.clock,
             entropy: &*self.clock,
         }
+    }
+
+    /// Every value of every row that this host has stored, as bytes.
+    pub fn everything(&self) -> Vec<Vec<u8>> {
+        [everything_in(&self.shelf.store), self.objects.everything()].concat()
     }
 
     /// Every event of an account, oldest first.
