@@ -1,4 +1,4 @@
-//! The published vectors, `vectors/envelope.json`: all inputs, all randomness, and what comes of them. Another implementation
+//! The published vectors, `tests/vectors/envelope.json` of the project: all inputs, all randomness, and what comes of them. Another implementation
 //! that gives the same bytes seals as this one does.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
@@ -19,7 +19,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 fn vectors() -> Vec<Value> {
-    serde_json::from_str(include_str!("vectors/envelope.json")).unwrap()
+    serde_json::from_str(include_str!("../../../tests/vectors/envelope.json")).unwrap()
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
