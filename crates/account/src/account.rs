@@ -58,7 +58,7 @@ pub struct Account {
     pub(crate) keks: Keks,
     events_taken: bool,
     limited: bool,
-    comms: Comms,
+    pub(crate) comms: Comms,
     open: RefCell<Option<Open>>,
 }
 

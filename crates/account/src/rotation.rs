@@ -3,7 +3,8 @@
 //! What is sealed under the keys of earlier epochs is wrapped anew, some rows a run, and nothing else changes: texts and
 //! recipients stay. The rows themselves say how far that is: those under an earlier epoch are left. Nobody seals to an epoch
 //! that has ended, but what was sealed to it may be on its way for a while. When that time is over and nothing is left,
-//! the secrets of the epoch go.
+//! the secrets of the epoch go. Messages lie in signed parcels and are not wrapped anew: while there is one of an epoch's time, its
+//! secrets stay.
 
 use murmuration_keyring::Ring;
 use murmuration_platform::{Entropy, Param, Store, StoreError};
@@ -82,7 +83,7 @@ impl Account {
     }
 
     /// When [`Account::tend_keys`] has something to do, in microseconds since the Unix epoch: at once, when an epoch can go, or
-    /// never.
+    /// never, as far as can be seen.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
@@ -91,8 +92,13 @@ impl Account {
             return Ok(Some(0));
         }
         let epochs = self.epochs()?;
-        let (Some((latest, _)), Some((_, ended))) = (epochs.last(), epochs.get(1)) else { return Ok(None) };
+        let (Some((latest, _)), Some((_, began)), Some((_, ended))) =
+            (epochs.last(), epochs.first(), epochs.get(1))
+        else {
+            return Ok(None);
+        };
         match self.pending(stores, *latest)? {
+            0 if self.has_messages(*began, *ended)? => Ok(None),
             0 => Ok(Some(ended.saturating_add(IN_FLIGHT_MICROS))),
             _ => Ok(Some(0)),
         }
@@ -126,14 +132,24 @@ impl Account {
             if self.pending(stores, *latest)? > 0 {
                 return Ok(());
             }
-            let over = |ended: u64| ended.saturating_add(IN_FLIGHT_MICROS) <= now;
-            let ends = epochs.iter().zip(epochs.iter().skip(1));
-            if let Some(((last, _), _)) = ends.take_while(|(_, (_, ended))| over(*ended)).last() {
-                self.store.query(DELETE, &[Param::Int((*last).into())])?;
+            let mut over = None;
+            for ((number, began), (_, ended)) in epochs.iter().zip(epochs.iter().skip(1)) {
+                if ended.saturating_add(IN_FLIGHT_MICROS) > now || self.has_messages(*began, *ended)? {
+                    break;
+                }
+                over = Some(*number);
+            }
+            if let Some(last) = over {
+                self.store.query(DELETE, &[Param::Int(last.into())])?;
                 open.ring = None;
             }
             Ok(())
         })
+    }
+
+    /// Whether a message is here that may be sealed to an epoch of this time.
+    fn has_messages(&self, began: u64, ended: u64) -> Result<bool, AccountError> {
+        Ok(self.comms.has_of(began, ended.saturating_add(IN_FLIGHT_MICROS))?)
     }
 
     fn pending(&self, stores: &[&dyn SealedStore], epoch: u32) -> Result<u64, AccountError> {
@@ -155,7 +171,7 @@ impl Account {
 }
 
 /// Epochs whose secrets are kept at the most. Four a day could be begun without end otherwise, and each is a row to wake with.
-pub const MAX_LIVE_EPOCHS: usize = 16;
+pub const MAX_LIVE_EPOCHS: usize = 32;
 
 /// Rows that a run wraps anew at the most: with X-Wing half a millisecond each in Wasm, and others wait meanwhile.
 pub(crate) const REWRAP_ROWS: u32 = 100;

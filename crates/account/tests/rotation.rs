@@ -228,7 +228,32 @@ fn an_account_without_keys_gets_its_first_and_no_more_live_ones_than_it_may_have
     world.account.tend_keys(&[], &entropy, NOW + 400 * DAY).unwrap();
     assert_eq!(world.account.ring().unwrap().epochs().len(), 1);
     let rotation = world.account.rotate_keys(&[], None, &entropy, NOW + 400 * DAY).unwrap();
-    assert_eq!(rotation.epoch, 17);
+    assert_eq!(rotation.epoch, 33);
+}
+
+/// Messages lie in signed parcels and are opened as they came.
+#[test]
+fn the_secrets_of_an_epoch_stay_while_there_is_a_message_of_its_time() {
+    let (mut world, entropy) = world(0, 0);
+    let received = |world: &World, at: u64| {
+        let sql = "INSERT INTO inbox (sender, id, thread, seq, cid, type, priority, at, state, due, leased, attempts, parcel) \
+             VALUES ('did:plc:bob', 'a', 't', 1, x'00', 'agent.comms.message', 3, ?1, 2, 0, 0, 0, x'00')";
+        world.store.query(sql, &[Param::Int(i64::try_from(at).unwrap())]).unwrap();
+    };
+    world.account.rotate_keys(&[], None, &entropy, NOW + DAY).unwrap();
+    // Sealed to the first epoch, and long on its way.
+    received(&world, NOW + 14 * DAY);
+    world.account.rotate_keys(&[], None, &entropy, NOW + 40 * DAY).unwrap();
+    assert_eq!(world.account.keys_due(&[]).unwrap(), None);
+    assert_eq!(written(&world, || world.account.tend_keys(&[], &entropy, NOW + 99 * DAY).unwrap()), 0);
+    assert_eq!(world.account.ring().unwrap().epochs().len(), 3);
+    world.store.query("DELETE FROM inbox", &[]).unwrap();
+    world.wake(true);
+    assert_eq!(world.account.keys_due(&[]).unwrap(), Some(NOW + 15 * DAY));
+    // One of the second epoch's time holds that alone.
+    received(&world, NOW + 39 * DAY);
+    assert_eq!(written(&world, || world.account.tend_keys(&[], &entropy, NOW + 99 * DAY).unwrap()), 1);
+    assert_eq!(world.account.ring().unwrap().epochs().len(), 2);
 }
 
 #[test]
