@@ -10,7 +10,7 @@ use crate::http::Response;
 
 /// A change of who the account is.
 #[derive(Deserialize, Serialize)]
-#[serde(tag = "what", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum IdentityCall {
     /// Go by this handle, and say so even if it is the old one.
     SetHandle {

@@ -34,7 +34,7 @@ use crate::token::Scope;
 ///
 /// It has passwords, codes and keys in it, so it and what has them has no form for a log.
 #[derive(Deserialize, Serialize)]
-#[serde(tag = "call", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum InternalCall {
     /// Make the account, announce it, and begin its first session.
     CreateAccount(AccountSeed),

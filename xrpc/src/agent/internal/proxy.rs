@@ -13,7 +13,7 @@ use crate::{XrpcError, service_auth};
 
 /// A call for the proxy.
 #[derive(Debug, Deserialize, Serialize)]
-#[serde(tag = "proxy", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum ProxyCall {
     /// Sign a service token, and answer with it. The Worker has verified who asks.
     Token {

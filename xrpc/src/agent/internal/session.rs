@@ -10,7 +10,7 @@ use crate::token::Scope;
 
 /// A call about whether an account is served.
 #[derive(Debug, Deserialize, Serialize)]
-#[serde(tag = "what", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum SessionCall {
     /// Say how much of everything the account holds.
     Census,
