@@ -23,6 +23,7 @@ pub struct Setup {
     hostname: String,
     flavour: Flavour,
     build: Option<Build>,
+    plc_url: Option<String>,
     variables: BTreeMap<String, String>,
 }
 
@@ -35,6 +36,7 @@ impl Setup {
             hostname: "localhost".to_owned(),
             flavour: Flavour::Test,
             build: None,
+            plc_url: None,
             variables: BTreeMap::new(),
         }
     }
@@ -61,6 +63,13 @@ impl Setup {
         self
     }
 
+    /// The PLC server of another world, which outlives this one, instead of one of its own.
+    #[must_use]
+    pub fn plc_of(mut self, other: &World) -> Self {
+        self.plc_url = Some(other.plc_url().to_owned());
+        self
+    }
+
     /// A variable of the Worker.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -74,10 +83,12 @@ impl Setup {
         let build = self.build.unwrap_or_else(|| build(self.flavour).clone());
         let state = State::open(&folder()).unwrap();
         let port = state.port("http").unwrap();
-        let plc = Plc::start(&xtask::root(), &state, Echo::Keep).unwrap();
-        let mut settings = Settings::new(&self.hostname, port, &plc.url(), self.flavour);
+        let own_plc = self.plc_url.is_none();
+        let plc = own_plc.then(|| Plc::start(&xtask::root(), &state, Echo::Keep).unwrap());
+        let plc_url = self.plc_url.or_else(|| plc.as_ref().map(Plc::url)).unwrap();
+        let mut settings = Settings::new(&self.hostname, port, &plc_url, self.flavour);
         settings.variables = self.variables;
-        let mut world = World { state, build, settings, plc: Some(plc), workerd: None, logs: Vec::new() };
+        let mut world = World { state, build, settings, plc, own_plc, workerd: None, logs: Vec::new() };
         world.restart();
         world
     }
@@ -88,6 +99,7 @@ impl Setup {
 pub struct World {
     workerd: Option<Workerd>,
     plc: Option<Plc>,
+    own_plc: bool,
     settings: Settings,
     build: Build,
     state: State,
@@ -191,7 +203,7 @@ impl World {
             workerd.stop();
         }
         let root = xtask::root();
-        if self.plc.is_none() {
+        if self.own_plc && self.plc.is_none() {
             self.plc = Some(Plc::start(&root, &self.state, Echo::Keep).unwrap());
         }
         let workerd = Workerd::start(&root, &self.state, &self.build, &self.settings, Echo::Keep).unwrap();

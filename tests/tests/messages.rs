@@ -1,0 +1,392 @@
+//! Messages between agents in the real Worker: sealed where they lie, cheap, and delivered once whatever is killed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use murmuration_syntax::Tid;
+use murmuration_tests::{Account, Client, Dice, Setup, World};
+use serde_json::{Value, json};
+
+/// Rows that a delivered message may write on both sides together.
+const ROWS: u64 = 6;
+/// Messages that the rows are counted over.
+const SAMPLE: u64 = 20;
+/// Kills, and messages that a sender is told to have sent before one, at most.
+const ROUNDS: u64 = 6;
+const EACH: u64 = 12;
+/// The first try by the alarm is 20 seconds after the sending, and what follows a gap waits for a minute.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// Short, so that what a dead reader held comes back soon.
+const LEASE_SECONDS: u64 = 10;
+/// Kills of the other host after which one must have caught a message on its way.
+const MOST_CROSSINGS: u64 = 25;
+
+/// An agent, and a client in its name.
+#[derive(Clone)]
+struct Agent {
+    did: String,
+    client: Client,
+}
+
+impl Agent {
+    fn new(world: &World, name: &str) -> Self {
+        let Account { did, access, .. } = world.account(name);
+        Self { did, client: world.client().with_token(&access) }
+    }
+
+    fn call(&self, method: &str, body: &Value) -> Value {
+        self.client.post(&format!("agent.comms.{method}"), body).ok().json()
+    }
+
+    fn look(&self, method: &str, parameters: &[(&str, &str)]) -> Value {
+        self.client.get(&format!("agent.comms.{method}"), parameters).ok().json()
+    }
+
+    fn tell(&self, to: &Self, text: &str, privacy: &str) -> Value {
+        self.call("sendMessage", &json!({ "record": message(text), "to": [to.did], "privacy": privacy }))
+    }
+
+    fn claim(&self) -> Vec<Value> {
+        let body = json!({ "max": 50, "leaseSeconds": LEASE_SECONDS });
+        self.call("claimMessages", &body)["items"].as_array().unwrap().clone()
+    }
+
+    fn done(&self, items: &[Value]) {
+        assert_eq!(
+            self.call("ackMessages", &all_done(items)),
+            json!({ "acked": items.len(), "missing": [] })
+        );
+    }
+
+    /// Claims until nothing comes, and says of all that it is done.
+    fn claim_all(&self) -> Vec<Value> {
+        let mut all = Vec::new();
+        loop {
+            let items = self.claim();
+            if items.is_empty() {
+                return all;
+            }
+            self.done(&items);
+            all.extend(items);
+        }
+    }
+
+    /// How it stands with the only recipient of a message.
+    fn status(&self, sent: &Value) -> Value {
+        self.look("getDeliveryStatus", &[("id", sent["id"].as_str().unwrap())])["receipts"][0].clone()
+    }
+
+    fn thread(&self, name: &str) -> Vec<Value> {
+        let (mut items, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut query = vec![("thread", name)];
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page = self.look("getThread", &query);
+            assert_eq!(page["gaps"], json!([]));
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
+            cursor = page["cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                return items;
+            }
+        }
+    }
+}
+
+fn message(text: &str) -> Value {
+    json!({ "$type": "agent.comms.message", "content": { "kind": "text", "text": text } })
+}
+
+fn all_done(items: &[Value]) -> Value {
+    let done = |item: &Value| json!({ "leaseId": item["leaseId"], "outcome": "done" });
+    json!({ "results": items.iter().map(done).collect::<Vec<_>>() })
+}
+
+fn text(item: &Value) -> String {
+    item["record"]["content"]["text"].as_str().unwrap_or_else(|| panic!("no text in {item}")).to_owned()
+}
+
+fn texts(items: &[Value]) -> Vec<String> {
+    items.iter().map(text).collect()
+}
+
+/// The files below a folder in which the bytes of a word are.
+fn files_with(folder: &Path, word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, word));
+        } else if std::fs::read(&path).unwrap().windows(word.len()).any(|bytes| bytes == word.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_sealed_message_is_read_by_both_and_lies_open_in_no_file() {
+    let mut world = World::start();
+    let (alice, bob) = (Agent::new(&world, "alice"), Agent::new(&world, "bob"));
+    let (sealed, open) = ("meetmeatthemast-4711", "hearhearallofyou-4711");
+    let sent = alice.tell(&bob, sealed, "private");
+    assert_eq!(sent["receipts"][0]["state"], "delivered", "{sent}");
+    assert_eq!(alice.status(&sent)["state"], "delivered");
+    let items = bob.claim();
+    assert_eq!(texts(&items), [sealed]);
+    bob.done(&items);
+    assert!(bob.claim().is_empty());
+    let thread = items[0]["parcel"]["header"]["thread"].as_str().unwrap();
+    for agent in [&alice, &bob] {
+        assert_eq!(texts(&agent.thread(thread)), [sealed]);
+    }
+
+    // What is open is found by the same search.
+    let _ = alice.tell(&bob, open, "public");
+    assert_eq!(texts(&bob.claim()), [open]);
+    // While the objects live their newest pages are in the logs of SQLite, and after their end in its files.
+    for _ in 0..2 {
+        assert_eq!(files_with(&world.folder(), sealed), Vec::<String>::new());
+        let found = files_with(&world.folder().join("storage"), open);
+        let files: BTreeSet<_> = found.iter().map(|path| path.split(".sqlite").next().unwrap()).collect();
+        assert!(files.len() >= 2, "the sender's and the reader's: {found:?}");
+        assert!(!world.log().contains(sealed));
+        world.restart();
+        assert_eq!(texts(&bob.thread(thread)), [sealed, open]);
+    }
+}
+
+#[test]
+fn a_delivered_message_is_six_rows_on_both_sides_together() {
+    let world = World::start();
+    let (alice, bob) = (Agent::new(&world, "alice"), Agent::new(&world, "bob"));
+    let rows = || -> u64 {
+        let written = |agent: &Agent| {
+            let path = format!("/test/rows?object=agent&name={}", agent.did);
+            world.client().path(&path).ok().json()["written"].as_u64().unwrap()
+        };
+        written(&alice) + written(&bob)
+    };
+    // The first makes their keys.
+    let _ = alice.tell(&bob, "first", "private");
+    bob.done(&bob.claim());
+    let before = rows();
+    for n in 0..SAMPLE {
+        let sent = alice.tell(&bob, &format!("message {n}"), "private");
+        assert_eq!(sent["receipts"][0]["state"], "delivered", "{sent}");
+    }
+    let sent = rows() - before;
+    let items = bob.claim();
+    assert_eq!(u64::try_from(items.len()).unwrap(), SAMPLE);
+    bob.done(&items);
+    let all = rows() - before;
+    println!("{SAMPLE} messages: {sent} rows until they were delivered, {all} until they were done");
+    assert!(sent <= ROWS * SAMPLE, "{sent} rows");
+}
+
+/// One who sends numbered messages, each under an id of its own until somebody says that it is sent.
+struct Sender {
+    agent: Agent,
+    name: &'static str,
+    sent: u64,
+    /// Messages that were answered, by their ids.
+    answered: Vec<String>,
+    /// Of these, answers that said that the reader does not have it yet.
+    queued: u64,
+}
+
+impl Sender {
+    const fn new(agent: Agent, name: &'static str) -> Self {
+        Self { agent, name, sent: 0, answered: Vec::new(), queued: 0 }
+    }
+
+    fn id(&self) -> String {
+        let micros = 1_795_000_000_000_000 + self.sent;
+        Tid::from_parts(micros, 0).to_string()
+    }
+
+    /// Sends until nobody answers, or `most`, and says each success. What was not answered is sent again next time.
+    fn send(&mut self, to: &Agent, most: u64, success: &mpsc::Sender<()>) {
+        for _ in 0..most {
+            let id = self.id();
+            let record = message(&format!("{} {}", self.name, self.sent));
+            let body = json!({ "record": record, "to": [to.did], "id": id });
+            let Ok(answer) = self.agent.client.try_post("agent.comms.sendMessage", &body) else { return };
+            if (answer.status, &answer.json()["error"]) == (502, &json!("UpstreamFailure")) {
+                // The reader's host is gone: without the reader's keys nothing is sealed, nor stored.
+                return;
+            }
+            let answer = answer.ok().json();
+            assert_eq!(answer["id"], json!(id));
+            self.queued += u64::from(answer["receipts"][0]["state"] == "queued");
+            self.answered.push(id);
+            self.sent += 1;
+            let _ = success.send(());
+        }
+    }
+
+    fn said(&self) -> Vec<String> {
+        (0..self.sent).map(|n| format!("{} {n}", self.name)).collect()
+    }
+
+    /// Waits for the alarm to bring what has not come.
+    fn wait_until_delivered(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        for id in &self.answered {
+            let status = || self.agent.status(&json!({ "id": id }));
+            while status()["state"] != "delivered" {
+                assert!(Instant::now() < deadline, "{}", status());
+                thread::sleep(Duration::from_millis(200));
+            }
+        }
+    }
+}
+
+/// What a reader was handed, and what of it the host knows to be done.
+#[derive(Default)]
+struct Read {
+    /// How often each text was handed out.
+    handed: BTreeMap<String, u32>,
+    /// Texts whose end was answered.
+    done: BTreeSet<String>,
+    /// Texts whose end nobody has answered.
+    unsure: BTreeSet<String>,
+}
+
+impl Read {
+    /// Claims and says what is done, until nobody answers or there are so many.
+    fn read(&mut self, reader: &Agent, enough: impl Fn(&Self) -> bool) {
+        let claim = json!({ "max": 7, "leaseSeconds": LEASE_SECONDS });
+        while !enough(self) {
+            let Ok(answer) = reader.client.try_post("agent.comms.claimMessages", &claim) else { return };
+            let items = answer.ok().json()["items"].as_array().unwrap().clone();
+            if items.is_empty() {
+                thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            for text in texts(&items) {
+                assert!(!self.done.contains(&text), "{text:?} is done, and was handed out again");
+                *self.handed.entry(text).or_default() += 1;
+            }
+            self.unsure.extend(texts(&items));
+            let Ok(answer) = reader.client.try_post("agent.comms.ackMessages", &all_done(&items)) else {
+                return;
+            };
+            assert_eq!(answer.ok().json()["missing"], json!([]));
+            for text in texts(&items) {
+                self.unsure.remove(&text);
+                self.done.insert(text);
+            }
+        }
+    }
+}
+
+#[test]
+fn messages_sent_under_kills_come_once_and_in_order() {
+    let mut world = World::start();
+    let bob = Agent::new(&world, "bob");
+    let mut senders = ["alice", "carol"].map(|name| Sender::new(Agent::new(&world, name), name));
+    let (mut read, mut dice) = (Read::default(), Dice::new(141_421_356));
+    for _ in 0..ROUNDS {
+        let (success, successes) = mpsc::channel();
+        thread::scope(|scope| {
+            for sender in &mut senders {
+                let (bob, success) = (&bob, success.clone());
+                scope.spawn(move || sender.send(bob, u64::MAX, &success));
+            }
+            let (read, bob) = (&mut read, &bob);
+            scope.spawn(move || read.read(bob, |_| false));
+            drop(success);
+            for _ in 0..=dice.roll(EACH) {
+                successes.recv().expect("a sender gave up before the host died");
+            }
+            world.kill_9();
+        });
+        world.restart();
+    }
+    // Once more what nobody has answered; the alarm brings what was stored and not delivered.
+    let (success, _successes) = mpsc::channel();
+    senders.iter_mut().for_each(|sender| sender.send(&bob, 1, &success));
+    let count: u64 = senders.iter().map(|sender| sender.sent).sum();
+    let deadline = Instant::now() + PATIENCE;
+    let settled = |read: &Read| {
+        let known = read.done.len() + read.unsure.len();
+        u64::try_from(known).unwrap() >= count || Instant::now() > deadline
+    };
+    read.read(&bob, settled);
+
+    for sender in &senders {
+        sender.wait_until_delivered();
+        let said = sender.said();
+        assert!(said.iter().all(|text| read.handed.contains_key(text)), "the reader was not handed all");
+        let threads = sender.agent.look("listThreads", &[]);
+        let name = threads["threads"][0]["id"].as_str().unwrap();
+        for side in [&sender.agent, &bob] {
+            let items = side.thread(name);
+            assert_eq!(texts(&items), said, "none lost, none twice, in order");
+            let places: Vec<u64> =
+                items.iter().map(|item| item["parcel"]["header"]["seq"].as_u64().unwrap()).collect();
+            assert_eq!(places, (1..=sender.sent).collect::<Vec<_>>());
+        }
+    }
+    let again: u32 = read.handed.values().map(|times| times - 1).sum();
+    println!("{ROUNDS} kills in {count} messages: {again} were handed out again");
+}
+
+#[test]
+fn a_sealed_message_crosses_to_a_host_that_is_killed_in_between() {
+    let here = World::start();
+    let mut there = Setup::new().plc_of(&here).start();
+    let alice = Agent::new(&here, "alice");
+    let (bob, carol) = (Agent::new(&there, "bob"), Agent::new(&there, "carol"));
+    let contact = json!({
+        "$type": "agent.comms.contact", "subject": alice.did, "status": "allowed",
+        "createdAt": "2026-11-28T06:00:00.000Z",
+    });
+    let body =
+        json!({ "repo": bob.did, "collection": "agent.comms.contact", "rkey": alice.did, "record": contact });
+    let _ = bob.client.post("com.atproto.repo.putRecord", &body).ok();
+    // The first message to Bob makes his keys, and publishes them.
+    let _ = carol.tell(&bob, "hello", "private");
+    bob.done(&bob.claim());
+
+    let first = alice.tell(&bob, "acrossthewater-4711", "private");
+    assert_eq!(first["receipts"][0]["state"], "delivered", "{first}");
+    // The other host dies whenever it likes, until it has died with a sealed message on its way.
+    let mut sender = Sender::new(alice, "alice");
+    let (mut dice, mut kills) = (Dice::new(1_732_050_807), 0);
+    while sender.queued == 0 {
+        let (success, successes) = mpsc::channel();
+        thread::scope(|scope| {
+            let (sender, bob) = (&mut sender, &bob);
+            scope.spawn(move || sender.send(bob, u64::MAX, &success));
+            for _ in 0..=dice.roll(3) {
+                successes.recv().expect("the sender gave up before the host died");
+            }
+            thread::sleep(Duration::from_millis(dice.roll(20)));
+            there.kill_9();
+        });
+        there.restart();
+        kills += 1;
+        assert!(kills < MOST_CROSSINGS, "no message was on its way in {kills} kills");
+    }
+    sender.wait_until_delivered();
+    let mut said = vec!["acrossthewater-4711".to_owned()];
+    said.extend(sender.said());
+    let items = bob.claim_all();
+    assert_eq!(texts(&items), said);
+    for world in [&here, &there] {
+        assert_eq!(files_with(&world.folder(), "acrossthewater-4711"), Vec::<String>::new());
+    }
+    println!("{} messages to a host that was killed {kills} times", sender.sent);
+}
