@@ -18,7 +18,9 @@ use crate::http;
 impl Host {
     /// `agent.relay.describeRelay`.
     pub(super) fn describe(&self, request: &Request) -> Response {
-        let answer = self.turn(|relay, _| Ok(events::described(relay.log()))).flatten();
+        let query = http::query(request);
+        let answer =
+            self.turn(|relay, _| Ok(events::described(Catalog::builtin(), &query, relay.log()))).flatten();
         http::answer(answer.unwrap_or_else(|error| http::refusal(&error)), request)
     }
 

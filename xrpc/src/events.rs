@@ -16,6 +16,7 @@ pub const SUBPROTOCOL: &str = "xrpc.v1.json";
 
 const STREAM: &str = "agent.relay.subscribeEvents";
 const LIST: &str = "agent.relay.listEvents";
+const DESCRIBE: &str = "agent.relay.describeRelay";
 const FILTER: &str = "agent.relay.subscribeEvents#filter";
 /// The parameter that is read as the other stream reads it.
 const CURSOR: &str = "cursor";
@@ -103,8 +104,9 @@ pub fn listed(page: &Page) -> Response {
 /// The answer of `agent.relay.describeRelay`.
 ///
 /// # Errors
-/// None that a caller could cause.
-pub fn described(log: &Log) -> Result<Response, XrpcError> {
+/// 400 for a parameter that no query may have.
+pub fn described(catalog: &Catalog, query: &[(String, String)], log: &Log) -> Result<Response, XrpcError> {
+    lexicons::params(catalog, DESCRIBE, query).map_err(|error| XrpcError::invalid(error.to_string()))?;
     Response::json(&object!({
         "seq": log.head(),
         "oldestSeq": log.earliest(),
