@@ -160,11 +160,15 @@ fn filters_outlive_the_relays_sleep_and_change_on_the_way() {
     let query = "?includeRecords=true&wantedCollections=com.example.note&wantedCollections=org.example.*";
     let mut some = connect(&world, query);
     let mut hers = connect(&world, &format!("?includeRecords=true&wantedDids={}", alice.did));
-    let write = |text: &str| {
+    let mut everything = connect(&world, "?includeRecords=true");
+    // Events come behind their writes, and those of two accounts in any order: each is waited for.
+    let mut write = |text: &str| {
         for (account, collection) in
             [(&alice, "com.example.note"), (&bob, "org.example.deep.thing"), (&bob, "com.example.other")]
         {
-            note(&world.client(), account, collection, &format!("{text} {collection}"));
+            let text = format!("{text} {collection}");
+            note(&world.client(), account, collection, &text);
+            assert_eq!(record(&mut everything).1, text);
         }
     };
     for text in ["awake", "asleep", "asleep again"] {
