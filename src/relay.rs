@@ -7,27 +7,28 @@
 //!   resumes it if the object is evicted in between.
 //! - *The alarm* drops what has expired, and asks relays to crawl. It is set only when it would fire earlier than it does
 //!   already, because setting it is a billed row.
-//! - *Requests to crawl* go out behind the answer.
+//! - *Requests to crawl*, and messages to webhooks, go out behind the answer.
 
 mod list;
 mod sockets;
 mod subscribe;
+mod webhooks;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use murmuration_lexicons::Catalog;
 use murmuration_platform::{Clock, Outbound};
 use murmuration_relay::wire::{Purge, Push, Told};
 use murmuration_relay::{LogConfig, Pump, Relay, RelayError, crawl_request};
-use murmuration_xrpc::{Config, XrpcError, listing};
+use murmuration_xrpc::{Config, XrpcError, listing, webhooks as webhooks_methods};
 use worker::{
     DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, durable_object,
 };
 
 use crate::clock::{WallClock, wait};
 use crate::http;
-use crate::outbound::Fetcher;
+use crate::outbound::{Fetcher, Visits};
 use crate::sql::SqlStore;
 use crate::stubs::INTERNAL_HOST;
 #[cfg(feature = "test-routes")]
@@ -68,6 +69,8 @@ struct Host {
     pumping: Cell<bool>,
     /// When the alarm will fire, milliseconds; the outer `None` until it was read.
     alarm: Cell<Option<Option<u64>>>,
+    /// How often other hosts were asked, once one was.
+    visits: OnceCell<Option<Rc<Visits>>>,
 }
 
 impl DurableObject for RelayObject {
@@ -81,6 +84,7 @@ impl DurableObject for RelayObject {
             relay: RefCell::default(),
             pumping: Cell::new(false),
             alarm: Cell::new(None),
+            visits: OnceCell::new(),
         };
         Self { host: Rc::new(host) }
     }
@@ -107,7 +111,10 @@ impl DurableObject for RelayObject {
             (Some(INTERNAL_HOST), "/append") => host.append(request).await,
             (Some(INTERNAL_HOST), "/purge") => host.purge(request).await,
             (Some(INTERNAL_HOST), "/told") => host.told(request).await,
-            _ => Ok(http::refuse(404, "NotFound", "Not Found")),
+            (_, path) => match webhooks_methods::find(path) {
+                Some(method) => Ok(host.webhooks(request, method).await),
+                None => Ok(http::refuse(404, "NotFound", "Not Found")),
+            },
         }
     }
 
@@ -233,6 +240,7 @@ impl Host {
     async fn settle(self: &Rc<Self>) {
         self.start_pump();
         self.start_crawls();
+        self.start_deliveries();
         if let Err(error) = self.arm().await {
             worker::console_error!("firehose: {error}");
         }
@@ -285,8 +293,11 @@ impl Host {
 
     async fn ask(&self, url: &str) -> std::result::Result<(), XrpcError> {
         let config = self.config()?;
-        let fetcher = Fetcher::new(config.allow_private_network);
-        let answer = fetcher.send(crawl_request(url, &config.hostname)).await.map_err(XrpcError::internal)?;
+        let answer = self
+            .fetcher(&config)
+            .send(crawl_request(url, &config.hostname))
+            .await
+            .map_err(XrpcError::internal)?;
         match answer.status {
             200..=299 => self.turn(|relay, _| Ok(relay.crawl_accepted(&self.store, url)?)),
             status => Err(XrpcError::internal(format!("it answered {status}"))),
@@ -339,6 +350,12 @@ impl Host {
         self.alarm.set(Some(Some(at)));
         let offset = i64::try_from(at.saturating_sub(self.now())).unwrap_or(i64::MAX);
         self.state.storage().set_alarm(offset).await.map_err(XrpcError::internal)
+    }
+
+    /// The way out of the host.
+    fn fetcher(&self, config: &Config) -> Fetcher {
+        let visits = self.visits.get_or_init(|| Visits::of(config).map(Rc::new));
+        Fetcher::new(config.allow_private_network).counting(visits.clone())
     }
 
     fn config(&self) -> std::result::Result<Config, XrpcError> {

@@ -56,6 +56,14 @@ impl Fetcher {
         Self { visits, ..self }
     }
 
+    /// Whether a URL is one that this host fetches.
+    ///
+    /// # Errors
+    /// The rule that refuses it.
+    pub(crate) fn allows(&self, url: &str) -> Result<(), &'static str> {
+        guard::check(url, self.private).map(drop)
+    }
+
     /// The URL of a request that may be sent now.
     fn check(&self, url: &str, errand: Errand) -> Result<Url, OutboundError> {
         let refused = |reason| OutboundError::Refused { url: url.to_owned(), reason };

@@ -4,7 +4,7 @@
 use murmuration_data::{Ipld, json};
 use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_relay::limits::{MAX_EVENT_BYTES, MAX_UPDATE_BYTES, MAX_WANTED_COLLECTIONS, MAX_WANTED_DIDS};
-use murmuration_relay::{Filter, Log, OUTDATED, Page, Refusal};
+use murmuration_relay::{Filter, Log, Page, Refusal};
 use serde_json::json as object;
 
 use crate::XrpcError;
@@ -92,13 +92,7 @@ impl Ask {
 /// The answer of `agent.relay.listEvents`.
 #[must_use]
 pub fn listed(page: &Page) -> Response {
-    let mut text = format!("{{\"cursor\":{},\"events\":[{}]", page.cursor, page.events.join(","));
-    if page.outdated {
-        let info = object!({ "name": "OutdatedCursor", "message": OUTDATED });
-        text.push_str(&format!(",\"info\":{info}"));
-    }
-    text.push('}');
-    Response::ok(Body::Json(text))
+    Response::ok(Body::Json(page.json()))
 }
 
 /// The answer of `agent.relay.describeRelay`.
@@ -124,7 +118,7 @@ pub fn refused(refusal: Refusal) -> XrpcError {
 }
 
 /// The filter in what the lexicon has let through.
-fn filter(args: &Args) -> Result<Filter, Refusal> {
+pub(crate) fn filter(args: &Args) -> Result<Filter, Refusal> {
     let filter = Filter::parse(&args.texts("wantedCollections"), &args.texts("wantedDids"));
     let filter = filter.map_err(|error| invalid(&error))?;
     let bytes = args.number("maxMessageBytes").unwrap_or(0);

@@ -25,6 +25,7 @@ pub mod protected;
 pub mod service_auth;
 pub mod table;
 pub mod token;
+pub mod webhooks;
 pub mod words;
 
 pub use config::Config;

@@ -1,6 +1,7 @@
 //! What can go wrong in the sequencer.
 
 use murmuration_firehose::FirehoseError;
+use murmuration_keys::KeyError;
 use murmuration_platform::StoreError;
 use thiserror::Error;
 
@@ -17,6 +18,14 @@ pub enum RelayError {
     /// A subscriber's place has been dropped from the log.
     #[error("the events after {0} are no longer in the log")]
     Outrun(u64),
+    /// The secret of a webhook cannot be opened.
+    #[error("the secret of the webhook {id:x}: {source}")]
+    Secret {
+        /// Its name.
+        id: u64,
+        /// Why not.
+        source: KeyError,
+    },
     /// A draft is damaged.
     #[error(transparent)]
     Firehose(#[from] FirehoseError),

@@ -440,7 +440,7 @@ fn behind(after: u64, log: &Log) -> Place {
 }
 
 /// What a reader is told whose cursor is older than the log.
-pub const OUTDATED: &str = "Requested cursor exceeded limit. Possibly missing events";
+pub(crate) const OUTDATED: &str = "Requested cursor exceeded limit. Possibly missing events";
 
 /// `live`, `replay <after>` or `fell <after>`; behind that, for a reader of events, a bar and its filter.
 fn attachment(place: Place, filter: Option<&Filter>) -> String {

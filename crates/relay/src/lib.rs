@@ -17,6 +17,7 @@
 //! - Some of them read events in JSON, those that their [`Filter`] wants: an event is looked at once, finds its readers
 //!   through an index, and is written once for all of them.
 //! - Which account holds records of which collection is noted on the way, for [`Relay::holders`].
+//! - Webhooks ([`NewHook`]) read the log as those do, and are sent what they want at a URL of theirs.
 //! - [`Crawl`] asks other relays to come, and asks again.
 //! - [`Relay`] is the three as one object; the Worker gives it storage, sockets and the time.
 //! - [`wire`] is what agents' objects and the relay's say to each other.
@@ -29,6 +30,7 @@ mod error;
 mod feed;
 mod filter;
 mod holdings;
+mod hooks;
 mod index;
 mod known;
 pub mod limits;
@@ -46,8 +48,9 @@ pub mod wire;
 pub use crawl::{Crawl, crawl_request};
 pub use cursor::{Opening, opening};
 pub use error::RelayError;
-pub use feed::{CLOSE_POLICY, Feed, Message, OUTDATED, Pump, Reads, Refusal, Sockets, SubscriberId, refusal};
+pub use feed::{CLOSE_POLICY, Feed, Message, Pump, Reads, Refusal, Sockets, SubscriberId, refusal};
 pub use filter::{Filter, FilterError, Sight};
+pub use hooks::{Delivery, HookState, HookView, NewHook, Outcome};
 pub use log::{Appended, Batch, Log, LogConfig};
 pub use page::Page;
 pub use relay::Relay;

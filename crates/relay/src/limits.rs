@@ -65,6 +65,36 @@ pub const MAX_PAGE_BYTES: usize = 2_000_000;
 /// Answers that wait for an event at a time; who finds no room is answered at once.
 pub const MAX_WAITING: usize = 1_024;
 
+/// Webhooks of an account.
+pub const MAX_HOOKS_OF_ACCOUNT: usize = 10;
+
+/// Webhooks of the host: each is a row that is read whenever the relay wakes.
+pub const MAX_HOOKS: usize = 1_000;
+
+/// Names in the filters of all webhooks together: about 3 MB in memory.
+pub const MAX_HOOK_NAMES: usize = 65_536;
+
+/// Events of a message to a webhook.
+pub const HOOK_EVENTS: usize = 100;
+
+/// Messages to webhooks on their way at a time: an object has six connections.
+pub const MAX_FLYING: usize = 4;
+
+/// Milliseconds until a message is given up (Standard Webhooks: 15 to 30 seconds).
+pub const HOOK_TIMEOUT_MS: u32 = 15_000;
+
+/// Bytes that are read of a webhook's answer.
+pub const HOOK_ANSWER_BYTES: usize = 64 << 10;
+
+/// Seconds until a message is sent again, the first times; from then on as after the last of these.
+pub const HOOK_BACKOFF_SECONDS: [u64; 6] = [5, 60, 300, 900, 3_600, 7_200];
+
+/// Messages one after another that a webhook may fail to take before it is given up: about 21 hours.
+pub const MAX_HOOK_FAILURES: u32 = 16;
+
+/// Milliseconds until an alarm comes to what an eviction has interrupted.
+pub const HOOK_BACKSTOP_MS: u64 = 60_000;
+
 /// Bytes of a message of a reader of events: the largest filter of ordinary names, twice.
 pub const MAX_UPDATE_BYTES: usize = 256 << 10;
 

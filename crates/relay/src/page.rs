@@ -8,7 +8,7 @@ use crate::feed::{Message, Refusal, refusal};
 use crate::filter::Filter;
 use crate::limits::{MAX_PAGE_BYTES, TURN_SCAN_BYTES};
 use crate::log::Log;
-use crate::telling::{Telling, payload};
+use crate::telling::{self, Telling, payload};
 
 /// A page of events.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -35,17 +35,33 @@ impl Page {
         if let Some(refusal) = refusal(log, cursor) {
             return Ok(Err(refusal));
         }
-        let mut page = match opening(cursor, log.head(), log.earliest()) {
-            Opening::Replay { after } => Self { cursor: after, ..Self::default() },
-            Opening::Outdated { after } => Self { cursor: after, outdated: true, ..Self::default() },
-            _ => Self { cursor: log.head(), ..Self::default() },
+        let (after, outdated) = match opening(cursor, log.head(), log.earliest()) {
+            Opening::Replay { after } => (after, false),
+            Opening::Outdated { after } => (after, true),
+            _ => (log.head(), false),
         };
+        let page = Self::behind(store, log, after, u64::MAX, filter, limit)?;
+        Ok(Ok(Self { outdated, ..page }))
+    }
+
+    /// The same behind a number, and no further than `through`.
+    pub(crate) fn behind(
+        store: &dyn Store,
+        log: &Log,
+        after: u64,
+        through: u64,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Self, RelayError> {
+        let kept_after = log.earliest() - 1;
+        let mut page =
+            Self { cursor: after.max(kept_after), outdated: after < kept_after, ..Self::default() };
         let (mut scanned, mut bytes) = (0, 0);
         while !page.at_head && scanned < TURN_SCAN_BYTES {
             let batch = log.read(store, page.cursor)?;
             for (seq, frame) in &batch.frames {
-                if page.events.len() >= limit || bytes >= MAX_PAGE_BYTES {
-                    return Ok(Ok(page));
+                if page.events.len() >= limit || bytes >= MAX_PAGE_BYTES || seq.get() > through {
+                    return Ok(page);
                 }
                 page.cursor = seq.get();
                 scanned += frame.len();
@@ -59,6 +75,14 @@ impl Page {
         if page.at_head {
             page.cursor = log.head();
         }
-        Ok(Ok(page))
+        Ok(page)
+    }
+
+    /// The page as the lexicon has it: the output of `agent.relay.listEvents`.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let events = self.events.join(",");
+        let info = if self.outdated { format!(",\"info\":{}", telling::outdated()) } else { String::new() };
+        format!("{{\"cursor\":{},\"events\":[{events}]{info}}}", self.cursor)
     }
 }

@@ -1,14 +1,16 @@
 //! The relay of one host: the log, its subscribers and its watchdog, as one object.
 
 use murmuration_firehose::Glance;
-use murmuration_platform::{Store, StoreError};
-use murmuration_syntax::Nsid;
+use murmuration_keys::seal::Keks;
+use murmuration_platform::{Entropy, Store, StoreError};
+use murmuration_syntax::{Did, Nsid};
 
 use crate::RelayError;
 use crate::crawl::Crawl;
 use crate::feed::{Feed, Pump, Reads, Refusal, Sockets, SubscriberId, refusal};
 use crate::filter::{Filter, Sight};
 use crate::holdings::{self, Holdings};
+use crate::hooks::{Delivery, HookView, Hooks, NewHook, Outcome};
 use crate::limits::{KNOWN_PAIRS, PUMP_BACKSTOP_MS};
 use crate::log::{Log, LogConfig};
 use crate::page::Page;
@@ -26,6 +28,7 @@ pub struct Relay {
     crawl: Crawl,
     holdings: Holdings,
     waiting: Waiting,
+    hooks: Hooks,
 }
 
 impl Relay {
@@ -41,6 +44,7 @@ impl Relay {
             crawl: Crawl::open(store, crawlers)?,
             holdings: Holdings::new(KNOWN_PAIRS),
             waiting: Waiting::default(),
+            hooks: Hooks::open(store)?,
         })
     }
 
@@ -74,12 +78,14 @@ impl Relay {
         self.holdings.learn(store, push)?;
         let appended = self.log.append(store, push, now_ms)?;
         self.feed.publish(sockets, &appended.frames);
-        for (_, frame) in &appended.frames {
-            if self.waiting.is_empty() {
+        for (seq, frame) in &appended.frames {
+            if self.waiting.is_empty() && self.hooks.is_idle() {
                 break;
             }
             if let Ok(glance) = Glance::of(frame) {
-                sockets.wake(&self.waiting.take(&Sight::of(&glance)));
+                let sight = Sight::of(&glance);
+                sockets.wake(&self.waiting.take(&sight));
+                self.hooks.owe(store, *seq, &sight, now_ms)?;
             }
         }
         if !appended.frames.is_empty() {
@@ -200,7 +206,7 @@ impl Relay {
     #[must_use]
     pub fn urgent_alarm(&self, now_ms: u64) -> Option<u64> {
         let pump = self.feed.is_behind().then_some(now_ms + PUMP_BACKSTOP_MS);
-        pump.into_iter().chain(self.crawl.next_due()).min()
+        pump.into_iter().chain(self.crawl.next_due()).chain(self.hooks.next_due(now_ms)).min()
     }
 
     /// When the object must wake by itself, milliseconds; `None` if it need not.
@@ -217,6 +223,7 @@ impl Relay {
     /// [`RelayError::Store`].
     pub fn purge(&mut self, store: &dyn Store, did: &str, ord: u64) -> Result<(), RelayError> {
         self.holdings.remove(store, did)?;
+        self.hooks.purge(store, did)?;
         self.log.purge(store, did, ord)
     }
 
@@ -240,6 +247,72 @@ impl Relay {
         limit: u32,
     ) -> Result<Vec<String>, RelayError> {
         Ok(holdings::list(store, collection.as_str(), after, limit)?)
+    }
+
+    /// Makes a webhook: itself and its secret, which is shown this once. `None` where there are as many as there may be.
+    /// Writes 1 row.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn add_hook(
+        &mut self,
+        store: &dyn Store,
+        new: NewHook,
+        keks: &Keks,
+        entropy: &dyn Entropy,
+        now_ms: u64,
+    ) -> Result<Option<(HookView, String)>, RelayError> {
+        Ok(self.hooks.add(store, new, keks, entropy, now_ms)?)
+    }
+
+    /// The webhooks of an account, oldest first.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn hooks(&self, store: &dyn Store, did: &Did) -> Result<Vec<HookView>, RelayError> {
+        Ok(self.hooks.list(store, did)?)
+    }
+
+    /// Deletes a webhook of an account. Answers whether there was one. Writes 1 row.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn delete_hook(&mut self, store: &dyn Store, did: &Did, id: u64) -> Result<bool, RelayError> {
+        Ok(self.hooks.delete(store, did, id)?)
+    }
+
+    /// Whether a webhook is to be sent something now.
+    #[must_use]
+    pub fn owes(&self, now_ms: u64) -> bool {
+        self.hooks.owes(now_ms)
+    }
+
+    /// The messages to webhooks that are to be sent now. Each is on its way until [`Relay::delivered`].
+    ///
+    /// # Errors
+    /// [`RelayError::Secret`] where one cannot be signed, which is tried again later; [`RelayError::Store`].
+    pub fn take_deliveries(
+        &mut self,
+        store: &dyn Store,
+        keks: &Keks,
+        now_ms: u64,
+    ) -> Result<Vec<Delivery>, RelayError> {
+        self.hooks.take(store, &self.log, keks, now_ms)
+    }
+
+    /// What has become of a message to a webhook. `jitter` is any number. Writes 1 row.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn delivered(
+        &mut self,
+        store: &dyn Store,
+        id: u64,
+        outcome: Outcome,
+        jitter: u32,
+        now_ms: u64,
+    ) -> Result<(), RelayError> {
+        self.hooks.done(store, &self.log, id, outcome, jitter, now_ms)
     }
 
     /// The log.

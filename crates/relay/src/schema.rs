@@ -6,9 +6,10 @@
 use murmuration_platform::{Param, Store, StoreError, run_script, transaction};
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/relay/0001_log.sql"),
     include_str!("../../../migrations/relay/0002_collection.sql"),
+    include_str!("../../../migrations/relay/0003_webhook.sql"),
 ];
 
 /// Reads 1 row.

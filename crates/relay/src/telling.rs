@@ -16,7 +16,7 @@ use murmuration_data::json::{write_encoded, write_text};
 use murmuration_firehose::{AccountStatus, CommitEvent, Event, Frame, Glance, Seq};
 use murmuration_repo::{RecordOp, car};
 
-use crate::feed::Message;
+use crate::feed::{Message, OUTDATED};
 use crate::filter::{Filter, Sight};
 use crate::limits::MAX_EVENT_BYTES;
 
@@ -87,6 +87,11 @@ pub(crate) fn info(name: &str, message: &str) -> String {
     text(&mut out, ",\"name\":", name);
     text(&mut out, ",\"message\":", message);
     closed(out)
+}
+
+/// That events are gone, in an answer or a message.
+pub(crate) fn outdated() -> String {
+    payload(&info("OutdatedCursor", OUTDATED)).to_owned()
 }
 
 /// Why the stream ends; it is closed right after this.

@@ -81,6 +81,19 @@ pub(super) async fn describe(
     }
 }
 
+/// Refuses an account that is not served, which a token of it does not know.
+///
+/// # Errors
+/// `AccountDeactivated`, `AccountTakedown`; `InvalidToken` where there is no such account.
+pub async fn check_active(agents: &dyn Agents, did: &Did) -> Result<(), XrpcError> {
+    match describe(agents, did, false).await? {
+        Some(account) if account.active => Ok(()),
+        Some(account) if account.status.as_deref() == Some("deactivated") => Err(XrpcError::deactivated()),
+        Some(_) => Err(XrpcError::takendown()),
+        None => Err(XrpcError::invalid_token("Token could not be verified")),
+    }
+}
+
 /// Has an object begin a session if the password is right. Its answer is the method's.
 pub(super) async fn begin_session(
     agents: &dyn Agents,

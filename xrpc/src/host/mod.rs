@@ -50,7 +50,7 @@ use crate::method::{Auth, HostHandler, Kind, Method, Standing};
 use crate::service_auth::{self, Wanted};
 use crate::{Config, XrpcError};
 
-pub use agents::{AgentAnswer, Agents};
+pub use agents::{AgentAnswer, Agents, check_active};
 pub use directory::{Database, Directory, Task};
 pub use pages::PageRequest;
 

@@ -1,12 +1,20 @@
 //! `agent.relay`: the host's events for agents. There is no method that lets a caller emit one.
 
-use crate::method::{Kind, Method, Place};
+use crate::method::{Auth, Kind, Method, Place};
 
 /// Points of a listEvents: it may read megabytes of the log.
 const LIST_COST: u32 = 5;
 
 pub(super) const METHODS: &[Method] = &[
+    webhook("agent.relay.createWebhook", Kind::Procedure),
+    webhook("agent.relay.deleteWebhook", Kind::Procedure),
     Method::new("agent.relay.describeRelay", Kind::Query, Place::Relay),
     Method::new("agent.relay.listEvents", Kind::Query, Place::Relay).cost(LIST_COST),
+    webhook("agent.relay.listWebhooks", Kind::Query),
     Method::new("agent.relay.subscribeEvents", Kind::Subscription, Place::Relay),
 ];
+
+/// What an account does with its webhooks.
+const fn webhook(nsid: &'static str, kind: Kind) -> Method {
+    Method::new(nsid, kind, Place::Relay).auth(Auth::Access)
+}

@@ -1,0 +1,308 @@
+//! Webhooks: what is owed is sent, once and in order, again when it was not taken, and given up in the end.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::cell::RefCell;
+
+use common::{Dice, Drafts, T0, Wires, did, small};
+use murmuration_keys::seal::Keks;
+use murmuration_platform::sqlite::SqliteStore;
+use murmuration_platform::{Entropy, Store as _};
+use murmuration_relay::limits::{HOOK_BACKSTOP_MS, MAX_FLYING, MAX_HOOK_FAILURES, MAX_HOOKS_OF_ACCOUNT};
+use murmuration_relay::{Delivery, Filter, HookState, LogConfig, NewHook, Outcome, Relay};
+use serde_json::Value;
+
+const TAKEN: Outcome = Outcome::Answered { status: 204, retry_after: None };
+const BUSY: Outcome = Outcome::Answered { status: 503, retry_after: None };
+
+fn keks(digit: &str) -> Keks {
+    Keks::parse(&digit.repeat(64)).unwrap()
+}
+
+struct Seeded(RefCell<Dice>);
+
+impl Entropy for Seeded {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill_with(|| self.0.borrow_mut().roll(256) as u8);
+    }
+}
+
+struct World {
+    store: SqliteStore,
+    relay: Relay,
+    keks: Keks,
+    entropy: Seeded,
+    ord: u64,
+}
+
+impl World {
+    fn new(config: LogConfig) -> Self {
+        let store = SqliteStore::open().unwrap();
+        let relay = Relay::open(&store, config, &[]).unwrap();
+        Self { store, relay, keks: keks("3"), entropy: Seeded(RefCell::new(Dice(1))), ord: 0 }
+    }
+
+    fn hook(&mut self, owner: u64, of: &[u64]) -> Option<u64> {
+        let dids: Vec<String> = of.iter().map(|account| did(*account).to_string()).collect();
+        let dids: Vec<&str> = dids.iter().map(String::as_str).collect();
+        let filter = Filter::parse(&[], &dids).unwrap();
+        let new = NewHook {
+            did: did(owner),
+            url: format!("https://hook-{owner}.example.com/"),
+            filter,
+            wanted: "{}".to_owned(),
+        };
+        let made = self.relay.add_hook(&self.store, new, &self.keks, &self.entropy, T0).unwrap();
+        made.map(|(view, secret)| {
+            assert!(secret.starts_with("whsec_"));
+            view.id
+        })
+    }
+
+    fn event(&mut self, account: u64, now: u64) {
+        self.ord += 1;
+        let drafts = Drafts::new(account, [self.ord]);
+        self.relay.append(&self.store, &Wires::default(), &drafts.push(true, now), now).unwrap();
+    }
+
+    fn take(&mut self, now: u64) -> Vec<Delivery> {
+        self.relay.take_deliveries(&self.store, &self.keks, now).unwrap()
+    }
+
+    fn done(&mut self, id: u64, outcome: Outcome, now: u64) {
+        self.relay.delivered(&self.store, id, outcome, 7, now).unwrap();
+    }
+
+    fn sleep(&mut self, config: LogConfig) {
+        self.relay = Relay::open(&self.store, config, &[]).unwrap();
+    }
+}
+
+fn seqs(delivery: &Delivery) -> Vec<u64> {
+    let body: Value = serde_json::from_slice(&delivery.request.body).unwrap();
+    assert_eq!(body["type"], "agent.relay.events");
+    let events = body["data"]["events"].as_array().unwrap();
+    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+}
+
+fn header<'a>(delivery: &'a Delivery, name: &str) -> &'a str {
+    delivery.request.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value).unwrap()
+}
+
+#[test]
+fn events_that_are_wanted_go_out_in_order_and_a_message_costs_a_row() {
+    let mut world = World::new(LogConfig::default());
+    let id = world.hook(9, &[1]).unwrap();
+    world.event(2, T0);
+    assert!(!world.relay.owes(T0) && world.take(T0).is_empty(), "nothing is wanted yet");
+    let before = world.store.counts().written;
+    for account in [1, 2, 1] {
+        world.event(account, T0);
+    }
+    assert_eq!(world.store.counts().written - before, 3 + 1, "a row a push, and one for what is owed");
+    assert!(world.relay.owes(T0));
+    let deliveries = world.take(T0);
+    assert_eq!((deliveries.len(), seqs(&deliveries[0])), (1, vec![2, 4]));
+    assert!(world.take(T0).is_empty(), "one message at a time");
+    // What comes meanwhile waits.
+    world.event(1, T0);
+    let before = world.store.counts().written;
+    world.done(id, TAKEN, T0);
+    let next = world.take(T0);
+    assert_eq!(seqs(&next[0]), [5]);
+    world.event(2, T0);
+    world.done(id, TAKEN, T0);
+    assert_eq!(world.store.counts().written - before, 2 + 1, "a row a message, and one for the push");
+    assert!(!world.relay.owes(T0), "what nobody wants leaves nothing owed");
+    assert_eq!(world.relay.hooks(&world.store, &did(9)).unwrap()[0].state, HookState::Active);
+}
+
+#[test]
+fn a_message_that_was_not_taken_is_sent_again_the_same_and_later_and_later() {
+    let mut world = World::new(LogConfig { retention_ms: 1 << 40, ..LogConfig::default() });
+    let id = world.hook(9, &[1]).unwrap();
+    world.event(1, T0);
+    let mut now = T0;
+    let first = world.take(now).remove(0);
+    let mut pauses = Vec::new();
+    for failure in 1..MAX_HOOK_FAILURES {
+        world.done(id, BUSY, now);
+        world.event(1, now);
+        assert!(world.take(now).is_empty());
+        let due = world.relay.urgent_alarm(now).unwrap();
+        pauses.push((due - now) / 1000);
+        now = due;
+        if failure % 3 == 0 {
+            world.sleep(LogConfig { retention_ms: 1 << 40, ..LogConfig::default() });
+        }
+        let again = world.take(now).remove(0);
+        assert_eq!(header(&again, "webhook-id"), header(&first, "webhook-id"));
+        assert_eq!(seqs(&again), [1], "what has come since is for the next message");
+        let view = &world.relay.hooks(&world.store, &did(9)).unwrap()[0];
+        assert_eq!((view.state, view.failures), (HookState::Failing, failure));
+    }
+    assert!(pauses.is_sorted() && pauses[0] < 10 && pauses.iter().sum::<u64>() > 12 * 3600, "{pauses:?}");
+    world.done(id, Outcome::Failed, now);
+    assert_eq!(world.relay.hooks(&world.store, &did(9)).unwrap()[0].state, HookState::Disabled);
+    for _ in 0..2 {
+        world.event(1, now);
+        assert!(!world.relay.owes(now + (1 << 50)), "it is given up");
+        world.sleep(LogConfig::default());
+    }
+}
+
+#[test]
+fn what_a_receiver_says_is_heeded() {
+    let mut world = World::new(LogConfig::default());
+    let ids: Vec<u64> = (0..4).map(|owner| world.hook(owner, &[1]).unwrap()).collect();
+    world.event(1, T0);
+    assert_eq!(world.take(T0).len(), MAX_FLYING.min(4));
+    let later = |seconds| Outcome::Answered { status: 429, retry_after: Some(seconds) };
+    for (id, outcome) in ids.iter().zip([
+        later(100),
+        later(1 << 40),
+        Outcome::Answered { status: 410, retry_after: None },
+        Outcome::Postponed(30),
+    ]) {
+        world.done(*id, outcome, T0);
+    }
+    let state = |world: &World, owner| world.relay.hooks(&world.store, &did(owner)).unwrap()[0].clone();
+    assert_eq!(state(&world, 2).state, HookState::Disabled, "gone is gone");
+    assert_eq!((state(&world, 3).state, state(&world, 3).failures), (HookState::Active, 0), "not its fault");
+    assert!(world.take(T0 + 29_999).is_empty());
+    assert_eq!(world.take(T0 + 30_000)[0].id, ids[3]);
+    assert_eq!(world.take(T0 + 100_000)[0].id, ids[0]);
+    assert_eq!(world.take(T0 + 2 * 3_600_000)[0].id, ids[1], "two hours at the most");
+}
+
+#[test]
+fn a_crash_on_the_way_sends_it_again() {
+    let mut world = World::new(LogConfig::default());
+    let id = world.hook(9, &[1]).unwrap();
+    world.event(1, T0);
+    let first = world.take(T0).remove(0);
+    assert_eq!(world.relay.urgent_alarm(T0), Some(T0 + HOOK_BACKSTOP_MS), "the alarm would come to it");
+    world.sleep(LogConfig::default());
+    assert!(world.relay.owes(T0));
+    let again = world.take(T0).remove(0);
+    assert_eq!(header(&first, "webhook-id"), header(&again, "webhook-id"));
+    world.done(id, TAKEN, T0);
+    world.sleep(LogConfig::default());
+    assert!(!world.relay.owes(T0) && world.relay.urgent_alarm(T0).is_none());
+}
+
+#[test]
+fn only_its_owner_sees_and_deletes_a_webhook_and_it_goes_with_the_account() {
+    let mut world = World::new(LogConfig::default());
+    let mut ids: Vec<u64> = Vec::new();
+    while let Some(id) = world.hook(1, &[]) {
+        ids.push(id);
+    }
+    assert_eq!(ids.len(), MAX_HOOKS_OF_ACCOUNT);
+    let other = world.hook(2, &[]).unwrap();
+    let seen = world.relay.hooks(&world.store, &did(1)).unwrap();
+    assert_eq!(seen.len(), ids.len());
+    assert!(seen.iter().all(|view| ids.contains(&view.id) && view.wanted == "{}"));
+    assert!(!world.relay.delete_hook(&world.store, &did(1), other).unwrap());
+    assert!(world.relay.delete_hook(&world.store, &did(1), ids[0]).unwrap());
+    assert!(!world.relay.delete_hook(&world.store, &did(1), ids[0]).unwrap());
+    world.event(5, T0);
+    let flying = world.take(T0);
+    assert_eq!(flying.len(), MAX_FLYING);
+    world.relay.purge(&world.store, did(1).as_str(), 0).unwrap();
+    for delivery in flying {
+        world.done(delivery.id, BUSY, T0);
+    }
+    world.sleep(LogConfig::default());
+    assert!(world.relay.hooks(&world.store, &did(1)).unwrap().is_empty());
+    assert_eq!(world.relay.hooks(&world.store, &did(2)).unwrap().len(), 1);
+}
+
+#[test]
+fn a_secret_lies_sealed_and_another_key_does_not_stop_the_relay() {
+    let mut world = World::new(LogConfig::default());
+    let id = world.hook(9, &[]).unwrap();
+    world.event(1, T0);
+    world.keks = keks("4");
+    assert!(world.relay.take_deliveries(&world.store, &world.keks, T0).is_err());
+    world.event(1, T0);
+    assert!(world.take(T0 + 1).is_empty(), "and is not tried at every event");
+    world.keks = keks("3");
+    world.sleep(LogConfig::default());
+    assert_eq!(world.take(T0 + 1)[0].id, id);
+}
+
+/// Worlds of events, answers, crashes and pauses: every receiver has had every event that it wants, in order.
+#[test]
+fn sim_every_webhook_is_told_everything_at_least_once_and_in_order() {
+    let (mut sent, mut repeated) = (0, 0);
+    for seed in 1..=150 {
+        let config = LogConfig { retention_ms: 1 << 45, ..small() };
+        let mut world = World::new(config);
+        let mut dice = Dice(seed);
+        let hooks: Vec<(u64, Vec<u64>)> = (0..5)
+            .map(|owner| {
+                let of: Vec<u64> = (0..3).filter(|_| dice.roll(2) == 0).collect();
+                (world.hook(owner, &of).unwrap(), of)
+            })
+            .collect();
+        let mut got: Vec<Vec<u64>> = vec![Vec::new(); hooks.len()];
+        let mut accounts = Vec::new();
+        let mut flying: Vec<Delivery> = Vec::new();
+        let mut now = T0;
+        for step in 0..400 {
+            now += dice.roll(3_000);
+            let settle = step > 300;
+            match dice.roll(8) {
+                0..=2 if !settle => {
+                    let account = dice.roll(4);
+                    accounts.push(account);
+                    world.event(account, now);
+                }
+                3..=4 => flying.extend(world.take(now)),
+                5 if !settle => {
+                    world.sleep(config);
+                    // What was on its way may have arrived all the same.
+                    flying.clear();
+                }
+                _ if !flying.is_empty() => {
+                    let delivery = flying.swap_remove(dice.roll(flying.len() as u64) as usize);
+                    let arrives = settle || dice.roll(3) > 0;
+                    if arrives {
+                        let index = hooks.iter().position(|(id, _)| *id == delivery.id).unwrap();
+                        for seq in seqs(&delivery) {
+                            sent += 1;
+                            if got[index].last().is_none_or(|last| *last < seq) {
+                                got[index].push(seq);
+                            } else {
+                                repeated += 1;
+                            }
+                        }
+                    }
+                    // An answer may be lost.
+                    let heard = settle || dice.roll(4) > 0;
+                    world.done(delivery.id, if arrives && heard { TAKEN } else { BUSY }, now);
+                }
+                _ => now += 60_000,
+            }
+        }
+        while let Some(due) = world.relay.urgent_alarm(now) {
+            now = now.max(due);
+            for delivery in flying.drain(..).chain(world.take(now)).collect::<Vec<_>>() {
+                let index = hooks.iter().position(|(id, _)| *id == delivery.id).unwrap();
+                let fresh = seqs(&delivery);
+                let last = got[index].last().copied().unwrap_or(0);
+                got[index].extend(fresh.into_iter().filter(|seq| *seq > last));
+                world.done(delivery.id, TAKEN, now);
+            }
+        }
+        for ((_, of), got) in hooks.iter().zip(got) {
+            let wanted = |account: &u64| of.is_empty() || of.contains(account);
+            let expected: Vec<u64> =
+                (1..).zip(&accounts).filter(|(_, account)| wanted(account)).map(|(seq, _)| seq).collect();
+            assert_eq!(got, expected, "seed {seed}");
+        }
+    }
+    assert!(sent > 5_000 && repeated > 100, "{sent} {repeated}");
+}

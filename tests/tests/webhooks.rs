@@ -1,0 +1,153 @@
+//! Webhooks on the real runtime: signed, retried over restarts, nobody else's, and their secrets sealed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use murmuration_data::json;
+use murmuration_lexicons::{Catalog, output};
+use murmuration_tests::{Account, Client, Noted, Reply, StandIn, World, pause};
+use serde_json::{Value, json as object};
+use sha2::Sha256;
+
+fn client(world: &World, account: &Account) -> Client {
+    world.client().with_token(&account.access)
+}
+
+fn checked(nsid: &str, answer: Value) -> Value {
+    output(Catalog::builtin(), nsid, &json::from_value(&answer).unwrap()).unwrap();
+    answer
+}
+
+fn note(world: &World, account: &Account, text: &str) {
+    let record = object!({ "$type": "com.example.note", "text": text });
+    let body = object!({ "repo": account.did, "collection": "com.example.note", "record": record });
+    let _ = client(world, account).post("com.atproto.repo.createRecord", &body).ok();
+}
+
+/// Waits until the receiver has been sent so many messages.
+fn messages(receiver: &StandIn, count: usize) -> Vec<Noted> {
+    let patience = Instant::now() + Duration::from_secs(40);
+    let mut noted = receiver.take();
+    while noted.len() < count {
+        assert!(Instant::now() < patience, "{} of {count} messages", noted.len());
+        pause(100);
+        noted.extend(receiver.take());
+    }
+    noted
+}
+
+/// The texts of the notes in a message whose signature holds.
+fn texts(noted: &Noted, secret: &str) -> Vec<String> {
+    let header = |name| noted.header(name).unwrap();
+    let key = BASE64.decode(secret.strip_prefix("whsec_").unwrap().as_bytes()).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    mac.update(format!("{}.{}.", header("webhook-id"), header("webhook-timestamp")).as_bytes());
+    mac.update(&noted.body);
+    let signature = format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes()));
+    assert_eq!(header("webhook-signature"), signature);
+    assert_eq!((noted.method.as_str(), header("content-type")), ("POST", "application/json"));
+    let body: Value = serde_json::from_slice(&noted.body).unwrap();
+    let events = checked("agent.relay.listEvents", body["data"].clone());
+    let text = |event: &Value| event["ops"][0]["record"]["text"].as_str().unwrap_or_default().to_owned();
+    events["events"].as_array().unwrap().iter().map(text).collect()
+}
+
+fn contains(folder: &Path, needle: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return contains(&path, needle);
+        }
+        std::fs::read(&path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle))
+    })
+}
+
+#[test]
+fn a_webhook_is_sent_what_it_wants_signed_and_again_after_a_crash() {
+    let mut world = World::start();
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let receiver = StandIn::start(|_| Reply::Answer(204, Vec::new(), Vec::new()));
+    let body = object!({
+        "url": format!("{}/hook", receiver.url()),
+        "wantedCollections": ["com.example.*"],
+        "wantedDids": [alice.did],
+        "includeRecords": true,
+    });
+    let made = client(&world, &bob).post("agent.relay.createWebhook", &body).ok().json();
+    let made = checked("agent.relay.createWebhook", made);
+    let secret = made["secret"].as_str().unwrap();
+    note(&world, &bob, "not wanted");
+    note(&world, &alice, "one");
+    assert_eq!(texts(&messages(&receiver, 1)[0], secret), ["one"]);
+    world.evict("relay", "host");
+    note(&world, &alice, "two");
+    let two = messages(&receiver, 1).remove(0);
+    assert_eq!((texts(&two, secret), two.path.as_str()), (vec!["two".to_owned()], "/hook"));
+
+    // It is away for a while, and the host dies.
+    receiver.script(|_| Reply::Answer(503, Vec::new(), Vec::new()));
+    note(&world, &alice, "three");
+    let first = messages(&receiver, 1).remove(0);
+    note(&world, &alice, "four");
+    receiver.script(|_| Reply::Answer(200, Vec::new(), b"thanks".to_vec()));
+    world.kill_9();
+    world.restart();
+    let again = messages(&receiver, 2);
+    assert_eq!(again[0].header("webhook-id"), first.header("webhook-id"));
+    let texts: Vec<_> = again.iter().flat_map(|noted| texts(noted, secret)).collect();
+    assert_eq!(texts, ["three", "four"]);
+
+    let list = |account| client(&world, account).get("agent.relay.listWebhooks", &[]).ok().json();
+    let hook = checked("agent.relay.listWebhooks", list(&bob))["webhooks"][0].clone();
+    assert_eq!((&hook["id"], &hook["state"]), (&made["webhook"]["id"], &"active".into()), "{hook}");
+    assert_eq!(hook["wantedDids"], object!([alice.did]));
+    assert_eq!(list(&alice)["webhooks"], object!([]));
+    let delete = |account| {
+        client(&world, account).post("agent.relay.deleteWebhook", &object!({ "id": made["webhook"]["id"] }))
+    };
+    assert_eq!(delete(&alice).json()["error"], "WebhookNotFound");
+    let _ = delete(&bob).ok();
+    assert_eq!(delete(&bob).json()["error"], "WebhookNotFound");
+
+    world.kill_9();
+    let text = secret.strip_prefix("whsec_").unwrap();
+    let bytes = BASE64.decode(text.as_bytes()).unwrap();
+    for needle in [text.as_bytes(), &bytes] {
+        assert!(!contains(&world.folder(), needle), "a secret lies open in the storage");
+    }
+    assert!(!world.log().contains(text));
+}
+
+#[test]
+fn a_webhook_is_made_by_an_account_for_a_url_that_may_be_fetched() {
+    let world = World::start();
+    let alice = world.account("alice");
+    let ask = |client: &Client, url: &str| client.post("agent.relay.createWebhook", &object!({ "url": url }));
+    let client = client(&world, &alice);
+    for url in ["ftp://example.com/", "https://user:pass@example.com/", "file:///etc/passwd"] {
+        let answer = ask(&client, url);
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &"InvalidUrl".into()), "{url}");
+    }
+    assert_eq!(ask(&world.client(), "https://hook.example.com/").status, 401);
+    for count in 0..=10 {
+        let answer = ask(&client, &format!("https://hook{count}.example.com/"));
+        match count {
+            10 => assert_eq!(answer.json()["error"], "QuotaExceeded"),
+            _ => assert_eq!(answer.status, 200),
+        }
+    }
+    let token = object!({ "identifier": alice.did, "password": Account::PASSWORD });
+    let _ = world.client().post("com.atproto.server.createSession", &token).ok();
+    let _ = client.post("com.atproto.server.deactivateAccount", &object!({})).ok();
+    assert_eq!(ask(&client, "https://hook.example.com/").json()["error"], "AccountDeactivated");
+}
