@@ -10,6 +10,7 @@ mod ending;
 pub mod network;
 pub mod operator;
 mod postbox;
+mod shelf;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ use murmuration_data::cid_of_raw;
 use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_lexicons::Catalog;
 use murmuration_platform::sqlite::SqliteStore;
-use murmuration_platform::{Clock, Entropy, Param, Row, Store, StoreError, run_script};
+use murmuration_platform::{Clock, Entropy, run_script};
 use murmuration_rate::{Rule, Window};
 use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::agent::ending::finish;
@@ -33,7 +34,7 @@ use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
 use murmuration_xrpc::agent::{self, AgentHandler, Context, Reply};
 use murmuration_xrpc::config::ConfigError;
 use murmuration_xrpc::host::directory::{Entry, MIGRATIONS, Reservation, Status};
-use murmuration_xrpc::host::{AgentAnswer, Agents, Database, Directory, Host, PageRequest, Task};
+use murmuration_xrpc::host::{AgentAnswer, Agents, Directory, Host, PageRequest, Task};
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
 use murmuration_xrpc::limits::Counter;
 use murmuration_xrpc::method::{Method, Place, Route};
@@ -41,6 +42,7 @@ use murmuration_xrpc::{Config, XrpcError, auth, table, token};
 use serde_json::{Value, json};
 
 pub use network::Network;
+pub use shelf::{Shelf, everything_in};
 
 pub const PLC: &str = "https://plc.example";
 pub const MOD_SERVICE: &str = "did:web:mod.example.com";
@@ -77,39 +79,6 @@ impl Faults {
             _ => Some(act()),
         }
     }
-}
-
-/// The directory's database.
-pub struct Shelf {
-    pub store: SqliteStore,
-    faults: Rc<Faults>,
-}
-
-impl Database for Shelf {
-    fn query<'a>(
-        &'a self,
-        sql: &'static str,
-        params: &'a [Param<'a>],
-    ) -> Task<'a, Result<Vec<Row>, StoreError>> {
-        let answer = self.faults.call(|| Store::query(&self.store, sql, params));
-        Box::pin(ready(answer.unwrap_or_else(|| Err(StoreError::Engine("no answer".into())))))
-    }
-}
-
-fn everything_in(store: &SqliteStore) -> Vec<Vec<u8>> {
-    let texts = |sql: &str| -> Vec<String> {
-        let rows = Store::query(store, sql, &[]).unwrap();
-        rows.into_iter().map(|mut row| row.text(0).unwrap()).collect()
-    };
-    let mut found = Vec::new();
-    for table in texts("SELECT name FROM sqlite_schema WHERE type = 'table'") {
-        for column in texts(&format!("SELECT name FROM pragma_table_info('{table}')")) {
-            let sql = format!("SELECT CAST(\"{column}\" AS BLOB) FROM \"{table}\"");
-            let rows = Store::query(store, &sql, &[]).unwrap();
-            found.extend(rows.into_iter().filter_map(|mut row| row.opt_blob(0).unwrap()));
-        }
-    }
-    found
 }
 
 /// The accounts' objects.
