@@ -1,11 +1,12 @@
 //! The object of one account.
 //!
-//! It answers what the Worker forwards, and does three things on its own:
+//! It answers what the Worker forwards, and does four things on its own:
 //!
 //! - *Turns.* Writes that arrive while the last turn is being flushed are done together in the next one. The flush is
 //!   what a write costs, so a busy account does one flush for many commits, and an idle one waits for nobody.
 //! - *The outbox.* Events go to the relay behind the answer, in order, one call at a time.
 //! - *The alarm.* One alarm serves the outbox, the messages that are due, and the blobs; see [`alarm`].
+//! - *The inbox.* Those who read it on a socket are told what happens in the turn that stores it.
 
 // The attribute macro of `wasm-bindgen` expands to unsafe code.
 #![allow(unsafe_code)]
@@ -13,33 +14,38 @@
 mod alarm;
 mod call;
 mod ending;
+mod inbox;
 mod index;
 mod messages;
 mod outbox;
+mod outside;
 mod turn;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use murmuration_account::Account;
+use murmuration_bridge::resolver::Cache;
 use murmuration_platform::{Clock, Store};
+use murmuration_rate::Tabs;
 use murmuration_xrpc::{Config, XrpcError};
 use wasm_bindgen::prelude::*;
 use web_sys::Response;
-#[cfg(feature = "test-routes")]
-use worker::WebSocketIncomingMessage;
 use worker::worker_sys::DurableObjectState;
-use worker::{Env, Request, State};
+use worker::{Env, Request, State, WebSocket, WebSocketIncomingMessage};
 
 use crate::clock::WallClock;
 use crate::http;
 #[cfg(feature = "test-routes")]
 use crate::http::{Asked, Head};
+use crate::outbound::Visits;
+use crate::sockets;
 use crate::sql::SqlStore;
 #[cfg(feature = "test-routes")]
 use crate::test_routes;
 
 use alarm::Alarm;
+use inbox::Readers;
 use turn::Queue;
 
 /// One account.
@@ -68,6 +74,13 @@ struct Agent {
     /// Whether the remains of the account are being cleared away.
     ending: Cell<bool>,
     alarm: Alarm,
+    readers: Readers,
+    /// What was resolved for its messages.
+    cache: Cache,
+    /// How often other hosts were asked for them, once one was.
+    visits: OnceCell<Option<Rc<Visits>>>,
+    /// What it has leased of its rate limits, for what comes by socket.
+    tabs: Rc<RefCell<Tabs>>,
 }
 
 /// What is known once the object has been called.
@@ -126,6 +139,10 @@ impl AgentObject {
                 indexing: Cell::new(false),
                 ending: Cell::new(false),
                 alarm: Alarm::default(),
+                readers: Readers::default(),
+                cache: Cache::default(),
+                visits: OnceCell::new(),
+                tabs: Rc::default(),
             }),
         }
     }
@@ -155,11 +172,30 @@ impl AgentObject {
         alarm::fire(&self.agent).await;
     }
 
-    /// What a test sends; no other socket is open.
-    #[cfg(feature = "test-routes")]
+    /// A message on a socket of the inbox.
     #[wasm_bindgen(js_name = webSocketMessage)]
     pub async fn message(&self, socket: web_sys::WebSocket, message: JsValue) {
-        let message = WebSocketIncomingMessage::String(message.as_string().unwrap_or_default());
-        let _ = test_routes::message(&self.agent.state, &socket.into(), &message);
+        let socket = WebSocket::from(socket);
+        let message = match message.as_string() {
+            Some(text) => WebSocketIncomingMessage::String(text),
+            None => WebSocketIncomingMessage::Binary(Vec::new()),
+        };
+        #[cfg(feature = "test-routes")]
+        let _ = test_routes::message(&self.agent.state, &socket, &message);
+        inbox::heard(&self.agent, &socket, &message).await;
+    }
+
+    /// The end of one.
+    #[wasm_bindgen(js_name = webSocketClose)]
+    pub async fn closed(&self, socket: web_sys::WebSocket, code: u16, reason: String, _clean: bool) {
+        let socket = WebSocket::from(socket);
+        sockets::close_back(&socket, code.into(), &reason);
+        inbox::gone(&self.agent, &socket);
+    }
+
+    /// The same, without a word.
+    #[wasm_bindgen(js_name = webSocketError)]
+    pub async fn broken(&self, socket: web_sys::WebSocket, _error: JsValue) {
+        inbox::gone(&self.agent, &WebSocket::from(socket));
     }
 }

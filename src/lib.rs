@@ -29,6 +29,7 @@ mod outbound;
 mod proxy;
 mod relay;
 mod route;
+mod sockets;
 mod sql;
 mod stubs;
 #[cfg(feature = "test-routes")]

@@ -63,6 +63,12 @@ impl Calls {
         Some(Rc::new(Self { tabs: Rc::clone(tabs), env: env.clone(), client, tightest: Cell::new(None) }))
     }
 
+    /// The counter of an account's calls on a socket, in its object. A client's frames are counted where they come.
+    pub(crate) fn within(env: &Env, tabs: &Rc<RefCell<Tabs>>) -> Self {
+        let client = limits::ANYONE.to_owned();
+        Self { tabs: Rc::clone(tabs), env: env.clone(), client, tightest: Cell::new(None) }
+    }
+
     /// Tells the caller how it stands, unless the answer says so of a tighter window.
     pub(crate) fn tell(&self, answer: Response) -> Response {
         let Some(status) = self.tightest.get() else { return answer };

@@ -10,7 +10,6 @@
 //! - *Requests to crawl*, and messages to webhooks, go out behind the answer.
 
 mod list;
-mod sockets;
 mod subscribe;
 mod webhooks;
 
@@ -29,12 +28,11 @@ use worker::{
 use crate::clock::{WallClock, wait};
 use crate::http;
 use crate::outbound::{Fetcher, Visits};
+use crate::sockets::{self, OpenSockets};
 use crate::sql::SqlStore;
 use crate::stubs::INTERNAL_HOST;
 #[cfg(feature = "test-routes")]
 use crate::test_routes;
-
-use sockets::OpenSockets;
 
 /// The stream of frames, as the Worker forwards it.
 const FRAMES_PATH: &str = "/xrpc/com.atproto.sync.subscribeRepos";
@@ -45,10 +43,6 @@ const LIST_EVENTS_PATH: &str = "/xrpc/agent.relay.listEvents";
 const DESCRIBE_PATH: &str = "/xrpc/agent.relay.describeRelay";
 /// The list of who holds records of a collection, as the Worker forwards it.
 const LIST_PATH: &str = "/xrpc/com.atproto.sync.listReposByCollection";
-/// WebSocket close code 1000: what was to be said has been said.
-const CLOSE_NORMAL: u16 = 1000;
-/// Close codes that a runtime reports and no frame may carry: no code, no close frame, no TLS (RFC 6455, 7.4.1).
-const UNSENDABLE: [u16; 3] = [1005, 1006, 1015];
 /// Milliseconds to the alarm after one that failed.
 const ALARM_BACKOFF_MS: u64 = 5_000;
 
@@ -135,9 +129,7 @@ impl DurableObject for RelayObject {
     }
 
     async fn websocket_close(&self, socket: WebSocket, code: usize, reason: String, _: bool) -> Result<()> {
-        // The platform does not answer a close frame by itself; a reader that gets no answer waits for one.
-        let code = u16::try_from(code).ok().filter(|code| !UNSENDABLE.contains(code)).unwrap_or(CLOSE_NORMAL);
-        let _ = socket.close(Some(code), Some(reason));
+        sockets::close_back(&socket, code, &reason);
         self.host.gone(&socket).await;
         Ok(())
     }

@@ -172,6 +172,11 @@ async fn route(
             import::forward(&request, &env, &did, &keys).await
         }
         Place::BlobDownload => blobs::download(&request, method, &env).await,
+        Place::Inbox => {
+            let caller = bearer(method, &request, &isolate(&env)?.config)?;
+            limits::charge_method(counter, method, &caller, &Args::default()).await?;
+            Stubs::new(&env).forward(&caller.claims()?.sub, request.inner()).await
+        }
         Place::Relay => Stubs::new(&env).subscribe(request.inner()).await,
         Place::Proxy(treatment) => send_on(&request, &env, &own_nsid(method)?, method.auth, treatment).await,
     }

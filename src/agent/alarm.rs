@@ -6,7 +6,7 @@
 //!
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
-//! only waits (even): for a message to deliver, for blobs to collect, for the day on which a deactivated account is to be
+//! only waits (even): for a message to deliver, for the end of a token by which somebody reads the inbox, for blobs to collect, for the day on which a deactivated account is to be
 //! deleted, for a change of the DID document that may have died, or for what a rotation of the agent's keys has left to do.
 
 use std::cell::Cell;
@@ -18,7 +18,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::State;
 
-use super::{Agent, ending, index, messages, outbox};
+use super::{Agent, ending, inbox, index, messages, outbox};
 use crate::blobs::BlobStore;
 use crate::entropy::SystemEntropy;
 
@@ -125,7 +125,7 @@ impl Agent {
     }
 
     /// Sets the alarm for what time alone brings: the deletion of an account at rest, a change of the DID document that died,
-    /// the next try to deliver a message, and, if `blobs` and `keys`, the next collection and what a rotation has left to do.
+    /// the next try to deliver a message, the end of a token by which somebody reads the inbox, and, if `blobs` and `keys`, the next collection and what a rotation has left to do.
     async fn wait_for_what_is_due(&self, (blobs, keys): (bool, bool)) -> Result<(), XrpcError> {
         let awake = self.awake().await?;
         let sweep = match blobs {
@@ -137,7 +137,9 @@ impl Agent {
             false => None,
         };
         let message = awake.account.comms()?.next_due()?;
-        let due = [awake.account.deletion_due()?, awake.account.document_due()?, sweep, message, keys];
+        let readers = self.readers.due(self);
+        let due =
+            [awake.account.deletion_due()?, awake.account.document_due()?, sweep, message, keys, readers];
         let due = due.into_iter().flatten().min();
         if let Some(at) = due {
             let now = self.now();
@@ -158,6 +160,7 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
     let outcome = async {
         let awake = agent.awake().await?;
         agent.alarm.0.set(Pending::default());
+        inbox::tend(agent);
         if awake.account.is_deleted()? {
             return ending::run(agent).await;
         }

@@ -6,13 +6,14 @@ use murmuration_lexicons::Catalog;
 use murmuration_xrpc::agent::internal::{self, InternalCall};
 use murmuration_xrpc::agent::{self, Context, Reply, import as repo, index as profile};
 use murmuration_xrpc::http as plain;
+use murmuration_xrpc::inbox::PATH;
 use murmuration_xrpc::limits;
 use murmuration_xrpc::method::Place;
 use murmuration_xrpc::{XrpcError, table};
 use web_sys::Response;
 use worker::Request;
 
-use super::{Agent, Awake, ending, index, outbox, turn};
+use super::{Agent, Awake, ending, inbox, index, outbox, turn};
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
 use crate::import;
@@ -23,6 +24,10 @@ use crate::stubs::names_internal_host;
 pub(super) async fn answer(agent: &Rc<Agent>, mut request: Request) -> Response {
     let asked = Asked::of(&request);
     let inner = names_internal_host(&request.inner().url());
+    if !inner && request.path() == PATH {
+        let opened = inbox::subscribe(agent, &request).await;
+        return opened.map_or_else(|error| http::give(http::refusal(&error), asked), Into::into);
+    }
     let outcome = match inner {
         true if request.path() == import::PATH => take_over(agent, &request).await,
         true => internally(agent, &mut request).await,
@@ -42,7 +47,9 @@ async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Re
     if awake.account.has_unsent().unwrap_or(false) {
         outbox::start(agent);
     }
-    match agent::answer(&context(agent, awake), method, run, &plain)? {
+    let reply = agent::answer(&context(agent, awake), method, run, &plain);
+    inbox::tend(agent);
+    match reply? {
         Reply::Now(response) => {
             // Whatever wakes an object after the host has got a new key-encryption key begins to seal anew.
             if awake.account.is_behind() {
@@ -87,7 +94,7 @@ async fn internally(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::R
     }
     // The operator may have taken the profile down.
     let judged = matches!(call, InternalCall::Operator(_));
-    let response = internal::answer(&context(agent, awake), call)?;
+    let response = inside(agent, awake, call)?;
     agent.mind().await?;
     if judged {
         index::start(agent);
@@ -101,6 +108,17 @@ async fn internally(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::R
     }
     outbox::start(agent);
     Ok(response)
+}
+
+/// Answers a call of the Worker, or of this object to itself, and tells what has happened by it.
+pub(super) fn inside(
+    agent: &Rc<Agent>,
+    awake: &Awake,
+    call: InternalCall,
+) -> Result<plain::Response, XrpcError> {
+    let response = internal::answer(&context(agent, awake), call);
+    inbox::tend(agent);
+    response
 }
 
 /// Answers an import, which the Worker has sent on with the keys that count.

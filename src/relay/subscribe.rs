@@ -3,21 +3,18 @@
 use std::rc::Rc;
 
 use murmuration_lexicons::Catalog;
-use murmuration_relay::{CLOSE_POLICY, Reads, Refusal};
+use murmuration_relay::{Reads, Refusal};
 use murmuration_xrpc::events;
-use worker::{
-    Headers, Method, Request, Response, Result, WebSocket, WebSocketIncomingMessage, WebSocketPair,
-};
+use worker::{Request, Response, Result, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
-use super::{Host, sockets};
+use super::Host;
 use crate::http;
+use crate::sockets::{self, with_header};
 
 /// WebSocket close code 1011: a fault of ours.
 const CLOSE_FAULT: u16 = 1011;
 /// Seconds after which a reader that found no room may try again.
 const RETRY_AFTER_SECONDS: &str = "60";
-/// The header in which the two sides of a WebSocket agree on what they speak.
-const PROTOCOL: &str = "sec-websocket-protocol";
 
 impl Host {
     /// `com.atproto.sync.subscribeRepos`.
@@ -31,11 +28,7 @@ impl Host {
         let filter = events::filter_of_query(Catalog::builtin(), &http::query(request));
         let said = |refusal: &Refusal, server: &WebSocket| server.send_with_str(refusal.text());
         let answer = self.subscribe(request, filter.map(Reads::Events), said).await?;
-        let offered = request.headers().get(PROTOCOL)?.unwrap_or_default();
-        if answer.status_code() == 101 && events::offers_subprotocol(&offered) {
-            return with_header(answer, PROTOCOL, events::SUBPROTOCOL);
-        }
-        Ok(answer)
+        sockets::agreed(answer, request, events::offers_subprotocol, events::SUBPROTOCOL)
     }
 
     /// A reader of events has said something.
@@ -63,16 +56,8 @@ impl Host {
         reads: std::result::Result<Reads, Refusal>,
         refuse: fn(&Refusal, &WebSocket) -> Result<()>,
     ) -> Result<Response> {
-        if request.method() != Method::Get {
-            return Ok(http::refuse(405, "InvalidRequest", "Method Not Allowed"));
-        }
-        let upgrade = request.headers().get("upgrade")?.unwrap_or_default();
-        if !upgrade.eq_ignore_ascii_case("websocket") {
-            return with_header(
-                http::refuse(426, "UpgradeRequired", "Upgrade Required"),
-                "upgrade",
-                "websocket",
-            );
+        if let Some(refusal) = sockets::check_upgrade(request)? {
+            return Ok(refusal);
         }
         let query = http::query(request);
         let cursor = query.iter().find(|(name, _)| name == "cursor").map(|(_, value)| value.as_str());
@@ -84,13 +69,7 @@ impl Host {
                 let full = http::refuse(429, "RateLimitExceeded", "Too many subscribers");
                 return with_header(full, "retry-after", RETRY_AFTER_SECONDS);
             }
-            Ok(Err(refusal)) => {
-                let pair = WebSocketPair::new()?;
-                pair.server.accept()?;
-                refuse(&refusal, &pair.server)?;
-                pair.server.close(Some(CLOSE_POLICY), Some(refusal.error))?;
-                return Response::from_websocket(pair.client);
-            }
+            Ok(Err(refusal)) => return sockets::refusing(&refusal, refuse),
             Err(error) => return Ok(http::fault(&error)),
         };
         let pair = WebSocketPair::new()?;
@@ -107,10 +86,4 @@ impl Host {
         self.settle().await;
         Response::from_websocket(pair.client)
     }
-}
-
-fn with_header(response: Response, name: &str, value: &str) -> Result<Response> {
-    let headers: Headers = response.headers().clone();
-    headers.set(name, value)?;
-    Ok(response.with_headers(headers))
 }

@@ -26,6 +26,20 @@ impl Subscriber {
         Self { socket }
     }
 
+    /// Connects in the name of an account.
+    ///
+    /// # Panics
+    /// When the host refuses.
+    #[must_use]
+    pub fn with_token(address: &str, path: &str, token: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let uri = format!("ws://{address}{path}").parse().unwrap();
+        let request = ClientRequestBuilder::new(uri).with_header("authorization", format!("Bearer {token}"));
+        let (socket, _) = tungstenite::client(request, stream).unwrap();
+        Self { socket }
+    }
+
     /// Connects, and has the host agree to speak `protocol`, the last of those that are offered.
     ///
     /// # Panics

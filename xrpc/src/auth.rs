@@ -100,14 +100,30 @@ pub fn authenticate(
     };
     let claims = token::verify(&config.jwt_secret, &config.service_did(), bearer(header)?, refresh)
         .map_err(|_| XrpcError::invalid_token("Token could not be verified"))?;
-    if claims.expired(now) && !even_expired {
-        return Err(XrpcError::expired_token());
+    if !even_expired {
+        check(wanted, &claims, now)?;
+    } else if !scope_fits(wanted, claims.scope) {
+        return Err(bad_scope());
     }
-    if scope_fits(wanted, claims.scope) {
-        Ok(Caller::Account(claims))
+    Ok(Caller::Account(claims))
+}
+
+/// Checks again what a method asks of a token that was verified before. `now` is in seconds.
+///
+/// # Errors
+/// 400 `ExpiredToken`, 400 `InvalidToken`.
+pub fn check(wanted: Auth, claims: &Claims, now: u64) -> Result<(), XrpcError> {
+    if claims.expired(now) {
+        Err(XrpcError::expired_token())
+    } else if scope_fits(wanted, claims.scope) {
+        Ok(())
     } else {
-        Err(XrpcError::invalid_token("Bad token scope"))
+        Err(bad_scope())
     }
+}
+
+fn bad_scope() -> XrpcError {
+    XrpcError::invalid_token("Bad token scope")
 }
 
 /// Whether a token of that scope is one that the method takes.

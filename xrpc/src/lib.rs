@@ -17,6 +17,7 @@ pub mod error;
 pub mod events;
 pub mod host;
 pub mod http;
+pub mod inbox;
 pub mod limits;
 pub mod listing;
 pub mod mail;

@@ -107,6 +107,8 @@ pub enum Place {
     BlobDownload,
     /// In the Worker, which knows whose signatures count, and in the caller's object, which reads the body.
     RepoImport,
+    /// In the caller's object, which keeps the socket.
+    Inbox,
     /// In the host's relay.
     Relay,
     /// In another service, which the Worker asks in the account's name.

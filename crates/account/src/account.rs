@@ -1,6 +1,6 @@
 //! The account itself: what is in memory, and how a turn goes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use murmuration_comms::Comms;
@@ -59,6 +59,8 @@ pub struct Account {
     events_taken: bool,
     limited: bool,
     pub(crate) comms: Comms,
+    /// Whether sessions were ended since the host last asked.
+    pub(crate) sessions_ended: Cell<bool>,
     open: RefCell<Option<Open>>,
 }
 
@@ -88,7 +90,8 @@ impl Account {
     #[must_use]
     pub fn new(store: Rc<dyn Store>, keks: impl Into<Keks>, events_taken: bool) -> Self {
         let comms = Comms::new(Rc::clone(&store));
-        Self { store, keks: keks.into(), events_taken, limited: false, comms, open: RefCell::new(None) }
+        let (sessions_ended, open) = (Cell::new(false), RefCell::new(None));
+        Self { store, keks: keks.into(), events_taken, limited: false, comms, sessions_ended, open }
     }
 
     /// The same account, which may write only so much an hour and a day.

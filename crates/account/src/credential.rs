@@ -49,7 +49,9 @@ impl Account {
     /// [`AccountError::Vacant`] if there is no account.
     pub fn set_password(&self, password: &str, entropy: &dyn Entropy) -> Result<(), AccountError> {
         let hash = password::hash(password, entropy)?;
-        self.change(|open| open.set_password(&*self.store, hash))
+        self.change(|open| open.set_password(&*self.store, hash))?;
+        self.sessions_ended.set(true);
+        Ok(())
     }
 
     /// Uses a code up, and does as [`Account::set_password`]: both or neither.
@@ -68,7 +70,9 @@ impl Account {
         self.change(|open| match code::spend(&*self.store, Purpose::ResetPassword, code, now)? {
             Ok(()) => open.set_password(&*self.store, hash).map(Ok),
             Err(refusal) => Ok(Err(refusal)),
-        })?
+        })??;
+        self.sessions_ended.set(true);
+        Ok(())
     }
 
     /// Makes an app password. The answer is its text, which is not stored.
@@ -129,7 +133,9 @@ impl Account {
         self.change(|_| {
             self.store.query(DELETE, &[Param::Text(name)])?;
             Ok(session::end_of(&*self.store, name)?)
-        })
+        })?;
+        self.sessions_ended.set(true);
+        Ok(())
     }
 }
 

@@ -170,7 +170,9 @@ impl Account {
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn end_session(&self, id: &str) -> Result<(), AccountError> {
-        self.change(|_| Ok(session::end(&*self.store, id)?))
+        self.change(|_| Ok(session::end(&*self.store, id)?))?;
+        self.sessions_ended.set(true);
+        Ok(())
     }
 
     /// Ends every session: the account is taken down.
@@ -178,7 +180,15 @@ impl Account {
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn end_all_sessions(&self) -> Result<(), AccountError> {
-        self.change(|_| Ok(session::end_all(&*self.store)?))
+        self.change(|_| Ok(session::end_all(&*self.store)?))?;
+        self.sessions_ended.set(true);
+        Ok(())
+    }
+
+    /// Whether sessions were ended since this was last asked, be it one that there was not.
+    #[must_use]
+    pub fn sessions_ended(&self) -> bool {
+        self.sessions_ended.take()
     }
 
     /// Whether the relay has yet to take an event.

@@ -1,7 +1,7 @@
 //! The messages of one agent, and what is known of them without reading them all.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use murmuration_platform::{Param, Store, StoreError, transaction};
@@ -9,6 +9,7 @@ use murmuration_rate::Windows;
 
 use crate::CommsError;
 use crate::limits::{MAX_RATED, MAX_TOKENS, RATE, ROOM_SECONDS, STRANGER_RATE};
+use crate::news::Fresh;
 
 /// Reads all before the first that it finds.
 const SELECT_OF: &str = "SELECT 1 FROM inbox WHERE at >= ?1 AND at < ?2 \
@@ -39,6 +40,8 @@ pub struct Comms {
     rates: RefCell<[Windows; 2]>,
     /// Tokens by which messages were brought, and when they end, in seconds since the Unix epoch.
     tokens: RefCell<BTreeMap<String, u64>>,
+    /// What has happened and was not asked for yet.
+    pub(crate) fresh: RefCell<VecDeque<Fresh>>,
 }
 
 /// What is counted, and where what is open begins.
@@ -53,6 +56,8 @@ pub(crate) struct Memory {
     ended: u32,
     /// When the next delivery is due, if that is known.
     pub(crate) next_due: Option<Option<u64>>,
+    /// The number of the last that has happened.
+    pub(crate) last_number: u64,
 }
 
 impl Memory {
@@ -127,12 +132,19 @@ impl Comms {
     #[must_use]
     pub fn new(store: Rc<dyn Store>) -> Self {
         let rates = [Windows::new(RATE, MAX_RATED), Windows::new(STRANGER_RATE, MAX_RATED)];
-        Self { store, memory: RefCell::new(None), rates: RefCell::new(rates), tokens: RefCell::default() }
+        Self {
+            store,
+            memory: RefCell::new(None),
+            rates: RefCell::new(rates),
+            tokens: RefCell::default(),
+            fresh: RefCell::default(),
+        }
     }
 
     /// Forgets what is in memory: the storage was wiped.
     pub fn forget(&self) {
         self.memory.replace(None);
+        self.fresh.borrow_mut().clear();
     }
 
     /// Whether a message lies here that came or was sent in this time, `until` not included. Reads all before the first.
@@ -252,6 +264,7 @@ impl Comms {
             total: [0, 0],
             ended: 0,
             next_due: None,
+            last_number: self.last_number()?,
         };
         for mut row in self.store.query(COUNT_OPEN, &[Param::Int(inbox_floor)])? {
             let (sender, state) = (row.text(0)?, row.int(1)?);

@@ -8,6 +8,7 @@ use murmuration_syntax::{Did, Nsid, Tid};
 
 use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, Place, QUARANTINED, int, uint};
 use crate::limits::{MAX_OPEN, MAX_OPEN_OF_SENDER, MAX_QUARANTINED, MAX_QUARANTINED_OF_SENDER, ROOM_SECONDS};
+use crate::news::Fresh;
 use crate::task::REQUEST;
 use crate::{CommsError, Header, Lease, Parcel, TaskChange, Verdict};
 
@@ -18,8 +19,8 @@ const NEIGHBOURS: &str = "SELECT seq, cid, CASE WHEN seq > ?3 THEN parcel END FR
      WHERE thread = ?1 AND sender = ?2 AND seq BETWEEN ?3 - 1 AND ?3 + 1";
 /// Writes 3 rows: the message, its name, and its place in the thread; of a request, one more.
 const INSERT: &str = "INSERT INTO inbox \
-     (sender, id, thread, seq, cid, type, priority, at, expires_at, state, due, leased, attempts, task, task_at, parcel) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0, ?11, ?12, ?13)";
+     (sender, id, thread, seq, cid, type, priority, at, expires_at, state, due, leased, attempts, task, task_at, parcel, ord) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0, ?11, ?12, ?13, ?14)";
 /// The columns of an [`Item`].
 macro_rules! item_columns {
     () => {
@@ -50,7 +51,7 @@ pub enum Delivery {
 /// A message in the inbox.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Item {
-    /// Its place in the order of arrival.
+    /// Its place in the order of arrival: the number of the news that it has come.
     pub ord: i64,
     /// How it stands.
     pub state: State,
@@ -123,7 +124,8 @@ impl Comms {
         check_room(&*self.memory()?, sender, place)?;
         self.charge(sender, place, now)?;
         let is_request = header.kind.as_str() == REQUEST;
-        self.change(|memory| {
+        let (number, delivery) = self.change(|memory| {
+            let number = memory.number(now);
             let row = [
                 Param::Text(sender),
                 Param::Text(&id),
@@ -138,6 +140,7 @@ impl Comms {
                 if is_request { Param::Int(0) } else { Param::Null },
                 if is_request { int(now) } else { Param::Null },
                 Param::Blob(bytes),
+                int(number),
             ];
             self.store.query(INSERT, &row)?;
             memory.enter(sender, place);
@@ -146,8 +149,10 @@ impl Comms {
                 Ok(_) | Err(CommsError::NoSuchTask | CommsError::TaskState { .. }) => {}
                 Err(error) => return Err(error),
             }
-            Ok(if place == Place::Inbox { Delivery::Delivered } else { Delivery::Quarantined })
-        })
+            Ok((number, if place == Place::Inbox { Delivery::Delivered } else { Delivery::Quarantined }))
+        })?;
+        self.note(Fresh::Came(number));
+        Ok(delivery)
     }
 
     /// Messages, the last to come first, before `before`. A page of large ones is shorter than `limit`.

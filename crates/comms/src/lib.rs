@@ -10,6 +10,7 @@
 //!   next_place ─► Parcel::sign ─► send ─► (delivery) ─► Parcel::verify ─► Declaration::judge ─► receive
 //!   settle ◄────────────────────────── its outcome ◄──────────────────────────────────────────────┘
 //!   due: what is to be tried again                      claim ─► work ─► acknowledge
+//!   news: what has become of it                         news: what has come
 //! ```
 //!
 //! - *Once.* A message has one effect however often it is delivered: its sender and id are unique, and its CID says whether it
@@ -32,6 +33,7 @@ mod header;
 mod inbox;
 mod lease;
 pub mod limits;
+mod news;
 mod outbox;
 mod parcel;
 mod task;
@@ -45,6 +47,7 @@ pub use error::CommsError;
 pub use header::{Header, default_thread};
 pub use inbox::{Delivery, Filter, Item, State};
 pub use lease::{Claim, Lease, Outcome};
+pub use news::{Happened, MAX_FRESH, News, NewsPage};
 pub use outbox::{Attempt, DeliveryState, Due, Receipt, Sent};
 pub use parcel::{Body, Parcel, Sender, binding, cid_of};
 pub use task::{REQUEST, Role, TaskState};

@@ -63,6 +63,9 @@ pub const GAP_WAIT_MICROS: u64 = 60 * SECOND;
 /// Waiting messages that a claim looks at: what is behind them waits until some are done.
 pub const MAX_SCAN: u32 = 2_000;
 
+/// Bytes of the messages in one page of news, at most, save that the first always comes: what a reader may have before it.
+pub const MAX_NEWS_BYTES: usize = 256 * 1024;
+
 /// Gaps that are reported of a thread.
 pub const MAX_GAPS: usize = 100;
 

@@ -18,6 +18,7 @@ use crate::comms::{Comms, int, uint};
 use crate::inbox::{MAX_PAGE_BYTES, cid, corrupt, stored};
 use crate::lease::clip;
 use crate::limits::MAX_AGE_MICROS;
+use crate::news::Fresh;
 use crate::task::REQUEST;
 use crate::{CommsError, Parcel, TaskChange, backoff};
 
@@ -59,7 +60,7 @@ pub struct Receipt {
     pub state: DeliveryState,
     /// Tries that were made.
     pub attempts: u32,
-    /// When it came to be so, in microseconds since the Unix epoch.
+    /// When it came to be so, in microseconds since the Unix epoch: the number of the news of it.
     pub at: u64,
     /// When the next try is due, if there is one.
     pub due: u64,
@@ -228,18 +229,26 @@ impl Comms {
         now: u64,
         random: u64,
     ) -> Result<Vec<Receipt>, CommsError> {
-        let id = id.to_string();
-        self.change(|memory| {
+        let (tid, id) = (id, id.to_string());
+        let mut changed = Vec::new();
+        let receipts = self.change(|memory| {
             let row = self.store.query(SELECT_DELIVERIES, &[Param::Text(&id)])?.pop();
             let mut row = row.ok_or(CommsError::NoSuchMessage)?;
             let mut receipts = unpack(&row.blob(0)?)?;
             let (sent_at, expires_at) = (uint(row.int(1)?), row.opt_int(2)?.map(uint));
             for receipt in &mut receipts {
+                if receipt.state != DeliveryState::Queued {
+                    continue;
+                }
                 let attempt = attempts.iter().find(|(to, _)| *to == receipt.to);
-                if let Some((_, attempt)) = attempt.filter(|_| receipt.state == DeliveryState::Queued) {
+                if let Some((_, attempt)) = attempt {
                     receipt.note(attempt, now, random);
                 }
-                receipt.end_if_over(sent_at, expires_at, now);
+                let over = receipt.end_if_over(sent_at, expires_at, now);
+                if attempt.is_some() || over {
+                    receipt.at = memory.number(now);
+                    changed.push(receipt.clone());
+                }
             }
             let open = receipts.iter().filter(|receipt| receipt.state == DeliveryState::Queued);
             let due = open.map(|receipt| receipt.due).min();
@@ -251,7 +260,9 @@ impl Comms {
             let row = [Param::Text(&id), due.map_or(Param::Null, int), Param::Blob(&packed)];
             self.store.query(UPDATE, &row)?;
             Ok(receipts)
-        })
+        })?;
+        changed.into_iter().for_each(|receipt| self.note(Fresh::Told(tid, receipt)));
+        Ok(receipts)
     }
 }
 
@@ -262,7 +273,6 @@ impl Receipt {
 
     fn note(&mut self, attempt: &Attempt, now: u64, random: u64) {
         self.attempts = self.attempts.saturating_add(1);
-        self.at = now;
         match attempt {
             Attempt::Delivered => {
                 self.state = DeliveryState::Delivered;
@@ -279,10 +289,10 @@ impl Receipt {
         }
     }
 
-    /// Gives up what would be tried again when nobody wants it any more.
-    fn end_if_over(&mut self, sent_at: u64, expires_at: Option<u64>, now: u64) {
+    /// Gives up what would be tried again when nobody wants it any more, and says whether it did.
+    fn end_if_over(&mut self, sent_at: u64, expires_at: Option<u64>, now: u64) -> bool {
         if self.state != DeliveryState::Queued {
-            return;
+            return false;
         }
         let next = self.due.max(now);
         if expires_at.is_some_and(|at| at <= next) {
@@ -290,9 +300,9 @@ impl Receipt {
         } else if next >= sent_at.saturating_add(MAX_AGE_MICROS) {
             self.state = DeliveryState::Failed;
         } else {
-            return;
+            return false;
         }
-        self.at = now;
+        true
     }
 }
 

@@ -29,6 +29,7 @@ use murmuration_platform::{Clock, Entropy};
 use crate::auth::{self, Caller};
 use crate::http::{Request, Response, Verb};
 use crate::method::{Auth, Kind, Method, Standing};
+use crate::token::Claims;
 use crate::{Config, XrpcError};
 
 pub use args::Args;
@@ -98,19 +99,43 @@ pub fn answer(
         request.authorization.as_deref(),
         context.now_seconds(),
     )?;
-    if let Caller::Account(claims) = &caller {
-        let profile = context.account.profile().map_err(vacant_as_revoked)?;
-        // Where a token is optional, it may be another account's, asking about this one.
-        if claims.sub == profile.did {
-            check_standing(method.standing, &profile)?;
-        } else if !matches!(method.auth, Auth::Optional | Auth::OptionalEvenTakendown) {
-            return Err(XrpcError::invalid_token("Token could not be verified"));
-        }
-    }
+    admit(context, method, &caller)?;
     let params = lexicons::params(context.catalog, method.nsid, &request.query)
         .map_err(|error| XrpcError::invalid(error.to_string()))?;
     let input = input(context.catalog, method, request)?;
     run(context, Call { caller, params: Args::new(params), input: Args::new(input) })
+}
+
+/// Answers a call on a socket, by a caller whose token was verified when the socket was opened. The input is not checked yet.
+///
+/// # Errors
+/// What the caller is to see.
+pub fn answer_call(
+    context: &Context<'_>,
+    method: &Method,
+    run: AgentHandler,
+    claims: Claims,
+    input: Ipld,
+) -> Result<Reply, XrpcError> {
+    auth::check(method.auth, &claims, context.now_seconds())?;
+    let caller = Caller::Account(claims);
+    admit(context, method, &caller)?;
+    let input = checked(context.catalog, method, input)?;
+    run(context, Call { caller, params: Args::default(), input: Args::new(input) })
+}
+
+/// Refuses a caller who is not of this account, or whose account is not of the standing that the method wants.
+fn admit(context: &Context<'_>, method: &Method, caller: &Caller) -> Result<(), XrpcError> {
+    let Caller::Account(claims) = caller else { return Ok(()) };
+    let profile = context.account.profile().map_err(vacant_as_revoked)?;
+    // Where a token is optional, it may be another account's, asking about this one.
+    if claims.sub == profile.did {
+        check_standing(method.standing, &profile)
+    } else if matches!(method.auth, Auth::Optional | Auth::OptionalEvenTakendown) {
+        Ok(())
+    } else {
+        Err(XrpcError::invalid_token("Token could not be verified"))
+    }
 }
 
 /// Refuses an account that is not of the standing that a method wants.
@@ -178,7 +203,15 @@ pub fn input(catalog: &Catalog, method: &Method, request: &Request) -> Result<Ip
     }
     let value =
         json::parse(&request.body).map_err(|error| XrpcError::invalid(format!("Invalid JSON: {error}")))?;
-    lexicons::input(catalog, method.nsid, value).map_err(|error| XrpcError::invalid(error.to_string()))
+    checked(catalog, method, value)
+}
+
+/// An input, by its lexicon.
+///
+/// # Errors
+/// `InvalidRequest` for one that is not what the lexicon says.
+pub(crate) fn checked(catalog: &Catalog, method: &Method, input: Ipld) -> Result<Ipld, XrpcError> {
+    lexicons::input(catalog, method.nsid, input).map_err(|error| XrpcError::invalid(error.to_string()))
 }
 
 fn vacant_as_revoked(error: AccountError) -> XrpcError {

@@ -36,6 +36,7 @@ mod spent;
 use murmuration_bridge::Resolver;
 use murmuration_bridge::handle::{DOH_URL, Refusal, UserDomains};
 use murmuration_bridge::resolver::{Cache, Sources};
+use murmuration_data::Ipld;
 use murmuration_keys::Zeroize;
 use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_platform::{Clock, Entropy, Mailer, Outbound};
@@ -48,6 +49,7 @@ use crate::http::{Request, Response};
 use crate::limits::{self, Counter};
 use crate::method::{Auth, HostHandler, Kind, Method, Standing};
 use crate::service_auth::{self, Wanted};
+use crate::token::Claims;
 use crate::{Config, XrpcError};
 
 pub use agents::{AgentAnswer, Agents, check_active};
@@ -107,8 +109,36 @@ impl Host<'_> {
         let params = lexicons::params(self.catalog, method.nsid, &request.query)
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
         let input = agent::input(self.catalog, method, request)?;
+        self.run(method, run, caller, Args::new(params), Args::new(input)).await
+    }
+
+    /// Answers a call on a socket, by a caller whose token was verified when the socket was opened. The input is not checked
+    /// yet.
+    ///
+    /// # Errors
+    /// What the caller is to see.
+    pub async fn answer_call(
+        &self,
+        method: &Method,
+        run: HostHandler,
+        claims: Claims,
+        input: Ipld,
+    ) -> Result<Response, XrpcError> {
+        auth::check(method.auth, &claims, self.clock.now_micros() / 1_000_000)?;
+        let input = agent::checked(self.catalog, method, input)?;
+        self.run(method, run, Caller::Account(claims), Args::default(), Args::new(input)).await
+    }
+
+    async fn run(
+        &self,
+        method: &Method,
+        run: HostHandler,
+        caller: Caller,
+        params: Args,
+        input: Args,
+    ) -> Result<Response, XrpcError> {
         let account = self.check_standing(method, &caller).await?;
-        let call = HostCall { caller, account, params: Args::new(params), input: Args::new(input) };
+        let call = HostCall { caller, account, params, input };
         limits::charge_method(self.counter, method, &call.caller, &call.input).await?;
         run(self, call).await
     }

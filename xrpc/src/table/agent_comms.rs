@@ -2,7 +2,7 @@
 
 use crate::agent::{AgentHandler, comms};
 use crate::limits::{DAY, HOUR, Limit};
-use crate::method::{Auth, Kind, Method, Standing};
+use crate::method::{Auth, Kind, Method, Place, Standing};
 
 /// Messages that an account may send: as many points as its writes have in the reference server.
 const SENT: &[Limit] = &[Limit::account(5_000, HOUR), Limit::account(35_000, DAY)];
@@ -41,6 +41,9 @@ pub(super) const METHODS: &[Method] = &[
     .standing(Standing::Active)
     .limits(SENT)
     .max_json(MAX_MESSAGE_BODY),
+    Method::new("agent.comms.subscribeInbox", Kind::Subscription, Place::Inbox)
+        .auth(Auth::Access)
+        .standing(Standing::Active),
 ];
 
 const fn own(nsid: &'static str, kind: Kind, run: AgentHandler) -> Method {

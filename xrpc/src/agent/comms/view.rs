@@ -17,7 +17,8 @@ pub(super) fn items(context: &Context<'_>, items: &[Item], args: &Args) -> Resul
     items.iter().map(|item| self::item(context, item, open)).collect()
 }
 
-fn item(context: &Context<'_>, item: &Item, open: bool) -> Result<Json, XrpcError> {
+/// A message, with its record if `open` and this host can open it.
+pub(crate) fn item(context: &Context<'_>, item: &Item, open: bool) -> Result<Json, XrpcError> {
     let parcel = Parcel::from_cbor(&item.parcel).map_err(XrpcError::internal)?;
     let mut view = object!({
         "parcel": json::to_value(&parcel.to_ipld()),

@@ -1,4 +1,4 @@
-//! The sockets of those who read the host's events. They hibernate: the platform keeps them while the object sleeps.
+//! The sockets of those who read what an object tells. They hibernate: the platform keeps them while the object sleeps.
 
 // The attribute macro of `wasm-bindgen` expands to unsafe code.
 #![allow(unsafe_code)]
@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use futures_channel::oneshot;
 use js_sys::{JsString, Uint8Array};
-use murmuration_relay::{Message, Sockets, SubscriberId};
+use murmuration_relay::{CLOSE_POLICY, Message, Refusal, Sockets, SubscriberId};
 use wasm_bindgen::prelude::*;
-use worker::{State, WebSocket};
+use worker::{Headers, Request, Response, State, WebSocket, WebSocketPair};
+
+use crate::http;
 
 #[wasm_bindgen]
 extern "C" {
@@ -23,12 +25,18 @@ extern "C" {
 
 /// The tag of a reader's socket. Other sockets of the object would have others.
 const TAG: &str = "reader";
+/// The header in which the two sides of a WebSocket agree on what they speak.
+const PROTOCOL: &str = "sec-websocket-protocol";
+/// WebSocket close code 1000: what was to be said has been said.
+const CLOSE_NORMAL: u16 = 1000;
+/// Close codes that a runtime reports and no frame may carry: no code, no close frame, no TLS (RFC 6455, 7.4.1).
+const UNSENDABLE: [u16; 3] = [1005, 1006, 1015];
 /// The attachment of a socket that was closed from here; its other end may take a while to answer.
 const CLOSED: &str = "closed";
 
 /// The sockets that are open, by the name that this object has given them.
 #[derive(Default)]
-pub(super) struct OpenSockets {
+pub(crate) struct OpenSockets {
     open: RefCell<BTreeMap<SubscriberId, WebSocket>>,
     /// Answers that wait for an event.
     waiting: RefCell<BTreeMap<SubscriberId, oneshot::Sender<()>>>,
@@ -37,7 +45,7 @@ pub(super) struct OpenSockets {
 
 impl OpenSockets {
     /// Accepts a new one.
-    pub(super) fn accept(&self, state: &State, socket: WebSocket) -> SubscriberId {
+    pub(crate) fn accept(&self, state: &State, socket: WebSocket) -> SubscriberId {
         state.accept_websocket_with_tags(&socket, &[TAG]);
         let id = self.next();
         self.open.borrow_mut().insert(id, socket);
@@ -45,7 +53,7 @@ impl OpenSockets {
     }
 
     /// Names an answer that waits for an event, and what tells it of one.
-    pub(super) fn waiter(&self) -> (SubscriberId, oneshot::Receiver<()>) {
+    pub(crate) fn waiter(&self) -> (SubscriberId, oneshot::Receiver<()>) {
         let (sender, receiver) = oneshot::channel();
         let id = self.next();
         self.waiting.borrow_mut().insert(id, sender);
@@ -53,7 +61,7 @@ impl OpenSockets {
     }
 
     /// Forgets an answer that does not wait any more.
-    pub(super) fn forget(&self, id: SubscriberId) {
+    pub(crate) fn forget(&self, id: SubscriberId) {
         self.waiting.borrow_mut().remove(&id);
     }
 
@@ -64,7 +72,7 @@ impl OpenSockets {
     }
 
     /// Finds those that were open while the object slept, with what was kept with each.
-    pub(super) fn wake(&self, state: &State) -> Vec<(SubscriberId, String)> {
+    pub(crate) fn wake(&self, state: &State) -> Vec<(SubscriberId, String)> {
         let mut open = self.open.borrow_mut();
         open.clear();
         let mut kept = Vec::new();
@@ -79,7 +87,7 @@ impl OpenSockets {
     }
 
     /// Forgets one that is gone, and says which it was.
-    pub(super) fn remove(&self, socket: &WebSocket) -> Option<SubscriberId> {
+    pub(crate) fn remove(&self, socket: &WebSocket) -> Option<SubscriberId> {
         let id = name(socket)?;
         self.open.borrow_mut().remove(&id);
         Some(id)
@@ -131,7 +139,7 @@ impl Sockets for OpenSockets {
 }
 
 /// The name of a socket; `None` for one that was closed from here, or is no reader's.
-pub(super) fn name(socket: &WebSocket) -> Option<SubscriberId> {
+pub(crate) fn name(socket: &WebSocket) -> Option<SubscriberId> {
     attachment(socket).map(|(id, _)| id)
 }
 
@@ -140,4 +148,56 @@ fn attachment(socket: &WebSocket) -> Option<(SubscriberId, String)> {
     let text: String = socket.deserialize_attachment().ok().flatten()?;
     let (id, attachment) = text.split_once(' ')?;
     Some((id.parse().ok()?, attachment.to_owned()))
+}
+
+/// Refuses a request that does not open a WebSocket.
+pub(crate) fn check_upgrade(request: &Request) -> worker::Result<Option<Response>> {
+    if request.method() != worker::Method::Get {
+        return Ok(Some(http::refuse(405, "InvalidRequest", "Method Not Allowed")));
+    }
+    let upgrade = request.headers().get("upgrade")?.unwrap_or_default();
+    if upgrade.eq_ignore_ascii_case("websocket") {
+        return Ok(None);
+    }
+    let answer = http::refuse(426, "UpgradeRequired", "Upgrade Required");
+    with_header(answer, "upgrade", "websocket").map(Some)
+}
+
+/// A WebSocket that says why there is none, and is closed.
+pub(crate) fn refusing(
+    refusal: &Refusal,
+    say: impl FnOnce(&Refusal, &WebSocket) -> worker::Result<()>,
+) -> worker::Result<Response> {
+    let pair = WebSocketPair::new()?;
+    pair.server.accept()?;
+    say(refusal, &pair.server)?;
+    pair.server.close(Some(CLOSE_POLICY), Some(refusal.error))?;
+    Response::from_websocket(pair.client)
+}
+
+/// Answers a close frame: the platform does not by itself, and a reader that gets no answer waits for one.
+pub(crate) fn close_back(socket: &WebSocket, code: usize, reason: &str) {
+    let code = u16::try_from(code).ok().filter(|code| !UNSENDABLE.contains(code)).unwrap_or(CLOSE_NORMAL);
+    let _ = socket.close(Some(code), Some(reason));
+}
+
+/// The answer that opens a WebSocket, which names the subprotocol if the client has offered it.
+pub(crate) fn agreed(
+    answer: Response,
+    request: &Request,
+    offered: fn(&str) -> bool,
+    name: &str,
+) -> worker::Result<Response> {
+    let header = request.headers().get(PROTOCOL)?.unwrap_or_default();
+    if answer.status_code() == 101 && offered(&header) {
+        return with_header(answer, PROTOCOL, name);
+    }
+    Ok(answer)
+}
+
+/// The same answer with a header.
+pub(crate) fn with_header(response: Response, name: &str, value: &str) -> worker::Result<Response> {
+    let headers: Headers = response.headers().clone();
+    headers.set(name, value)?;
+    Ok(response.with_headers(headers))
 }
