@@ -277,8 +277,9 @@ impl Draft {
         let now = datetime::from_micros(context.clock.now_micros()).map_err(XrpcError::internal)?;
         fields.entry("sender".into()).or_insert_with(|| text(own.as_str()));
         fields.entry("createdAt".into()).or_insert_with(|| text(&now));
-        if let ([only], true) = (to, kind.as_str() != BROADCAST) {
-            fields.entry("recipient".into()).or_insert_with(|| text(only.as_str()));
+        if let (Some(first), true) = (to.first(), kind.as_str() != BROADCAST) {
+            // Of a group the first: whom it is for, the header says.
+            fields.entry("recipient".into()).or_insert_with(|| text(first.as_str()));
         }
         let said = |name: &str| match fields.get(name) {
             Some(Ipld::String(text)) => Some(text.clone()),

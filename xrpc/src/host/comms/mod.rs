@@ -34,7 +34,10 @@ impl Host<'_> {
     /// `agent.comms.sendMessage`
     pub(crate) async fn send_message(&self, mut call: HostCall) -> Result<Response, XrpcError> {
         let to = call.input.texts("to").into_iter().map(Did::parse).collect::<Result<Vec<_>, _>>();
-        let to = to.map_err(|error| XrpcError::invalid(error.to_string()))?;
+        let mut to = to.map_err(|error| XrpcError::invalid(error.to_string()))?;
+        // Each once: the keys of one who is named twice would be asked for twice, and a message is sealed to nobody twice.
+        to.sort();
+        to.dedup();
         let public = call.input.text("privacy") == Some("public");
         let id = call.input.optional("id")?;
         let expires_at = call.input.text("expiresAt").map(str::to_owned);
