@@ -301,3 +301,34 @@ fn events_are_listed_in_pages_and_a_long_poll_ends_with_the_first_that_is_wanted
         assert_eq!((answer.status, &answer.json()["error"]), (400, &error.into()), "{parameters:?}");
     }
 }
+
+#[test]
+fn broadcasts_come_to_those_who_want_their_topic() {
+    let world = World::start();
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let mut weather = connect(&world, "?includeRecords=true&wantedTopics=weather");
+    let topics = ["news", "weather", "news", "weather"];
+    for (account, topic) in [&alice, &bob, &bob, &alice].into_iter().zip(topics) {
+        let content = object!({ "kind": "text", "text": topic });
+        let record = object!({
+            "$type": "agent.comms.broadcast", "sender": account.did, "topic": topic, "content": content,
+            "createdAt": "2026-11-28T08:00:00.000Z",
+        });
+        let body = object!({ "repo": account.did, "collection": "agent.comms.broadcast", "record": record });
+        let _ = world.client().with_token(&account.access).post("com.atproto.repo.createRecord", &body).ok();
+    }
+    let from = |told: Value| {
+        assert_eq!(told["ops"][0]["record"]["topic"], "weather");
+        told["did"].as_str().unwrap().to_owned()
+    };
+    // Two accounts' events come in any order.
+    let mut told = [from(payload(&mut weather)), from(payload(&mut weather))];
+    told.sort();
+    let mut expected = [alice.did.clone(), bob.did.clone()];
+    expected.sort();
+    assert_eq!(told, expected);
+    let wanted = [("wantedTopics", "news"), ("cursor", "0"), ("limit", "100")];
+    let page = list(&world.client(), &wanted);
+    let commits = page["events"].as_array().unwrap().iter().filter(|event| kind(event) == "#commit");
+    assert_eq!(commits.count(), 2);
+}

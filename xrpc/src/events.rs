@@ -3,7 +3,9 @@
 
 use murmuration_data::{Ipld, json};
 use murmuration_lexicons::{self as lexicons, Catalog};
-use murmuration_relay::limits::{MAX_EVENT_BYTES, MAX_UPDATE_BYTES, MAX_WANTED_COLLECTIONS, MAX_WANTED_DIDS};
+use murmuration_relay::limits::{
+    MAX_EVENT_BYTES, MAX_UPDATE_BYTES, MAX_WANTED_COLLECTIONS, MAX_WANTED_DIDS, MAX_WANTED_TOPICS,
+};
 use murmuration_relay::{Filter, Log, Page, Refusal};
 use serde_json::json as object;
 
@@ -107,6 +109,7 @@ pub fn described(catalog: &Catalog, query: &[(String, String)], log: &Log) -> Re
         "retentionSeconds": log.retention_ms() / 1000,
         "maxWantedCollections": MAX_WANTED_COLLECTIONS,
         "maxWantedDids": MAX_WANTED_DIDS,
+        "maxWantedTopics": MAX_WANTED_TOPICS,
         "maxMessageBytes": MAX_EVENT_BYTES,
     }))
 }
@@ -120,6 +123,7 @@ pub fn refused(refusal: Refusal) -> XrpcError {
 /// The filter in what the lexicon has let through.
 pub(crate) fn filter(args: &Args) -> Result<Filter, Refusal> {
     let filter = Filter::parse(&args.texts("wantedCollections"), &args.texts("wantedDids"));
+    let filter = filter.and_then(|filter| filter.with_topics(&args.texts("wantedTopics")));
     let filter = filter.map_err(|error| invalid(&error))?;
     let bytes = args.number("maxMessageBytes").unwrap_or(0);
     Ok(filter

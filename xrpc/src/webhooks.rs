@@ -109,4 +109,4 @@ const LIST: &str = "agent.relay.listWebhooks";
 const DELETE: &str = "agent.relay.deleteWebhook";
 
 /// What an owner says of the events that it wants.
-const WANTED: [&str; 3] = ["wantedCollections", "wantedDids", "includeRecords"];
+const WANTED: [&str; 4] = ["wantedCollections", "wantedTopics", "wantedDids", "includeRecords"];

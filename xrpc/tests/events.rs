@@ -27,18 +27,20 @@ fn a_filter_is_the_same_in_a_request_and_in_a_message() {
         ("cursor", "17"),
         ("wantedCollections", "agent.comms.*"),
         ("wantedCollections", "com.example.note"),
+        ("wantedTopics", "weather"),
         ("wantedDids", ALICE),
         ("includeRecords", "true"),
         ("maxMessageBytes", "5000"),
     ];
     let message = json!({
         "wantedCollections": ["agent.comms.*", "com.example.note"],
+        "wantedTopics": ["weather"],
         "wantedDids": [ALICE],
         "includeRecords": true,
         "maxMessageBytes": 5000,
     });
     let filter = Filter::parse(&["com.example.note", "agent.comms.*"], &[ALICE]).unwrap();
-    let filter = filter.with_records(true).at_most(5000);
+    let filter = filter.with_topics(&["weather"]).unwrap().with_records(true).at_most(5000);
     assert_eq!(asked(&query).unwrap(), filter);
     assert_eq!(said(&message).unwrap(), filter);
     assert_eq!(
@@ -65,6 +67,8 @@ fn what_is_no_filter_is_refused_as_one() {
         json!({ "wantedCollections": "agent.comms.*" }),
         json!({ "wantedCollections": ["agent.comms."] }),
         json!({ "wantedCollections": vec!["a.b.c"; 101] }),
+        json!({ "wantedTopics": [""] }),
+        json!({ "wantedTopics": vec!["t"; 101] }),
         json!({ "wantedDids": [1] }),
         json!({ "wantedDids": vec![ALICE; 1001] }),
         json!({ "maxMessageBytes": 1.5 }),

@@ -1,7 +1,8 @@
 //! Which events a reader of `agent.relay.subscribeEvents` wants.
 //!
 //! A name is an NSID, or the beginning of one up to a dot and then a star: `agent.comms.*` is everything below
-//! `agent.comms`, and neither `agent.comms` itself nor `agent.commsX.y`. There is no other pattern.
+//! `agent.comms`, and neither `agent.comms` itself nor `agent.commsX.y`. There is no other pattern. The topic of a broadcast is a
+//! name, too: it stands among those of collections, as if each topic were a collection within that of broadcasts.
 //!
 //! A filter is kept as 64 bits of the SHA-256 of each name, so that the largest fits what the platform keeps with a
 //! sleeping socket, and costs no row. A name that somebody has made to hash like another's would show a reader an event
@@ -15,12 +16,16 @@ use murmuration_syntax::{Did, Nsid};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::limits::{MAX_EVENT_BYTES, MAX_PREFIX_SEGMENTS, MAX_WANTED_COLLECTIONS, MAX_WANTED_DIDS};
+use crate::limits::{
+    MAX_EVENT_BYTES, MAX_PREFIX_SEGMENTS, MAX_TOPIC_BYTES, MAX_WANTED_COLLECTIONS, MAX_WANTED_DIDS,
+    MAX_WANTED_TOPICS,
+};
+use crate::topic::{BROADCAST, topics};
 
 /// What a reader of events wants. The default is everything, without the records.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Filter {
-    /// Sorted; empty for all.
+    /// And topics. Sorted; empty for all.
     collections: Vec<u64>,
     /// Sorted; empty for all.
     dids: Vec<u64>,
@@ -43,6 +48,9 @@ pub enum FilterError {
     /// Neither an NSID nor the beginning of one.
     #[error("{0:?} is neither an NSID nor the beginning of one before \".*\"")]
     Collection(String),
+    /// Too long for a topic, or empty.
+    #[error("a topic has 1 to {MAX_TOPIC_BYTES} bytes")]
+    Topic,
     /// Not a DID.
     #[error("{0:?} is not a DID")]
     Did(String),
@@ -82,6 +90,25 @@ impl Filter {
             keys.dedup();
         }
         Ok(filter)
+    }
+
+    /// The same, and the commits that write broadcasts of these topics: of no others, if no collection is wanted.
+    ///
+    /// # Errors
+    /// [`FilterError`].
+    pub fn with_topics(mut self, topics: &[&str]) -> Result<Self, FilterError> {
+        if topics.len() > MAX_WANTED_TOPICS {
+            return Err(FilterError::TooMany { what: "topics", limit: MAX_WANTED_TOPICS });
+        }
+        for topic in topics {
+            if !(1..=MAX_TOPIC_BYTES).contains(&topic.len()) {
+                return Err(FilterError::Topic);
+            }
+            self.collections.push(topic_key(topic));
+        }
+        self.collections.sort_unstable();
+        self.collections.dedup();
+        Ok(self)
     }
 
     /// The same, with the records that were written.
@@ -171,13 +198,28 @@ impl Filter {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Sight {
     pub(crate) did: u64,
-    /// Of each collection that a commit touches its name and every beginning that could be wanted, each once; `None` for
-    /// what is no commit.
+    /// Of each collection that a commit touches its name and every beginning that could be wanted, and of each broadcast its topic,
+    /// each once; `None` for what is no commit.
     pub(crate) collections: Option<Vec<u64>>,
 }
 
 impl Sight {
-    /// What is seen of an event.
+    /// What is seen of a frame. What this host has not written itself is nothing that can be seen.
+    #[must_use]
+    pub fn of_frame(frame: &[u8]) -> Option<Self> {
+        let glance = Glance::of(frame).ok()?;
+        let mut sight = Self::of(&glance);
+        if let Some(keys) = sight.collections.as_mut()
+            && glance.collections.is_some_and(|collections| collections.contains(BROADCAST))
+        {
+            keys.extend(topics(frame).iter().map(|topic| topic_key(topic)));
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        Some(sight)
+    }
+
+    /// What is seen of an event, but for topics.
     #[must_use]
     pub fn of(glance: &Glance<'_>) -> Self {
         let collections = glance.collections.as_ref().map(|collections| {
@@ -200,6 +242,11 @@ fn is_pattern(name: &str) -> bool {
     let Some(prefix) = name.strip_suffix(".*") else { return Nsid::parse(name).is_ok() };
     // What stands before the star must be such that an NSID could go on from there.
     prefix.split('.').count() <= MAX_PREFIX_SEGMENTS && Nsid::parse(&format!("{prefix}.a.a")).is_ok()
+}
+
+/// What stands for a topic: no collection has such a name.
+fn topic_key(topic: &str) -> u64 {
+    key(&format!("{BROADCAST}#{topic}"))
 }
 
 /// 64 bits that stand for a name.
@@ -288,6 +335,12 @@ mod tests {
         ));
         let names = vec!["a.b.c"; MAX_WANTED_COLLECTIONS + 1];
         assert!(matches!(Filter::parse(&names, &[]), Err(FilterError::TooMany { .. })));
+        let topics = vec!["t"; MAX_WANTED_TOPICS + 1];
+        assert!(Filter::default().with_topics(&topics[1..]).is_ok());
+        assert!(matches!(Filter::default().with_topics(&topics), Err(FilterError::TooMany { .. })));
+        for bad in ["", &"t".repeat(MAX_TOPIC_BYTES + 1)] {
+            assert_eq!(Filter::default().with_topics(&[bad]), Err(FilterError::Topic));
+        }
     }
 
     #[test]
@@ -307,7 +360,10 @@ mod tests {
         let collections: Vec<String> = (0..MAX_WANTED_COLLECTIONS).map(|n| format!("a.b.c{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let collections: Vec<&str> = collections.iter().map(String::as_str).collect();
-        let filter = Filter::parse(&collections, &names).unwrap();
+        let topics: Vec<String> =
+            (0..MAX_WANTED_TOPICS).map(|n| format!("{n}{}", "t".repeat(MAX_TOPIC_BYTES - 3))).collect();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let filter = Filter::parse(&collections, &names).unwrap().with_topics(&topics).unwrap();
         for filter in [filter.with_records(true).at_most(1000), Filter::default()] {
             let text = filter.encode();
             assert!(text.len() + 100 < ATTACHMENT_BYTES, "{}", text.len());

@@ -42,6 +42,7 @@ mod partition;
 mod relay;
 mod schema;
 mod telling;
+mod topic;
 mod waiting;
 pub mod wire;
 

@@ -47,6 +47,12 @@ pub const MAX_SUBSCRIBERS: usize = 1_024;
 /// Collections that a reader of events may want (lexicon: agent.relay.subscribeEvents).
 pub const MAX_WANTED_COLLECTIONS: usize = 100;
 
+/// Topics of broadcasts that a reader of events may want (lexicon: agent.relay.subscribeEvents).
+pub const MAX_WANTED_TOPICS: usize = 100;
+
+/// Bytes of a topic (lexicon: agent.comms.broadcast).
+pub const MAX_TOPIC_BYTES: usize = 256;
+
 /// Accounts that a reader of events may want (lexicon: agent.relay.subscribeEvents).
 pub const MAX_WANTED_DIDS: usize = 1_000;
 

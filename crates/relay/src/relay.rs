@@ -1,6 +1,5 @@
 //! The relay of one host: the log, its subscribers and its watchdog, as one object.
 
-use murmuration_firehose::Glance;
 use murmuration_keys::seal::Keks;
 use murmuration_platform::{Entropy, Store, StoreError};
 use murmuration_syntax::{Did, Nsid};
@@ -82,8 +81,7 @@ impl Relay {
             if self.waiting.is_empty() && self.hooks.is_idle() {
                 break;
             }
-            if let Ok(glance) = Glance::of(frame) {
-                let sight = Sight::of(&glance);
+            if let Some(sight) = Sight::of_frame(frame) {
                 sockets.wake(&self.waiting.take(&sight));
                 self.hooks.owe(store, *seq, &sight, now_ms)?;
             }

@@ -13,7 +13,7 @@ use std::cell::OnceCell;
 
 use murmuration_data::cid_to_text;
 use murmuration_data::json::{write_encoded, write_text};
-use murmuration_firehose::{AccountStatus, CommitEvent, Event, Frame, Glance, Seq};
+use murmuration_firehose::{AccountStatus, CommitEvent, Event, Frame, Seq};
 use murmuration_repo::{RecordOp, car};
 
 use crate::feed::{Message, OUTDATED};
@@ -45,7 +45,7 @@ pub(crate) enum Form {
 impl Telling {
     /// What filters see of the frame. What this host has not written itself is nothing that can be seen.
     pub(crate) fn sight(&self, frame: &[u8]) -> Option<&Sight> {
-        self.sight.get_or_init(|| Glance::of(frame).ok().map(|glance| Sight::of(&glance))).as_ref()
+        self.sight.get_or_init(|| Sight::of_frame(frame)).as_ref()
     }
 
     /// The message of a form; `None` if there is none, or only one that is larger than a message may be.
