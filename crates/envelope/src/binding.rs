@@ -59,6 +59,8 @@ pub(crate) enum Label {
     Kept,
     /// The data key is sealed to a recipient.
     Recipient,
+    /// The data key is sealed by a reader to another.
+    Shared,
 }
 
 impl Label {
@@ -69,6 +71,7 @@ impl Label {
             Self::Own => "agent-envelope-v1 own",
             Self::Kept => "agent-envelope-v1 kept",
             Self::Recipient => "agent-envelope-v1 recipient",
+            Self::Shared => "agent-envelope-v1 shared",
         }
     }
 }

@@ -57,14 +57,7 @@ fn head(envelope: &Envelope) -> BTreeMap<String, Ipld> {
         ("nonce", bytes(&envelope.own.nonce)),
         ("wrap", bytes(&envelope.own.wrap)),
     ]);
-    let recipients = envelope.recipients.iter().map(|key| {
-        Ipld::Map(map([
-            ("enc", bytes(&key.encapsulated)),
-            ("kid", Ipld::String(key.id.as_str().to_owned())),
-            ("suite", Ipld::String(key.suite.name().to_owned())),
-            ("wrap", bytes(&key.wrap)),
-        ]))
-    });
+    let recipients = envelope.recipients.iter().map(write_recipient);
     map([
         ("v", Ipld::Integer(VERSION.into())),
         ("epoch", Ipld::Integer(envelope.epoch.into())),
@@ -72,6 +65,16 @@ fn head(envelope: &Envelope) -> BTreeMap<String, Ipld> {
         ("own", Ipld::Map(own)),
         ("recipients", Ipld::List(recipients.collect())),
     ])
+}
+
+/// The map of a data key that is sealed to somebody.
+pub(crate) fn write_recipient(key: &WrappedKey) -> Ipld {
+    Ipld::Map(map([
+        ("enc", bytes(&key.encapsulated)),
+        ("kid", Ipld::String(key.id.as_str().to_owned())),
+        ("suite", Ipld::String(key.suite.name().to_owned())),
+        ("wrap", bytes(&key.wrap)),
+    ]))
 }
 
 fn read_recipients(value: Ipld) -> Result<Vec<WrappedKey>, EnvelopeError> {
@@ -87,7 +90,8 @@ fn read_recipients(value: Ipld) -> Result<Vec<WrappedKey>, EnvelopeError> {
     }
 }
 
-fn read_recipient(value: Ipld) -> Result<WrappedKey, EnvelopeError> {
+/// A data key that is sealed to somebody.
+pub(crate) fn read_recipient(value: Ipld) -> Result<WrappedKey, EnvelopeError> {
     let mut fields = Fields::of(value)?;
     let key = WrappedKey {
         id: KeyId::parse(&fields.text("kid")?)?,

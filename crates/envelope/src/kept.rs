@@ -109,7 +109,7 @@ impl Envelope {
         KeptKey(OwnCopy { epoch: keeper.epoch(), nonce, wrap })
     }
 
-    fn kept_key(
+    pub(crate) fn kept_key(
         &self,
         binding: &Binding,
         KeptKey(kept): &KeptKey,

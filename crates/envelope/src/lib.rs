@@ -20,7 +20,8 @@
 //!   reader refuses an envelope that was sealed to a weaker key than it had published.
 //! - **Keys change, records do not.** [`Envelope::rewrap`] puts the own copy under a new epoch's key, and
 //!   [`Envelope::share`] adds recipients, without touching the ciphertext. A removed reader is one for whom the next version,
-//!   under its own data key, is not sealed. Of an envelope that may not change, a [`KeptKey`] lies beside it.
+//!   under its own data key, is not sealed. Of an envelope that may not change, a [`KeptKey`] lies beside it, and a [`SharedKey`] is
+//!   given to another reader.
 //!
 //! An envelope says nothing about who sealed it: everyone who can read it could have. The sender of a message is proved by
 //! the signature of the parcel around it. And HPKE has no forward secrecy: who steals a recipient's secret key reads what
@@ -69,6 +70,7 @@ mod key;
 mod padding;
 mod recipient;
 mod seal;
+mod shared;
 mod suite;
 mod wrap;
 
@@ -83,5 +85,6 @@ pub use key::{
 };
 pub use padding::MAX_MESSAGE_BYTES;
 pub use recipient::Recipient;
+pub use shared::SharedKey;
 pub use suite::Suite;
 pub use zeroize::Zeroizing;

@@ -74,7 +74,8 @@ impl Envelope {
         }
         let id = wrapped.id.as_str();
         let (encapsulated, wrap) = (&wrapped.encapsulated, &wrapped.wrap);
-        let key = DataKey::unwrap_for(&key.key, id, encapsulated, wrap, binding, self.epoch)?;
+        let key =
+            DataKey::unwrap_for(&key.key, Label::Recipient, id, encapsulated, wrap, binding, self.epoch)?;
         self.check_key(&key, binding)?;
         Ok(key)
     }
@@ -152,7 +153,7 @@ impl Envelope {
             let at =
                 self.recipients.binary_search_by(|held| held.id.did().as_str().cmp(to.id.did().as_str()));
             let Err(at) = at else { return Err(EnvelopeError::RecipientTwice) };
-            let (encapsulated, wrap) = key.wrap_for(to, binding, self.epoch, entropy)?;
+            let (encapsulated, wrap) = key.wrap_for(to, Label::Recipient, binding, self.epoch, entropy)?;
             let wrapped = WrappedKey { id: to.id.clone(), suite: to.key.suite(), encapsulated, wrap };
             self.recipients.insert(at, wrapped);
         }

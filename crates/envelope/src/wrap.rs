@@ -82,12 +82,13 @@ impl DataKey {
     pub(crate) fn wrap_for(
         &self,
         to: &EncryptionKey,
+        label: Label,
         binding: &Binding,
         epoch: u32,
         entropy: &dyn Entropy,
     ) -> Result<(Vec<u8>, [u8; WRAP_BYTES]), EnvelopeError> {
-        let aad = binding.context(Label::Recipient, epoch, &[to.key.suite().name(), to.id.as_str()]);
-        let (info, text) = (Label::Recipient.text().as_bytes(), self.0.as_slice());
+        let aad = binding.context(label, epoch, &[to.key.suite().name(), to.id.as_str()]);
+        let (info, text) = (label.text().as_bytes(), self.0.as_slice());
         let sealed = match &to.key.0 {
             Public::X25519(key) => base::seal::<X25519HkdfSha256>(key, info, &aad, text, entropy),
             Public::XWing(key) => base::seal::<XWing>(key, info, &aad, text, entropy),
@@ -100,14 +101,15 @@ impl DataKey {
     /// Opens what [`DataKey::wrap_for`] has made.
     pub(crate) fn unwrap_for(
         key: &SecretKey,
+        label: Label,
         id: &str,
         encapsulated: &[u8],
         wrap: &[u8],
         binding: &Binding,
         epoch: u32,
     ) -> Result<Self, EnvelopeError> {
-        let aad = binding.context(Label::Recipient, epoch, &[key.suite().name(), id]);
-        let info = Label::Recipient.text().as_bytes();
+        let aad = binding.context(label, epoch, &[key.suite().name(), id]);
+        let info = label.text().as_bytes();
         let opened = match key.suite() {
             Suite::X25519 => base::open::<X25519HkdfSha256>(
                 &key.unpack::<X25519HkdfSha256>(),
