@@ -1,10 +1,8 @@
 //! A rotation of the agent's keys: the next epoch at once, and in the background what follows from it.
 //!
 //! What is sealed under the keys of earlier epochs is wrapped anew, some rows a run, and nothing else changes: texts and
-//! recipients stay. The rows themselves say how far that is: those under an earlier epoch are left. Nobody seals to an epoch
-//! that has ended, but what was sealed to it may be on its way for a while. When that time is over and nothing is left,
-//! the secrets of the epoch go. Messages lie in signed parcels and are not wrapped anew: while there is one of an epoch's time, its
-//! secrets stay.
+//! recipients stay. What is stored says how far that is. Nobody seals to an epoch that has ended, but what was sealed to it may be
+//! on its way for a while. When that time is over and nothing is left, the secrets of the epoch go.
 
 use murmuration_keyring::Ring;
 use murmuration_platform::{Entropy, Param, Store, StoreError};
@@ -18,15 +16,15 @@ const DELETE: &str = "DELETE FROM key_epoch WHERE epoch <= ?1";
 
 /// Something in the agent's storage whose rows are sealed under the agent's keys.
 pub trait SealedStore {
-    /// How many rows need the secrets of an epoch before this one to be opened. Writes nothing.
+    /// How many rows are to be looked through until none needs the secrets of an epoch before this one. Writes nothing.
     ///
     /// # Errors
     /// When the storage fails.
     fn pending(&self, store: &dyn Store, epoch: u32) -> Result<u64, StoreError>;
 
-    /// Puts at most `limit` of those rows under the latest epoch of the ring, by [`Ring::rewrap`], or by [`Ring::keep`]
-    /// beside an envelope that may not change: 1 row each. Runs in a transaction. A row that no key opens is of no epoch any
-    /// more, and not to be counted again.
+    /// Looks through at most `limit` of those rows, and says how many. Puts them under the latest epoch of the ring, by
+    /// [`Ring::rewrap`], or by [`Ring::keep`] beside an envelope that may not change: 1 row each. Runs in a transaction. A row that
+    /// no key opens is of no epoch any more, and not to be counted again.
     ///
     /// # Errors
     /// When the storage fails. Nothing of the run is stored then.
@@ -53,7 +51,8 @@ impl Account {
     /// something sealed under the keys.
     ///
     /// # Errors
-    /// [`AccountError::RotationInProgress`] while the last rotation has rows left, or [`MAX_LIVE_EPOCHS`] are still needed.
+    /// [`AccountError::RotationInProgress`] while the last rotation has more rows left than a run deals with, or
+    /// [`MAX_LIVE_EPOCHS`] are still needed.
     pub fn rotate_keys(
         &self,
         stores: &[&dyn SealedStore],
@@ -62,11 +61,13 @@ impl Account {
         now: u64,
     ) -> Result<Rotation, AccountError> {
         self.change(|open| {
-            let epochs = self.held(open)?.map(|ring| (ring.current().number(), ring.epochs().len()));
-            if let Some((latest, count)) = epochs
-                && (count >= MAX_LIVE_EPOCHS || self.pending(stores, latest)? > 0)
-            {
-                return Err(AccountError::RotationInProgress);
+            if let Some(ring) = self.held(open)? {
+                let live = ring.epochs().len();
+                // While there is but one, nothing is sealed under another.
+                let left = live > 1 && !self.wrap_some(stores, &ring, entropy)?;
+                if left || live >= MAX_LIVE_EPOCHS {
+                    return Err(AccountError::RotationInProgress);
+                }
             }
             let epoch = self.begin_epoch(open, reason, entropy, now)?.current().number();
             Ok(Rotation { epoch, pending: self.pending(stores, epoch)? })
@@ -92,13 +93,8 @@ impl Account {
             return Ok(Some(0));
         }
         let epochs = self.epochs()?;
-        let (Some((latest, _)), Some((_, began)), Some((_, ended))) =
-            (epochs.last(), epochs.first(), epochs.get(1))
-        else {
-            return Ok(None);
-        };
+        let (Some((latest, _)), Some((_, ended))) = (epochs.last(), epochs.get(1)) else { return Ok(None) };
         match self.pending(stores, *latest)? {
-            0 if self.has_messages(*began, *ended)? => Ok(None),
             0 => Ok(Some(ended.saturating_add(IN_FLIGHT_MICROS))),
             _ => Ok(Some(0)),
         }
@@ -120,21 +116,16 @@ impl Account {
         self.change(|open| {
             self.reseal(open, entropy)?;
             let epochs = self.epochs()?;
-            let (Some((latest, _)), true) = (epochs.last(), epochs.len() > 1) else { return Ok(()) };
-            let ring = self.held(open)?.ok_or(AccountError::NoKeys)?;
-            let mut room = REWRAP_ROWS;
-            for sealed in stores {
-                room = room.saturating_sub(sealed.rewrap(&*self.store, &ring, room, entropy)?);
-                if room == 0 {
-                    break;
-                }
+            if epochs.len() < 2 {
+                return Ok(());
             }
-            if self.pending(stores, *latest)? > 0 {
+            let ring = self.held(open)?.ok_or(AccountError::NoKeys)?;
+            if !self.wrap_some(stores, &ring, entropy)? {
                 return Ok(());
             }
             let mut over = None;
-            for ((number, began), (_, ended)) in epochs.iter().zip(epochs.iter().skip(1)) {
-                if ended.saturating_add(IN_FLIGHT_MICROS) > now || self.has_messages(*began, *ended)? {
+            for ((number, _), (_, ended)) in epochs.iter().zip(epochs.iter().skip(1)) {
+                if ended.saturating_add(IN_FLIGHT_MICROS) > now {
                     break;
                 }
                 over = Some(*number);
@@ -147,9 +138,21 @@ impl Account {
         })
     }
 
-    /// Whether a message is here that may be sealed to an epoch of this time.
-    fn has_messages(&self, began: u64, ended: u64) -> Result<bool, AccountError> {
-        Ok(self.comms.has_of(began, ended.saturating_add(IN_FLIGHT_MICROS))?)
+    /// Wraps at most [`REWRAP_ROWS`] rows anew, and says whether none is left.
+    fn wrap_some(
+        &self,
+        stores: &[&dyn SealedStore],
+        ring: &Ring,
+        entropy: &dyn Entropy,
+    ) -> Result<bool, AccountError> {
+        let epoch = ring.current().number();
+        let mut room = REWRAP_ROWS;
+        for sealed in stores {
+            if room > 0 && sealed.pending(&*self.store, epoch)? > 0 {
+                room = room.saturating_sub(sealed.rewrap(&*self.store, ring, room, entropy)?);
+            }
+        }
+        Ok(self.pending(stores, epoch)? == 0)
     }
 
     fn pending(&self, stores: &[&dyn SealedStore], epoch: u32) -> Result<u64, AccountError> {
@@ -170,8 +173,9 @@ impl Account {
     }
 }
 
-/// Epochs whose secrets are kept at the most. Four a day could be begun without end otherwise, and each is a row to wake with.
-pub const MAX_LIVE_EPOCHS: usize = 32;
+/// Epochs whose secrets are kept at the most, each a row to wake with: more than can be begun in the days that something may be on
+/// its way, at four a day (`agent.identity.rotateKeys`).
+pub const MAX_LIVE_EPOCHS: usize = 64;
 
 /// Rows that a run wraps anew at the most: with X-Wing half a millisecond each in Wasm, and others wait meanwhile.
 pub(crate) const REWRAP_ROWS: u32 = 100;

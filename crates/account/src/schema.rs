@@ -6,16 +6,17 @@
 use murmuration_platform::{Param, Row, Store, StoreError, run_script, transaction};
 
 /// The version that this code reads and writes.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
     include_str!("../../../migrations/agent/0003_document.sql"),
     include_str!("../../../migrations/agent/0004_digest.sql"),
     include_str!("../../../migrations/agent/0005_key_epoch.sql"),
     include_str!("../../../migrations/agent/0006_comms.sql"),
+    include_str!("../../../migrations/agent/0007_kept_key.sql"),
 ];
 
 /// Reads 1 row.

@@ -11,9 +11,6 @@ use crate::CommsError;
 use crate::limits::{MAX_RATED, MAX_TOKENS, RATE, ROOM_SECONDS, STRANGER_RATE};
 use crate::news::Fresh;
 
-/// Reads all before the first that it finds.
-const SELECT_OF: &str = "SELECT 1 FROM inbox WHERE at >= ?1 AND at < ?2 \
-     UNION ALL SELECT 1 FROM sent WHERE at >= ?1 AND at < ?2 LIMIT 1";
 /// Reads 1 row.
 const SELECT_FLOORS: &str = "SELECT inbox_floor, sent_floor FROM comms WHERE id = 1";
 /// Writes 1 row.
@@ -145,14 +142,6 @@ impl Comms {
     pub fn forget(&self) {
         self.memory.replace(None);
         self.fresh.borrow_mut().clear();
-    }
-
-    /// Whether a message lies here that came or was sent in this time, `until` not included. Reads all before the first.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub fn has_of(&self, from: u64, until: u64) -> Result<bool, StoreError> {
-        Ok(!self.store.query(SELECT_OF, &[int(from), int(until)])?.is_empty())
     }
 
     /// Spends one of the messages that a sender may send in this minute.

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use murmuration_data::{CID_BYTES, Cid, cid_from_bytes, cid_to_bytes};
+use murmuration_envelope::KeptKey;
 use murmuration_platform::{Param, Row, StoreError};
 use murmuration_syntax::{Did, Nsid, Tid};
 
@@ -19,12 +20,13 @@ const NEIGHBOURS: &str = "SELECT seq, cid, CASE WHEN seq > ?3 THEN parcel END FR
      WHERE thread = ?1 AND sender = ?2 AND seq BETWEEN ?3 - 1 AND ?3 + 1";
 /// Writes 3 rows: the message, its name, and its place in the thread; of a request, one more.
 const INSERT: &str = "INSERT INTO inbox \
-     (sender, id, thread, seq, cid, type, priority, at, expires_at, state, due, leased, attempts, task, task_at, parcel, ord) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0, ?11, ?12, ?13, ?14)";
+     (sender, id, thread, seq, cid, type, priority, at, expires_at, state, due, leased, attempts, task, task_at, parcel, ord, \
+     kept) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?8, 0, 0, ?11, ?12, ?13, ?14, ?15)";
 /// The columns of an [`Item`].
 macro_rules! item_columns {
     () => {
-        "ord, state, at, attempts, leased, due, reason, parcel"
+        "ord, state, at, attempts, leased, due, reason, parcel, kept"
     };
 }
 pub(crate) use item_columns;
@@ -65,6 +67,8 @@ pub struct Item {
     pub reason: Option<String>,
     /// The parcel, in DAG-CBOR.
     pub parcel: Vec<u8>,
+    /// Its data key, where that is kept under the agent's own key of a later epoch than it was sealed in.
+    pub kept: Option<KeptKey>,
 }
 
 /// How a message in the inbox stands.
@@ -97,7 +101,8 @@ pub struct Filter<'a> {
 
 impl Comms {
     /// Puts a parcel into the inbox or into quarantine, unless it is there. `bytes` are its DAG-CBOR. The proof was
-    /// verified before, and the verdict given. What it says of a task holds with it, if it may be said.
+    /// verified before, and the verdict given. What it says of a task holds with it, if it may be said. `kept` is its data key, if
+    /// it was sealed to an epoch that has ended by now.
     ///
     /// # Errors
     /// [`CommsError::Conflict`] when another parcel has its id or its place in the thread, or it breaks the chain of `prev`;
@@ -109,6 +114,7 @@ impl Comms {
         bytes: &[u8],
         verdict: Verdict,
         task: Option<&TaskChange>,
+        kept: Option<&KeptKey>,
         now: u64,
     ) -> Result<Delivery, CommsError> {
         let header = parcel.header();
@@ -124,6 +130,7 @@ impl Comms {
         check_room(&*self.memory()?, sender, place)?;
         self.charge(sender, place, now)?;
         let is_request = header.kind.as_str() == REQUEST;
+        let kept = kept.map(KeptKey::to_bytes);
         let (number, delivery) = self.change(|memory| {
             let number = memory.number(now);
             let row = [
@@ -141,6 +148,7 @@ impl Comms {
                 if is_request { int(now) } else { Param::Null },
                 Param::Blob(bytes),
                 int(number),
+                kept.as_deref().map_or(Param::Null, Param::Blob),
             ];
             self.store.query(INSERT, &row)?;
             memory.enter(sender, place);
@@ -246,7 +254,13 @@ pub(crate) fn item(row: &mut Row, first: usize, now: u64) -> Result<Item, StoreE
         lease,
         reason: row.opt_text(first + 6)?,
         parcel: row.blob(first + 7)?,
+        kept: kept(row, first + 8)?,
     })
+}
+
+/// A kept data key out of a row.
+pub(crate) fn kept(row: &mut Row, column: usize) -> Result<Option<KeptKey>, StoreError> {
+    row.opt_blob(column)?.map(|bytes| KeptKey::from_bytes(&bytes).map_err(|_| corrupt())).transpose()
 }
 
 impl State {

@@ -12,9 +12,9 @@ use crate::outbox::unpack;
 use crate::{CommsError, Item};
 
 /// Reads the whole thread; answers with what is behind a moment and a name.
-const LIST: &str = "SELECT at, sender || ' ' || id AS name, ord, state, at, attempts, leased, due, reason, parcel \
+const LIST: &str = "SELECT at, sender || ' ' || id AS name, ord, state, at, attempts, leased, due, reason, parcel, kept \
      FROM inbox WHERE thread = ?1 AND (at, sender || ' ' || id) > (?2, ?3) \
-     UNION ALL SELECT at, ' ' || id, 0, 2, at, 0, 0, 0, NULL, parcel \
+     UNION ALL SELECT at, ' ' || id, 0, 2, at, 0, 0, 0, NULL, parcel, kept \
      FROM sent WHERE thread = ?1 AND (at, ' ' || id) > (?2, ?3) \
      ORDER BY 1, 2 LIMIT ?4 + 0";
 /// Reads the thread's entries of one index.

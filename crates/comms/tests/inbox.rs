@@ -262,7 +262,7 @@ fn a_strangers_message_waits_until_it_is_allowed() {
     let (alice, mut bob) = pair();
     let stranger = Agent::new("stranger");
     let quarantine = |bob: &Agent, parcel: &Parcel, now| {
-        bob.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, now)
+        bob.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now)
     };
     let parcel = stranger.send(&bob, Some("t"), "psst", NOW);
     assert_eq!(quarantine(&bob, &parcel, NOW).unwrap(), Delivery::Quarantined);
@@ -288,12 +288,12 @@ fn strangers_fill_their_quarantine_and_nothing_else() {
     let mut now = NOW;
     for n in 0..MAX_QUARANTINED_OF_SENDER {
         let parcel = stranger.send(&bob, None, &n.to_string(), now);
-        let taken = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, now);
+        let taken = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now);
         assert_eq!(taken.unwrap(), Delivery::Quarantined);
         now += u64::from(STRANGER_RATE.seconds) * SECOND / u64::from(STRANGER_RATE.points) + 1;
     }
     let parcel = stranger.send(&bob, None, "too much", now);
-    let refused = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, now);
+    let refused = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now);
     assert!(matches!(refused, Err(CommsError::Busy { seconds: 1.., .. })));
     assert_eq!(bob.receive(&alice.send(&bob, None, "hi", now), now).unwrap(), Delivery::Delivered);
 }

@@ -203,7 +203,7 @@ fn say(
     let parcel = from.open_parcel(from.header(&[to], None, at), "response");
     let bytes = parcel.to_cbor().unwrap();
     from.comms.send(&parcel, &bytes, b"", Some(&change(from)), at)?;
-    to.comms.receive(&parcel, &bytes, Verdict::Accept, Some(&change(to)), at).map(drop)
+    to.comms.receive(&parcel, &bytes, Verdict::Accept, Some(&change(to)), None, at).map(drop)
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_message_that_is_wrong_about_a_task_comes_all_the_same() {
     };
     let parcel = mallory.open_parcel(mallory.header(&[&bob], None, NOW), "mine now");
     let bytes = parcel.to_cbor().unwrap();
-    let taken = bob.comms.receive(&parcel, &bytes, Verdict::Accept, Some(&change), NOW);
+    let taken = bob.comms.receive(&parcel, &bytes, Verdict::Accept, Some(&change), None, NOW);
     assert_eq!(taken.unwrap(), Delivery::Delivered);
     assert_eq!(bob.comms.task(&bob.did, &alice.did, id).unwrap().state, TaskState::Submitted);
 }

@@ -185,6 +185,18 @@ impl Ring {
         envelope.rewrap(binding, &self.own, &self.current().own, entropy)
     }
 
+    /// Whether an envelope opens with the keys of the latest epoch alone, if it is the agent's own or sealed to it.
+    #[must_use]
+    pub fn is_current(&self, binding: &Binding, envelope: &Envelope) -> bool {
+        let last = self.current().number();
+        match binding.author == self.did {
+            true => envelope.own_epoch() == last,
+            false => envelope.recipients().any(|(id, _)| {
+                self.decryption.iter().any(|key| key.epoch == last && key.id == *id)
+            }),
+        }
+    }
+
     /// Keeps the data key of an envelope that may not change, be it the agent's own or one that was sealed to it, under
     /// the key of the latest epoch. With it the secrets that the envelope was sealed to are no longer needed.
     ///

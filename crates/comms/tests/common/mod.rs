@@ -17,7 +17,10 @@ use murmuration_syntax::{Did, Tid};
 pub const NOW: u64 = 1_795_000_000_000_000;
 pub const SECOND: u64 = 1_000_000;
 
-const MIGRATION: &str = include_str!("../../../../migrations/agent/0006_comms.sql");
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../../migrations/agent/0006_comms.sql"),
+    include_str!("../../../../migrations/agent/0007_kept_key.sql"),
+];
 
 /// Numbers from a seed (splitmix64).
 pub struct Random(pub Cell<u64>);
@@ -64,7 +67,7 @@ impl Agent {
         let did: Did = format!("did:plc:{name}").parse().unwrap();
         let random = Random::of(name.bytes().map(u64::from).sum());
         let store = Rc::new(SqliteStore::open().unwrap());
-        run_script(&*store, MIGRATION).unwrap();
+        MIGRATIONS.iter().for_each(|script| run_script(&*store, script).unwrap());
         Self {
             key: SigningKey::generate(Curve::K256, |bytes| random.fill(bytes)).unwrap(),
             own: EpochKey::generate(1, &random),
@@ -138,7 +141,7 @@ impl Agent {
     }
 
     pub fn receive(&self, parcel: &Parcel, now: u64) -> Result<Delivery, CommsError> {
-        self.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Accept, None, now)
+        self.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Accept, None, None, now)
     }
 
     pub fn rows_written(&self) -> u64 {

@@ -1,8 +1,8 @@
 //! Messages, receipts, threads and tasks as their lexicons have them.
 
-use murmuration_comms::{Body, Gap, Item, Parcel, Receipt, Task, Thread, binding};
+use murmuration_comms::{Body, Gap, Item, Parcel, Receipt, Task, Thread};
 use murmuration_data::{Ipld, cbor, json};
-use murmuration_envelope::EnvelopeError;
+use murmuration_envelope::{EnvelopeError, KeptKey};
 use murmuration_firehose::Timestamp;
 use murmuration_syntax::Tid;
 use serde_json::{Value as Json, json as object};
@@ -38,21 +38,22 @@ pub(crate) fn item(context: &Context<'_>, item: &Item, open: bool) -> Result<Jso
     if let Some(reason) = &item.reason {
         set("reason", reason.as_str().into());
     }
-    if let Some(record) = if open { self::open(context, &parcel) } else { None } {
+    if let Some(record) = if open { self::open(context, &parcel, item.kept.as_ref()) } else { None } {
         set("record", json::to_value(&record));
     }
     Ok(view)
 }
 
 /// The record in a parcel, if this host can open it.
-pub(in crate::agent) fn open(context: &Context<'_>, parcel: &Parcel) -> Option<Ipld> {
+pub(in crate::agent) fn open(
+    context: &Context<'_>,
+    parcel: &Parcel,
+    kept: Option<&KeptKey>,
+) -> Option<Ipld> {
     let header = parcel.header();
     let record = match parcel.body() {
         Body::Open(record) => record.clone(),
-        Body::Sealed(envelope) => {
-            let opened = context.account.ring().ok()?.open(&binding(header), envelope).ok()?;
-            cbor::decode(&opened).ok()?
-        }
+        Body::Sealed(_) => cbor::decode(&context.account.open_message(parcel, kept).ok()??).ok()?,
     };
     match &record {
         // What is inside is of the sender and the type that the header names, or it is not shown as that.

@@ -411,7 +411,8 @@ fn take(context: &Context<'_>, incoming: Incoming) -> Result<Response, XrpcError
     };
     let verdict = declaration(context)?.judge(&parcel, bytes.len(), sender)?;
     let task = task_of(context, own, &parcel);
-    let delivery = comms.receive(&parcel, &bytes, verdict, task.as_ref(), now)?;
+    let kept = context.account.kept_on_arrival(&parcel, context.entropy)?;
+    let delivery = comms.receive(&parcel, &bytes, verdict, task.as_ref(), kept.as_ref(), now)?;
     Response::json(&object!({
         "id": header.id,
         "state": match delivery {
@@ -428,7 +429,7 @@ fn task_of(context: &Context<'_>, own: &Did, parcel: &Parcel) -> Option<TaskChan
     if header.kind.as_str() != RESPONSE {
         return None;
     }
-    let Ipld::Map(fields) = view::open(context, parcel)? else { return None };
+    let Ipld::Map(fields) = view::open(context, parcel, None)? else { return None };
     let said = |name: &str| match fields.get(name) {
         Some(Ipld::String(text)) => Some(text.as_str()),
         _ => None,
