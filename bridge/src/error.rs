@@ -3,6 +3,7 @@
 use murmuration_data::DataError;
 use murmuration_keys::KeyError;
 use murmuration_platform::OutboundError;
+use murmuration_repo::RepoError;
 use murmuration_syntax::{Did, SyntaxError};
 use thiserror::Error;
 
@@ -70,6 +71,12 @@ pub enum BridgeError {
     /// A DID and its alias do not name each other in their documents.
     #[error("{0} and the DID that it stands for do not name each other")]
     AliasNotVerified(Did),
+    /// What a host gives out as a proof of a record proves nothing.
+    #[error("the proof of a record: {0}")]
+    Proof(#[from] RepoError),
+    /// A host says that there is no record, or no repository, and shows no proof of it.
+    #[error("the host of {0} does not show what its repository holds")]
+    Unproven(Did),
     /// A DID document breaks a rule.
     #[error("DID document: {0}")]
     Document(&'static str),

@@ -9,6 +9,7 @@
 //! - [`document`]: DID documents, read by the rules of atproto and built for did:web.
 //! - [`web`]: which URL a did:web stands for.
 //! - [`handle`]: which handles a host may give out, and how a handle resolves over DNS and HTTPS.
+//! - [`Resolver::record`]: a record of somebody else's repository, proven by the key of the DID's document.
 //! - [`resolver`]: all of it behind one cache with the specification's ages. Nothing here believes a stale answer when it
 //!   decides who somebody is.
 //!
@@ -21,6 +22,7 @@ mod error;
 mod fetch;
 pub mod handle;
 pub mod plc;
+mod record;
 pub mod resolver;
 pub mod web;
 

@@ -18,9 +18,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use murmuration_platform::{Clock, Outbound};
-use murmuration_syntax::{Did, Handle};
+use murmuration_repo::RepoError;
+use murmuration_syntax::{Did, Handle, RepoPath};
 
-use crate::{BridgeError, Document, cf, handle, plc, web};
+use crate::{BridgeError, Document, cf, handle, plc, record, web};
 
 /// What an answer is for, which says how old it may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,7 +41,12 @@ pub struct Cache {
     handles: RefCell<Aged<Handle, Did>>,
     /// The documents of did:cf, by the canonical DID.
     aliases: RefCell<Aged<Did, Rc<Document>>>,
+    /// Records of other repositories, by DID and path; `None` where it is proven that there is none.
+    records: RefCell<Aged<(Did, String), Held>>,
 }
+
+/// A record in DAG-CBOR, or none.
+type Held = Option<Rc<[u8]>>;
 
 /// Where the resolver asks.
 #[derive(Clone, Copy)]
@@ -154,6 +160,32 @@ impl<'a> Resolver<'a> {
         settle(&self.cache.aliases, did, cached, purpose, self.now(), verified).map(Some)
     }
 
+    /// A record of the repository of a DID, in DAG-CBOR, proven by the key of its document; `None` when it is proven that there is
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Resolver::document`]; [`BridgeError::Proof`] and [`BridgeError::Unproven`] when its host does not prove it.
+    pub async fn record(&self, did: &Did, path: &RepoPath, purpose: Purpose) -> Result<Held, BridgeError> {
+        let key = (did.clone(), path.to_string());
+        let cached = self.cache.records.borrow().find(&key, self.now());
+        if let Some((record, age)) = &cached
+            && purpose.takes(*age)
+        {
+            return Ok(record.clone());
+        }
+        let document = self.document(did, purpose).await?;
+        let fetched = match record::fetch(self.outbound, &document, path).await {
+            // The key may be another by now.
+            Err(BridgeError::Proof(RepoError::Signature)) => {
+                let document = self.document(did, Purpose::Refresh).await?;
+                record::fetch(self.outbound, &document, path).await
+            }
+            other => other,
+        };
+        let fetched = fetched.map(|record| record.map(Rc::from));
+        settle(&self.cache.records, &key, cached, purpose, self.now(), fetched)
+    }
+
     /// Forgets what was resolved about a DID.
     pub fn forget(&self, did: &Did) {
         self.cache.documents.borrow_mut().remove(did);
@@ -245,5 +277,5 @@ const STALE_MICROS: u64 = 60 * 60 * 1_000_000;
 const EXPIRY_MICROS: u64 = 24 * STALE_MICROS;
 /// The age up to which an answer may decide who somebody is (this project: 10 minutes).
 const AUTHENTICATION_MICROS: u64 = 10 * 60 * 1_000_000;
-/// Entries of each kind. A document takes a few kilobytes, at worst 64: an isolate has 128 MB.
+/// Entries of each kind. A document takes a few kilobytes, at worst 64, and an agent's keys 50: an isolate has 128 MB.
 const MAX_ENTRIES: usize = 500;

@@ -7,7 +7,7 @@ use murmuration_keys::KeyError;
 use murmuration_platform::StoreError;
 use murmuration_rate::Status;
 use murmuration_repo::RepoError;
-use murmuration_syntax::RepoPath;
+use murmuration_syntax::{Did, RepoPath};
 use thiserror::Error;
 
 /// Why an account refuses a call. Nothing was written.
@@ -105,6 +105,15 @@ pub enum AccountError {
     /// The agent's keys, or those that it publishes, are not as they must be.
     #[error("the agent's keys: {0}")]
     Keyring(#[from] KeyringError),
+    /// An agent of another host publishes keys that do not go on from those that this agent has seen of it.
+    #[error("the keys of {0} are not those that were seen before, and do not follow from them: {1}")]
+    PeerChanged(Did, #[source] KeyringError),
+    /// An agent of another host publishes no key that can be sealed to.
+    #[error("{0} publishes no encryption key that is valid now")]
+    PeerHasNoKeys(Did),
+    /// An agent of another host shows no keys, and none are known.
+    #[error("the host of {0} does not show its keys, and this agent has not seen them lately")]
+    PeerUnknown(Did),
     /// An export fell too far behind the writes that went on meanwhile.
     #[error("the repository changed too much during the export")]
     ExportOverrun,

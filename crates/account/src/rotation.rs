@@ -64,8 +64,11 @@ impl Account {
             if let Some(ring) = self.held(open)? {
                 let live = ring.epochs().len();
                 // While there is but one, nothing is sealed under another.
-                let left = live > 1 && !self.wrap_some(stores, &ring, entropy)?;
-                if left || live >= MAX_LIVE_EPOCHS {
+                let left = if live > 1 { self.pending(stores, ring.current().number())? } else { 0 };
+                if left > REWRAP_ROWS.into() || live >= MAX_LIVE_EPOCHS {
+                    return Err(AccountError::RotationInProgress);
+                }
+                if left > 0 && !self.wrap_some(stores, &ring, entropy)? {
                     return Err(AccountError::RotationInProgress);
                 }
             }

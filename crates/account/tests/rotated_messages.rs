@@ -19,7 +19,6 @@ use murmuration_platform::{Entropy, Store};
 use murmuration_syntax::{Did, Tid};
 
 const MINUTE: u64 = 60 * 1_000_000;
-const DAY: u64 = 24 * 60 * MINUTE;
 const STORES: &[&dyn SealedStore] = &[&Messages];
 /// What a reader says of the messages that it has.
 const BOB: &str = "did:plc:bob";
@@ -191,8 +190,8 @@ fn a_rotation_keeps_the_data_keys_of_all_messages_a_row_each_and_then_lets_the_o
     assert_eq!(pair.rotate(), 150);
     // Sealed to the first epoch and come in the second: its data key is kept in the row that it writes anyway.
     let fresh = pair.letter();
-    let rows = pair.written(|| drop(pair.arrive(&late).unwrap()));
-    assert_eq!(rows, pair.written(|| drop(pair.arrive(&fresh).unwrap())));
+    let rows = [&late, &fresh].map(|letter| pair.written(|| assert!(pair.arrive(letter).is_ok())));
+    assert_eq!(rows[0], rows[1]);
 
     let mut runs = Vec::new();
     while pair.world.account.keys_due(STORES).unwrap() == Some(0) {
@@ -225,7 +224,7 @@ fn nothing_of_an_epoch_is_read_without_what_was_kept_of_it() {
 
 #[test]
 fn sim_forty_rotations_with_messages_on_their_way_and_the_object_dying_in_between() {
-    for seed in 0..4 {
+    for seed in 0..2 {
         let (mut pair, dice) = (Pair::new(), Dice::new(seed));
         let mut on_their_way: Vec<Parcel> = Vec::new();
         for epoch in 2..=41 {
@@ -244,9 +243,15 @@ fn sim_forty_rotations_with_messages_on_their_way_and_the_object_dying_in_betwee
                 let outcome = pair.arrive(&on_their_way[0]);
                 pair.world.store.fail_after(None);
                 match outcome {
-                    Ok(_) => drop(on_their_way.remove(0)),
+                    Ok(_) => {
+                        on_their_way.remove(0);
+                    }
                     Err(_) => pair.world.wake(true),
                 }
+            }
+            if epoch == 41 {
+                let letter = pair.letter();
+                on_their_way.push(letter);
             }
             pair.rotate();
             assert_eq!(pair.world.account.ring().unwrap().current().number(), epoch);
@@ -256,6 +261,10 @@ fn sim_forty_rotations_with_messages_on_their_way_and_the_object_dying_in_betwee
                 pair.world.store.fail_after(None);
                 pair.world.wake(true);
             }
+        }
+        // The last come when all that was there is done with.
+        while pair.world.account.keys_due(STORES).unwrap() == Some(0) {
+            pair.tend().unwrap();
         }
         for parcel in &on_their_way {
             pair.arrive(parcel).unwrap();

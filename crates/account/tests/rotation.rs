@@ -231,7 +231,7 @@ fn an_account_without_keys_gets_its_first_and_no_more_live_ones_than_it_may_have
     world.account.tend_keys(&[], &entropy, NOW + 400 * DAY).unwrap();
     assert_eq!(world.account.ring().unwrap().epochs().len(), 1);
     let rotation = world.account.rotate_keys(&[], None, &entropy, NOW + 400 * DAY).unwrap();
-    assert_eq!(rotation.epoch, 33);
+    assert_eq!(rotation.epoch, 65);
 }
 
 #[test]

@@ -9,9 +9,9 @@
 use murmuration_envelope::KeptKey;
 use murmuration_platform::{Param, Row, Store, StoreError};
 
+use crate::Parcel;
 use crate::comms::uint;
 use crate::inbox::{MAX_PAGE_BYTES, corrupt, kept};
-use crate::Parcel;
 
 /// Reads 1 row.
 const SELECT: &str = "SELECT epoch, inbox_at, sent_at, done FROM rewrap WHERE id = 1";
@@ -20,7 +20,8 @@ const STORE: &str = "INSERT INTO rewrap (id, epoch, inbox_at, sent_at, done) VAL
      ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, inbox_at = excluded.inbox_at, \
      sent_at = excluded.sent_at, done = excluded.done";
 /// Reads the rows that are left, without their parcels.
-const COUNT: &str = "SELECT (SELECT count(*) FROM inbox WHERE ord > ?1) + (SELECT count(*) FROM sent WHERE id > ?2)";
+const COUNT: &str =
+    "SELECT (SELECT count(*) FROM inbox WHERE ord > ?1) + (SELECT count(*) FROM sent WHERE id > ?2)";
 /// Reads the rows that it answers with.
 const INBOX: &str = "SELECT ord, parcel, kept FROM inbox WHERE ord > ?1 ORDER BY ord LIMIT ?2 + 0";
 /// Reads the rows that it answers with.

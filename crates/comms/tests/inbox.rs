@@ -288,12 +288,14 @@ fn strangers_fill_their_quarantine_and_nothing_else() {
     let mut now = NOW;
     for n in 0..MAX_QUARANTINED_OF_SENDER {
         let parcel = stranger.send(&bob, None, &n.to_string(), now);
-        let taken = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now);
+        let taken =
+            bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now);
         assert_eq!(taken.unwrap(), Delivery::Quarantined);
         now += u64::from(STRANGER_RATE.seconds) * SECOND / u64::from(STRANGER_RATE.points) + 1;
     }
     let parcel = stranger.send(&bob, None, "too much", now);
-    let refused = bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now);
+    let refused =
+        bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now);
     assert!(matches!(refused, Err(CommsError::Busy { seconds: 1.., .. })));
     assert_eq!(bob.receive(&alice.send(&bob, None, "hi", now), now).unwrap(), Delivery::Delivered);
 }

@@ -92,6 +92,14 @@ impl PublishedKeys {
         )
     }
 
+    /// The latest epoch alone: what a reader keeps to seal to while the agent's host is away, and to tell whether what it shows
+    /// next is by the same agent.
+    #[must_use]
+    pub fn without_past(&self) -> Self {
+        let (did, epochs) = (self.did.clone(), vec![self.current().clone()]);
+        Self { did, epochs, updated_at: self.updated_at.clone() }
+    }
+
     /// Whose keys they are.
     #[must_use]
     pub fn did(&self) -> &Did {

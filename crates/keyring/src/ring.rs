@@ -191,9 +191,9 @@ impl Ring {
         let last = self.current().number();
         match binding.author == self.did {
             true => envelope.own_epoch() == last,
-            false => envelope.recipients().any(|(id, _)| {
-                self.decryption.iter().any(|key| key.epoch == last && key.id == *id)
-            }),
+            false => envelope
+                .recipients()
+                .any(|(id, _)| self.decryption.iter().any(|key| key.epoch == last && key.id == *id)),
         }
     }
 

@@ -221,6 +221,9 @@ fn vacant_as_revoked(error: AccountError) -> XrpcError {
     }
 }
 
+/// What an object tells the host of a message that cannot be sealed because another host is away: for the caller that is 502.
+pub(crate) const KEYS_UNKNOWN: &str = "KeysUnknown";
+
 impl From<AccountError> for XrpcError {
     fn from(error: AccountError) -> Self {
         let text = error.to_string();
@@ -242,6 +245,9 @@ impl From<AccountError> for XrpcError {
             AccountError::SessionRevoked | AccountError::CodeExpired => Self::named("ExpiredToken", text),
             AccountError::CodeInvalid => Self::named("InvalidToken", text),
             AccountError::NoKeys => Self::named("NoKeys", text),
+            AccountError::PeerChanged(..) => Self::named("KeyContinuityBroken", text),
+            AccountError::PeerHasNoKeys(_) => Self::named("NoRecipientKey", text),
+            AccountError::PeerUnknown(_) => Self::named(KEYS_UNKNOWN, text),
             AccountError::RotationInProgress => Self::named("RotationInProgress", text),
             AccountError::ForeignKeys => Self::invalid(text),
             AccountError::WriteLimit { status, seconds } => Self::rate_limited(&status, seconds),

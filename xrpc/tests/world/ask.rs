@@ -10,7 +10,7 @@ use murmuration_platform::sqlite::SqliteStore;
 use murmuration_syntax::{AtIdentifier, Did};
 use murmuration_xrpc::agent::internal::{self, BlobEntry, InternalCall};
 use murmuration_xrpc::agent::{self, Context, Reply};
-use murmuration_xrpc::http::{Request, Response, Verb};
+use murmuration_xrpc::http::{Body, Request, Response, Verb};
 use murmuration_xrpc::method::{Kind, Place, Route};
 use murmuration_xrpc::token::{self, Claims, Scope};
 use murmuration_xrpc::{XrpcError, auth, table};
@@ -42,6 +42,25 @@ impl World {
             body,
         };
         plain(self.route(&request))
+    }
+
+    /// Status and body of a `com.atproto.sync.getRecord`.
+    pub fn proof(&self, did: &str, collection: &str, rkey: &str) -> (u16, Vec<u8>) {
+        let query = [("did", did), ("collection", collection), ("rkey", rkey)];
+        let request = Request {
+            verb: Verb::Get,
+            nsid: "com.atproto.sync.getRecord".into(),
+            query: query.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            authorization: None,
+            content_type: None,
+            body: Vec::new(),
+        };
+        let answer = self.route(&request).unwrap_or_else(Response::from);
+        match answer.body {
+            Body::Bytes(_, bytes) => (answer.status, bytes),
+            Body::Json(json) => (answer.status, json.into_bytes()),
+            _ => panic!("no body"),
+        }
     }
 
     fn route(&self, request: &Request) -> Result<Response, XrpcError> {

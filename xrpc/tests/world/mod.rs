@@ -7,6 +7,7 @@ pub mod agents;
 pub mod alice;
 pub mod ask;
 mod ending;
+pub mod hosts;
 pub mod network;
 pub mod operator;
 mod postbox;

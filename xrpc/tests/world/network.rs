@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Faults, PLC};
 
 /// Status, headers and body.
-pub type Answer = (u16, Vec<(String, String)>, String);
+pub type Answer = (u16, Vec<(String, String)>, Vec<u8>);
 /// Answers a request, or is away.
 pub type Peer = Box<dyn Fn(&OutboundRequest) -> Option<Answer>>;
 
@@ -47,7 +47,7 @@ impl Network {
             self.asked.borrow_mut().push(request.clone());
             let page = self.pages.borrow().get(&request.url).cloned();
             let away = || OutboundError::Unreachable(request.url.clone());
-            return page.map(|(status, body)| (status, Vec::new(), body)).map_or_else(
+            return page.map(|(status, body)| (status, Vec::new(), body.into_bytes())).map_or_else(
                 || self.peer.borrow().as_ref().and_then(|peer| peer(request)).ok_or_else(away),
                 Ok,
             );
@@ -60,7 +60,7 @@ impl Network {
         let suffix = parts.next().unwrap_or_default();
         if request.verb == OutboundVerb::Post {
             let (status, body) = self.submit(did, &request.body);
-            return Ok((status, Vec::new(), body));
+            return Ok((status, Vec::new(), body.into_bytes()));
         }
         let log = self.log.borrow().get(&did).cloned().unwrap_or_default();
         let (status, body) = match (log.last(), suffix) {
@@ -74,7 +74,7 @@ impl Network {
             },
             _ => panic!("nobody asks for {path}"),
         };
-        Ok((status, Vec::new(), body))
+        Ok((status, Vec::new(), body.into_bytes()))
     }
 
     fn submit(&self, did: Did, body: &[u8]) -> (u16, String) {
@@ -98,11 +98,7 @@ impl Outbound for Network {
     fn send(&self, request: OutboundRequest) -> OutboundFuture<'_> {
         let answer = self.faults.call(|| self.answer(&request));
         let answer = answer.unwrap_or_else(|| Err(OutboundError::Unreachable(request.url.clone())));
-        Box::pin(ready(answer.map(|(status, headers, body)| OutboundResponse {
-            status,
-            headers,
-            body: body.into_bytes(),
-        })))
+        Box::pin(ready(answer.map(|(status, headers, body)| OutboundResponse { status, headers, body })))
     }
 }
 

@@ -45,11 +45,7 @@ pub(crate) fn item(context: &Context<'_>, item: &Item, open: bool) -> Result<Jso
 }
 
 /// The record in a parcel, if this host can open it.
-pub(in crate::agent) fn open(
-    context: &Context<'_>,
-    parcel: &Parcel,
-    kept: Option<&KeptKey>,
-) -> Option<Ipld> {
+pub(in crate::agent) fn open(context: &Context<'_>, parcel: &Parcel, kept: Option<&KeptKey>) -> Option<Ipld> {
     let header = parcel.header();
     let record = match parcel.body() {
         Body::Open(record) => record.clone(),

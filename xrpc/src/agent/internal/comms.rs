@@ -1,7 +1,7 @@
 //! What the Worker needs of an account's object to bring messages from one agent to another.
 
 use data_encoding::BASE64_NOPAD;
-use murmuration_account::{AccountError, Write, WriteRequest};
+use murmuration_account::{AccountError, Shown, Write, WriteRequest};
 use murmuration_comms::{
     Acquaintance, Attempt, Body, CommsError, Delivery, Header, Parcel, Sender, TaskChange, TaskState,
     binding, cid_of, default_thread,
@@ -62,6 +62,8 @@ pub struct Outgoing {
     pub public: bool,
     /// When it ends to mean anything.
     pub expires_at: Option<String>,
+    /// Whether keys count that do not go on from those that the agent has seen before.
+    pub believe: bool,
 }
 
 /// Somebody that a message is for.
@@ -69,8 +71,24 @@ pub struct Outgoing {
 pub struct Reader {
     /// Who.
     pub did: Did,
-    /// What they publish of their keys, for a message that is sealed.
-    pub keys: Option<Json>,
+    /// What they publish of their keys.
+    pub keys: ReaderKeys,
+}
+
+/// What somebody publishes of their keys: the record, as JSON of the data model.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReaderKeys {
+    /// It was not asked for: nothing is sealed.
+    NotNeeded,
+    /// An agent of this host publishes it.
+    Here(Json),
+    /// An agent of another host is proven to publish it.
+    Proven(Json),
+    /// An agent of another host is proven to publish none.
+    Nothing,
+    /// Nothing was proven.
+    Unknown,
 }
 
 /// A message that was made, or was made before.
@@ -204,7 +222,7 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
     }
     let body = match outgoing.public {
         true => Body::Open(draft.record.clone()),
-        false => seal(context, &header, &outgoing.to, &draft.record, now)?,
+        false => seal(context, &header, &outgoing, &draft.record, now)?,
     };
     let parcel = Parcel::sign(header, body, Curve::K256, |bytes| {
         context.account.sign(bytes).map_err(XrpcError::from)
@@ -343,17 +361,35 @@ fn change(own: &Did, by: &Did, status: &str, uri: &str) -> Result<TaskChange, Xr
 fn seal(
     context: &Context<'_>,
     header: &Header,
-    readers: &[Reader],
+    outgoing: &Outgoing,
     record: &Ipld,
     now: u64,
 ) -> Result<Body, XrpcError> {
-    let recipient = |reader: &Reader| {
-        let none = || XrpcError::named("NoRecipientKey", format!("{} publishes no usable key", reader.did));
-        let keys = reader.keys.as_ref().and_then(|keys| json::from_value(keys).ok()).ok_or_else(none)?;
-        let keys = PublishedKeys::from_ipld(&reader.did, keys).map_err(|_| none())?;
-        keys.recipient(now).map_err(|_| none())
+    let recipient = |Reader { did, keys }: &Reader| {
+        let read = |keys: &Json| {
+            let keys = json::from_value(keys).ok();
+            keys.and_then(|keys| PublishedKeys::from_ipld(did, keys).ok())
+        };
+        let none = || AccountError::PeerHasNoKeys(did.clone());
+        let proven;
+        let shown = match keys {
+            ReaderKeys::Here(keys) => {
+                return read(keys).and_then(|keys| keys.recipient(now).ok()).ok_or_else(none);
+            }
+            // What somebody's repository holds may be no keys at all.
+            ReaderKeys::Proven(keys) => match read(keys) {
+                Some(keys) => {
+                    proven = keys;
+                    Shown::Keys(&proven)
+                }
+                None => Shown::Nothing,
+            },
+            ReaderKeys::Nothing => Shown::Nothing,
+            ReaderKeys::Unknown | ReaderKeys::NotNeeded => Shown::Unknown,
+        };
+        context.account.peer(did, shown, outgoing.believe, now)
     };
-    let recipients = readers.iter().map(recipient).collect::<Result<Vec<Recipient>, XrpcError>>()?;
+    let recipients = outgoing.to.iter().map(recipient).collect::<Result<Vec<Recipient>, _>>()?;
     let text = cbor::encode(record).map_err(|error| invalid(&error.to_string()))?;
     let ring = ring(context, now)?;
     Ok(Body::Sealed(Box::new(ring.seal(&binding(header), &recipients, &text, context.entropy)?)))

@@ -15,18 +15,18 @@ mod carry;
 use murmuration_bridge::BridgeError;
 use murmuration_bridge::resolver::Purpose;
 use murmuration_comms::Parcel;
-use murmuration_data::Ipld;
-use murmuration_data::json;
-use murmuration_platform::{OutboundRequest, Verb};
-use murmuration_syntax::Did;
+use murmuration_data::{Ipld, cbor, json};
+use murmuration_keyring::{COLLECTION, RKEY};
+use murmuration_syntax::{Did, RepoPath};
 use serde::Deserialize;
 use serde_json::{Value as Json, json as object};
 
 use super::directory::Status;
 use super::{Host, HostCall, agents};
 use crate::XrpcError;
+use crate::agent::KEYS_UNKNOWN;
 use crate::agent::internal::InternalCall;
-use crate::agent::internal::comms::{CommsCall, Incoming, Made, Outgoing, Reader};
+use crate::agent::internal::comms::{CommsCall, Incoming, Made, Outgoing, Reader, ReaderKeys};
 use crate::auth::Caller;
 use crate::http::Response;
 
@@ -43,7 +43,8 @@ impl Host<'_> {
         let expires_at = call.input.text("expiresAt").map(str::to_owned);
         let record = json::to_value(&call.input.take("record").unwrap_or(Ipld::Null));
         let to = self.readers(to, public).await?;
-        let made = self.send(&call, Outgoing { record, to, id, public, expires_at }).await?;
+        let believe = call.input.flag("acceptNewKeys").unwrap_or(false);
+        let made = self.send(&call, Outgoing { record, to, id, public, expires_at, believe }).await?;
         Response::json(&object!({
             "id": made.id,
             "uri": made.uri,
@@ -71,7 +72,8 @@ impl Host<'_> {
             "status": "canceled",
         });
         let to = self.readers(found.to, false).await?;
-        let made = self.send(&call, Outgoing { record, to, id: None, public: false, expires_at: None }).await;
+        let outgoing = Outgoing { record, to, id: None, public: false, expires_at: None, believe: false };
+        let made = self.send(&call, outgoing).await;
         made.map_err(|error| match error.error() {
             // It has ended meanwhile.
             "TaskStateConflict" => XrpcError::named("TaskNotCancelable", error.message()),
@@ -109,7 +111,11 @@ impl Host<'_> {
     async fn send(&self, call: &HostCall, outgoing: Outgoing) -> Result<Made, XrpcError> {
         let account = call.account.as_ref().ok_or_else(XrpcError::auth_missing)?;
         let make = InternalCall::Comms(CommsCall::Send(Box::new(outgoing)));
-        let mut made: Made = agents::ask(self.agents, &account.did, make).await?;
+        let made: Result<Made, XrpcError> = agents::ask(self.agents, &account.did, make).await;
+        let mut made = made.map_err(|error| match error.error() {
+            KEYS_UNKNOWN => XrpcError::upstream(error.message()),
+            _ => error,
+        })?;
         if let Some(parcel) = made.parcel.take() {
             made.receipts = self.carry(&account.did, &account.signing_key, parcel).await?;
         }
@@ -126,57 +132,44 @@ impl Host<'_> {
         let missing = || XrpcError::named("RecipientNotFound", format!("no agent is known as {did}"));
         let keys = match self.directory.by_did(&did).await? {
             Some(entry) if entry.status != Status::Active => return Err(missing()),
-            Some(_) if public => None,
+            Some(_) if public => ReaderKeys::NotNeeded,
             Some(_) => {
                 let keys = agents::ask(self.agents, &did, InternalCall::Comms(CommsCall::Keys)).await;
                 // Taken down or put to rest.
-                Some(keys.map_err(|error: XrpcError| if error.status() < 500 { missing() } else { error })?)
+                let keys = keys.map_err(|error| if error.status() < 500 { missing() } else { error })?;
+                ReaderKeys::Here(keys)
             }
-            None => {
-                let document = self.document(&did, Purpose::Authentication).await;
-                let document = document.map_err(|error: BridgeError| match error.is_transient() {
-                    true => XrpcError::upstream(format!("The DID of {did} could not be resolved")),
-                    false => missing(),
-                })?;
-                let pds = document.pds().map_err(|_: BridgeError| missing())?;
-                if public { None } else { Some(self.published_keys(&did, pds).await?) }
-            }
+            None if public => match self.document(&did, Purpose::Authentication).await {
+                Ok(document) => document.pds().map(|_| ReaderKeys::NotNeeded).map_err(|_| missing())?,
+                Err(error) if error.is_transient() => ReaderKeys::NotNeeded,
+                Err(_) => return Err(missing()),
+            },
+            None => match self.proven_keys(&did).await {
+                Ok(shown) => shown,
+                Err(
+                    BridgeError::DidNotFound(_)
+                    | BridgeError::DidDeactivated(_)
+                    | BridgeError::UnsupportedMethod(_)
+                    | BridgeError::Document(_)
+                    | BridgeError::Web(_)
+                    | BridgeError::Cf(_),
+                ) => return Err(missing()),
+                // Away, or not to be believed: what was seen before counts, if anything was.
+                Err(_) => ReaderKeys::Unknown,
+            },
         };
         Ok(Reader { did, keys })
     }
 
-    /// What an agent of another host publishes of its keys.
-    async fn published_keys(&self, did: &Did, pds: &str) -> Result<Json, XrpcError> {
-        #[derive(Deserialize)]
-        struct Record {
-            value: Json,
-        }
-        let url = format!(
-            "{pds}/xrpc/com.atproto.repo.getRecord?repo={did}&collection={}&rkey={}",
-            murmuration_keyring::COLLECTION,
-            murmuration_keyring::RKEY,
-        );
-        let request = OutboundRequest {
-            verb: Verb::Get,
-            url,
-            headers: Vec::new(),
-            body: Vec::new(),
-            max_bytes: MAX_KEYS_BYTES,
-            timeout_ms: TIMEOUT_MS,
-        };
-        let answer = self.outbound.send(request).await;
-        let answer = answer.map_err(|error| XrpcError::upstream(format!("{did}: {error}")))?;
-        match (answer.status, serde_json::from_slice::<Record>(&answer.body)) {
-            (200, Ok(record)) => Ok(record.value),
-            (400..500, _) => {
-                Err(XrpcError::named("NoRecipientKey", format!("{did} publishes no encryption key")))
-            }
-            _ => Err(XrpcError::upstream(format!("The host of {did} did not say what keys it publishes"))),
-        }
+    /// What an agent of another host is proven to publish of its keys, by its repository.
+    async fn proven_keys(&self, did: &Did) -> Result<ReaderKeys, BridgeError> {
+        let path = RepoPath::parse(&format!("{COLLECTION}/{RKEY}"))?;
+        let record = self.resolver().record(did, &path, Purpose::Authentication).await?;
+        let Some(record) = record else { return Ok(ReaderKeys::Nothing) };
+        let record = cbor::decode(&record)?;
+        Ok(ReaderKeys::Proven(json::to_value(&record)))
     }
 }
 
-/// Bytes of a record of keys, as JSON: 32 epochs of 1.5 kB, twice over for base 64 and what is around.
-const MAX_KEYS_BYTES: usize = 128 * 1024;
 /// Milliseconds that another host may take to answer.
 const TIMEOUT_MS: u32 = 10_000;
