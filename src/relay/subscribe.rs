@@ -34,6 +34,9 @@ impl Host {
     /// A reader of events has said something.
     pub(super) async fn said(self: &Rc<Self>, socket: &WebSocket, message: &WebSocketIncomingMessage) {
         let Some(id) = sockets::name(socket) else { return };
+        if !self.turn(|relay, now| Ok(relay.heed(&self.sockets, id, now))).unwrap_or(false) {
+            return;
+        }
         let wanted = match message {
             WebSocketIncomingMessage::String(text) => events::filter_of_message(Catalog::builtin(), text),
             WebSocketIncomingMessage::Binary(_) => {

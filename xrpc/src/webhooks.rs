@@ -91,6 +91,7 @@ pub fn not_found() -> XrpcError {
 fn view(hook: &HookView) -> Json {
     let state = match hook.state {
         HookState::Failing => "failing",
+        HookState::Paused => "paused",
         HookState::Disabled => "disabled",
         _ => "active",
     };

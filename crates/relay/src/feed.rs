@@ -18,7 +18,10 @@ use crate::RelayError;
 use crate::cursor::{Opening, opening};
 use crate::filter::Filter;
 use crate::index::Index;
-use crate::limits::{MAX_SUBSCRIBERS, MAX_WANTED_NAMES, PUMP_PAUSE_MS, TOTAL_BUFFER_BYTES, TURN_SCAN_BYTES};
+use crate::limits::{
+    MAX_SUBSCRIBERS, MAX_UPDATES, MAX_WANTED_NAMES, PUMP_PAUSE_MS, TOTAL_BUFFER_BYTES, TURN_SCAN_BYTES,
+    UPDATES_WINDOW_MS,
+};
 use crate::log::{Batch, Log};
 use crate::pace::{Place, Step, high_water, step};
 use crate::telling::{self, Form, Telling};
@@ -113,6 +116,15 @@ pub struct Feed {
 struct Subscriber {
     place: Place,
     blocked_since: Option<u64>,
+    /// Messages that it has sent in a window of time, and when that began. Forgotten in sleep: who sends none for as long as
+    /// that takes has not sent too many.
+    said: (u32, u64),
+}
+
+impl Subscriber {
+    const fn at(place: Place) -> Self {
+        Self { place, blocked_since: None, said: (0, 0) }
+    }
 }
 
 /// A stretch of the log that subscribers at one place share.
@@ -190,18 +202,36 @@ impl Feed {
                 return;
             }
         };
-        self.subscribers.insert(id, Subscriber { place, blocked_since: None });
+        self.subscribers.insert(id, Subscriber::at(place));
         self.keep(sockets, id, place);
     }
 
     /// Takes back a subscriber after the object has slept. Answers whether the attachment was one of ours.
     pub fn restore(&mut self, id: SubscriberId, attachment: &str) -> bool {
         let Some((place, filter)) = from_attachment(attachment) else { return false };
-        self.subscribers.insert(id, Subscriber { place, blocked_since: None });
+        self.subscribers.insert(id, Subscriber::at(place));
         if let Some(filter) = filter {
             self.index.set(id, filter);
         }
         true
+    }
+
+    /// Counts a message of a reader of events, and answers whether it is to be read. A reader that sends more than
+    /// [`MAX_UPDATES`] in a while is sent away.
+    pub fn heed(&mut self, sockets: &dyn Sockets, id: SubscriberId, now_ms: u64) -> bool {
+        if !self.reads_events(id) {
+            return false;
+        }
+        let Some(subscriber) = self.subscribers.get_mut(&id) else { return false };
+        let (count, since) = subscriber.said;
+        // A clock that steps back begins a window, too.
+        let over = now_ms.checked_sub(since).is_none_or(|age| age >= UPDATES_WINDOW_MS);
+        subscriber.said = if over { (1, now_ms) } else { (count.saturating_add(1), since) };
+        if subscriber.said.0 <= MAX_UPDATES {
+            return true;
+        }
+        self.end(sockets, id, &Refusal::new("RateLimitExceeded", "The filter is changed too often"));
+        false
     }
 
     /// Gives a reader of events another filter, for what it has not been sent yet, and tells it from where on.

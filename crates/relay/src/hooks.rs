@@ -7,11 +7,14 @@
 //! day, or answers 410, is given up. Each message costs a row, and so does the first event after a pause.
 //!
 //! An event is delivered at least once: after a crash it may come again, and it says its number.
+//!
+//! An account that is not active *rests*: nothing is sent to its webhooks. What they are owed meanwhile is noted, and sent when
+//! the account is active again, as far as the log then reaches.
 
 mod message;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use murmuration_firehose::Seq;
 use murmuration_keys::seal::{Keks, NONCE_BYTES};
@@ -66,6 +69,8 @@ pub enum HookState {
     Active,
     /// Its last message was not.
     Failing,
+    /// Its owner's account is not active: nothing is sent until it is.
+    Paused,
     /// It is given up: nothing is sent to it any more.
     Disabled,
 }
@@ -103,6 +108,8 @@ pub(crate) struct Hooks {
     index: Index,
     /// Where the message ends that is on its way to each.
     flying: BTreeMap<u64, u64>,
+    /// The accounts for which nothing is sent.
+    resting: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -129,14 +136,15 @@ struct Debt {
 }
 
 impl Hook {
-    fn view(&self, id: u64, wanted: String) -> HookView {
+    fn view(&self, id: u64, wanted: String, rests: bool) -> HookView {
         HookView {
             id,
             url: self.url.clone(),
             wanted,
             state: match self.debt.failures {
-                0 => HookState::Active,
                 MAX_HOOK_FAILURES.. => HookState::Disabled,
+                _ if rests => HookState::Paused,
+                0 => HookState::Active,
                 _ => HookState::Failing,
             },
             failures: self.debt.failures,
@@ -152,7 +160,7 @@ impl Hook {
 impl Hooks {
     /// Reads a row a webhook.
     pub(crate) fn open(store: &dyn Store) -> Result<Self, StoreError> {
-        let mut hooks = Self::default();
+        let mut hooks = Self { resting: store::resting(store)?, ..Self::default() };
         for (id, hook) in store::all(store)? {
             hooks.put(id, hook);
         }
@@ -196,7 +204,7 @@ impl Hooks {
             filter: new.filter,
         };
         store::insert(store, id, &hook, &new.wanted)?;
-        let view = hook.view(id, new.wanted);
+        let view = hook.view(id, new.wanted, self.resting.contains(&hook.did));
         self.put(id, hook);
         Ok(Some((view, secret_text(&secret))))
     }
@@ -204,7 +212,8 @@ impl Hooks {
     /// The webhooks of an account, oldest first. Reads a row each.
     pub(crate) fn list(&self, store: &dyn Store, did: &Did) -> Result<Vec<HookView>, StoreError> {
         let own = self.hooks.iter().filter(|(_, hook)| hook.did == did.as_str());
-        let view = |(id, hook): (&u64, &Hook)| Ok(hook.view(*id, store::wanted(store, *id)?));
+        let rests = self.resting.contains(did.as_str());
+        let view = |(id, hook): (&u64, &Hook)| Ok(hook.view(*id, store::wanted(store, *id)?, rests));
         let mut views: Vec<HookView> = own.map(view).collect::<Result<_, StoreError>>()?;
         views.sort_by_key(|view| (view.created_at, view.id));
         Ok(views)
@@ -226,6 +235,24 @@ impl Hooks {
         for id in own.map(|(id, _)| *id).collect::<Vec<_>>() {
             store::delete(store, id)?;
             self.forget(id);
+        }
+        self.rest(store, did, false)
+    }
+
+    /// Whether an account has webhooks, so that it matters whether it is active.
+    pub(crate) fn has(&self, did: &str) -> bool {
+        self.hooks.values().any(|hook| hook.did == did)
+    }
+
+    /// An account rests from here on, or does not any more. Writes 1 row if that is news.
+    pub(crate) fn rest(&mut self, store: &dyn Store, did: &str, rests: bool) -> Result<(), StoreError> {
+        if self.resting.contains(did) != rests {
+            store::save_rest(store, did, rests)?;
+            if rests {
+                self.resting.insert(did.to_owned());
+            } else {
+                self.resting.remove(did);
+            }
         }
         Ok(())
     }
@@ -266,8 +293,9 @@ impl Hooks {
 
     /// The webhooks that are owed something by now that is not on its way.
     fn due(&self, now_ms: u64) -> impl Iterator<Item = (u64, u64)> {
-        let due =
-            self.hooks.iter().filter(move |(id, hook)| hook.owes(now_ms) && !self.flying.contains_key(id));
+        let due = self.hooks.iter().filter(move |(id, hook)| {
+            hook.owes(now_ms) && !self.flying.contains_key(id) && !self.resting.contains(&hook.did)
+        });
         due.map(|(id, hook)| (hook.debt.due_at, *id))
     }
 
@@ -372,7 +400,7 @@ impl Hooks {
     /// When there will be something to do, milliseconds.
     pub(crate) fn next_due(&self, now_ms: u64) -> Option<u64> {
         let due = |(id, hook): (&u64, &Hook)| {
-            hook.debt.after?;
+            hook.debt.after.filter(|_| !self.resting.contains(&hook.did))?;
             // What is due now is being seen to; if it is not, because the object has died, the alarm comes to it.
             let seen_to = self.flying.contains_key(id) || hook.debt.due_at <= now_ms;
             Some(if seen_to { now_ms + HOOK_BACKSTOP_MS } else { hook.debt.due_at })

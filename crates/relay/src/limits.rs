@@ -104,6 +104,13 @@ pub const HOOK_BACKSTOP_MS: u64 = 60_000;
 /// Bytes of a message of a reader of events: the largest filter of ordinary names, twice.
 pub const MAX_UPDATE_BYTES: usize = 256 << 10;
 
+/// Messages that a reader of events may send in [`UPDATES_WINDOW_MS`]. Each may have [`MAX_UPDATE_BYTES`] that are parsed and a
+/// thousand names that are hashed; a client that follows a list on a screen changes its filter a few times a minute.
+pub const MAX_UPDATES: u32 = 60;
+
+/// Milliseconds of the window of [`MAX_UPDATES`].
+pub const UPDATES_WINDOW_MS: u64 = 60_000;
+
 /// Bytes that the platform keeps with a socket that sleeps.
 pub const ATTACHMENT_BYTES: usize = 16_384;
 

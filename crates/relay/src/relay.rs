@@ -1,5 +1,6 @@
 //! The relay of one host: the log, its subscribers and its watchdog, as one object.
 
+use murmuration_firehose::{Event, Frame, Glance, Seq};
 use murmuration_keys::seal::Keks;
 use murmuration_platform::{Entropy, Store, StoreError};
 use murmuration_syntax::{Did, Nsid};
@@ -86,10 +87,31 @@ impl Relay {
                 self.hooks.owe(store, *seq, &sight, now_ms)?;
             }
         }
+        if self.hooks.has(push.did.as_str()) {
+            self.note_standing(store, push.did.as_str(), &appended.frames)?;
+        }
         if !appended.frames.is_empty() {
             self.crawl.want(store, now_ms)?;
         }
         Ok(appended.ack)
+    }
+
+    /// Notes whether an account is active, if it says so: the webhooks of one that is not rest.
+    fn note_standing(
+        &mut self,
+        store: &dyn Store,
+        did: &str,
+        frames: &[(Seq, Vec<u8>)],
+    ) -> Result<(), StoreError> {
+        for (_, frame) in frames {
+            // Most frames are commits, whose decoding is not for nothing.
+            if Glance::of(frame).is_ok_and(|glance| glance.collections.is_none())
+                && let Ok(Frame::Event { event: Event::Account(event), .. }) = Frame::decode(frame)
+            {
+                self.hooks.rest(store, did, event.inactive.is_some())?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether another subscriber may come, to read this.
@@ -101,6 +123,12 @@ impl Relay {
     /// Begins a subscription on a socket that has just been accepted.
     pub fn subscribe(&mut self, sockets: &dyn Sockets, id: SubscriberId, cursor: Option<&str>, reads: Reads) {
         self.feed.add(&self.log, sockets, id, cursor, reads);
+    }
+
+    /// A reader has said something. Answers whether it is to be read: a reader of frames has nothing to say, and a reader of
+    /// events that says too much is sent away.
+    pub fn heed(&mut self, sockets: &dyn Sockets, id: SubscriberId, now_ms: u64) -> bool {
+        self.feed.heed(sockets, id, now_ms)
     }
 
     /// A reader of events wants others from here on; or has asked for what cannot be, and is sent away. Other readers have

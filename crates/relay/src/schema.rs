@@ -6,10 +6,11 @@
 use murmuration_platform::{Param, Store, StoreError, run_script, transaction};
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/relay/0001_log.sql"),
     include_str!("../../../migrations/relay/0002_collection.sql"),
     include_str!("../../../migrations/relay/0003_webhook.sql"),
+    include_str!("../../../migrations/relay/0004_resting.sql"),
 ];
 
 /// Reads 1 row.

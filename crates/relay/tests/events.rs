@@ -15,7 +15,8 @@ use murmuration_keys::{Curve, SigningKey};
 use murmuration_platform::Store as _;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::limits::{
-    ATTACHMENT_BYTES, MAX_EVENT_BYTES, MAX_SUBSCRIBERS, MAX_WAITING, MAX_WANTED_NAMES,
+    ATTACHMENT_BYTES, MAX_EVENT_BYTES, MAX_SUBSCRIBERS, MAX_UPDATES, MAX_WAITING, MAX_WANTED_NAMES,
+    UPDATES_WINDOW_MS,
 };
 use murmuration_relay::wire::{Item, Push};
 use murmuration_relay::{
@@ -277,6 +278,34 @@ fn a_bad_beginning_and_a_bad_change_end_the_stream_with_their_reason() {
     append(&store, &mut relay, &wires, 1, &commit(1, &[]));
     wires.drain_all();
     wires.with(4, |wire| assert_eq!((wire.seqs(), &wire.closed), (vec![3], &None)));
+}
+
+#[test]
+fn a_reader_that_changes_its_filter_too_often_is_sent_away_with_the_reason() {
+    let (store, mut relay, wires) = world();
+    reads(&wires, &mut relay, 1, None, Filter::default());
+    reads(&wires, &mut relay, 2, None, Filter::default());
+    wires.open(3);
+    relay.subscribe(&wires, 3, None, Reads::Frames);
+    let mut now = T0;
+    for _ in 0..3 {
+        for _ in 0..MAX_UPDATES {
+            assert!(relay.heed(&wires, 1, now));
+            relay.want(&wires, 1, Ok(Filter::default()));
+        }
+        now += UPDATES_WINDOW_MS;
+    }
+    assert!(relay.heed(&wires, 1, T0), "a clock that steps back silences nobody");
+    for said in 1..=MAX_UPDATES + 1 {
+        assert_eq!(relay.heed(&wires, 1, now), said <= MAX_UPDATES);
+        assert!(!relay.heed(&wires, 3, now), "a reader of frames has nothing to say");
+    }
+    assert!(!relay.heed(&wires, 1, now + UPDATES_WINDOW_MS), "it is gone");
+    assert_eq!(told(&wires, 1).pop().unwrap()["error"], "RateLimitExceeded");
+    assert_eq!(wires.with(1, |wire| wire.closed.clone()), Some((1008, "RateLimitExceeded".to_owned())));
+    assert!(relay.heed(&wires, 2, now), "others go on");
+    append(&store, &mut relay, &wires, 1, &commit(1, &[]));
+    assert_eq!(wires.with(3, |wire| (wire.buffered() > 0, wire.closed.clone())), (true, None));
 }
 
 #[test]

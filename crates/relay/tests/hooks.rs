@@ -6,6 +6,7 @@ mod common;
 use std::cell::RefCell;
 
 use common::{Dice, Drafts, T0, Wires, did, small};
+use murmuration_firehose::{AccountEvent, AccountStatus, Event, Timestamp};
 use murmuration_keys::seal::Keks;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_platform::{Entropy, Store as _};
@@ -64,6 +65,19 @@ impl World {
         self.ord += 1;
         let drafts = Drafts::new(account, [self.ord]);
         self.relay.append(&self.store, &Wires::default(), &drafts.push(true, now), now).unwrap();
+    }
+
+    /// An account says whether it is active.
+    fn standing(&mut self, account: u64, inactive: Option<AccountStatus>, now: u64) {
+        self.ord += 1;
+        let time = Timestamp::from_micros(now * 1000);
+        let event = Event::Account(AccountEvent { did: did(account), inactive, time });
+        let drafts = Drafts(did(account), vec![(self.ord, event.draft().unwrap())]);
+        self.relay.append(&self.store, &Wires::default(), &drafts.push(true, now), now).unwrap();
+    }
+
+    fn state(&self, owner: u64) -> HookState {
+        self.relay.hooks(&self.store, &did(owner)).unwrap()[0].state
     }
 
     fn take(&mut self, now: u64) -> Vec<Delivery> {
@@ -150,6 +164,43 @@ fn a_message_that_was_not_taken_is_sent_again_the_same_and_later_and_later() {
         assert!(!world.relay.owes(now + (1 << 50)), "it is given up");
         world.sleep(LogConfig::default());
     }
+}
+
+#[test]
+fn nothing_is_sent_for_an_account_that_is_not_active_until_it_is_again() {
+    let mut world = World::new(LogConfig::default());
+    let id = world.hook(9, &[1]).unwrap();
+    let other = world.hook(8, &[1]).unwrap();
+    world.event(1, T0);
+    for status in [AccountStatus::Takendown, AccountStatus::Deactivated] {
+        let before = world.store.counts().written;
+        world.standing(9, Some(status.clone()), T0);
+        world.standing(9, Some(status), T0);
+        assert_eq!(world.store.counts().written - before, 2 + 1, "a row a push, and one for the news");
+        world.event(1, T0);
+        for _ in 0..2 {
+            assert_eq!(world.state(9), HookState::Paused);
+            let sent = world.take(T0);
+            assert!(sent.iter().all(|delivery| delivery.id == other), "{sent:?}");
+            world.done(other, TAKEN, T0);
+            world.sleep(LogConfig::default());
+        }
+        assert!(!world.relay.owes(T0 + (1 << 50)) && world.relay.urgent_alarm(T0).is_none());
+        world.standing(9, None, T0);
+        assert_eq!(world.state(9), HookState::Active);
+        assert!(world.relay.owes(T0));
+    }
+    assert_eq!(seqs(&world.take(T0)[0]), [1, 4, 8], "what it was owed meanwhile is not lost");
+    world.done(id, TAKEN, T0);
+    // A webhook that is on its way when its account goes to rest is noted as ever.
+    world.event(1, T0);
+    assert_eq!(world.take(T0).len(), 2);
+    world.standing(9, Some(AccountStatus::Takendown), T0);
+    world.done(id, BUSY, T0);
+    assert!(world.take(T0 + (1 << 40)).iter().all(|delivery| delivery.id == other));
+    world.relay.purge(&world.store, did(9).as_str(), 0).unwrap();
+    let mut rows = world.store.query("SELECT COUNT(*) FROM resting", &[]).unwrap();
+    assert_eq!(rows[0].int(0).unwrap(), 0, "nothing is left of an account that is gone");
 }
 
 #[test]

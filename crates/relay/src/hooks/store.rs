@@ -1,5 +1,7 @@
 //! The table of webhooks.
 
+use std::collections::BTreeSet;
+
 use murmuration_platform::{Param, Row, Store, StoreError};
 
 use super::{Debt, Hook};
@@ -17,6 +19,12 @@ const INSERT: &str = "INSERT INTO webhook \
      VALUES (?1, ?2, ?3, ?4, NULL, NULL, 0, 0, ?5, ?6, ?7)";
 /// Writes 1 row.
 const UPDATE: &str = "UPDATE webhook SET after = ?2, through = ?3, failures = ?4, due_at = ?5 WHERE id = ?1";
+/// Reads a row an account that rests.
+const SELECT_RESTING: &str = "SELECT did FROM resting";
+/// Writes 1 row.
+const INSERT_RESTING: &str = "INSERT OR IGNORE INTO resting (did) VALUES (?1)";
+/// Writes 1 row.
+const DELETE_RESTING: &str = "DELETE FROM resting WHERE did = ?1";
 /// Writes 1 row.
 const DELETE: &str = "DELETE FROM webhook WHERE id = ?1";
 
@@ -77,6 +85,17 @@ pub(super) fn save(store: &dyn Store, id: u64, debt: &Debt) -> Result<(), StoreE
 
 pub(super) fn delete(store: &dyn Store, id: u64) -> Result<(), StoreError> {
     store.query(DELETE, &[Param::Int(int(id)?)]).map(drop)
+}
+
+/// The accounts for which nothing is sent.
+pub(super) fn resting(store: &dyn Store) -> Result<BTreeSet<String>, StoreError> {
+    store.query(SELECT_RESTING, &[])?.into_iter().map(|mut row| row.text(0)).collect()
+}
+
+/// Keeps whether anything is sent for an account.
+pub(super) fn save_rest(store: &dyn Store, did: &str, rests: bool) -> Result<(), StoreError> {
+    let statement = if rests { INSERT_RESTING } else { DELETE_RESTING };
+    store.query(statement, &[Param::Text(did)]).map(drop)
 }
 
 fn natural(number: i64) -> Result<u64, StoreError> {
