@@ -82,12 +82,24 @@ pub fn asked_for(path: &str) -> Option<Result<CfDid, BridgeError>> {
     path.strip_prefix(PATH_START)?.strip_suffix(PATH_END).map(CfDid::of_object)
 }
 
-/// The document of an agent's did:cf, as the host of its network gives it out.
+/// The document of an agent's did:cf, as the host of its network gives it out. An agent that keeps its keys to itself may have
+/// published none yet.
 #[must_use]
-pub fn document(alias: &CfDid, canonical: &Did, keys: &AgentKeys, network: &str) -> Document {
+pub fn document(alias: &CfDid, canonical: &Did, keys: Option<&AgentKeys>, network: &str) -> Document {
     let did = alias.did();
     let id = |fragment: &str| format!("{did}#{fragment}");
     let method = |fragment: &str, key: &str| json!({ "id": id(fragment), "type": "Multikey", "controller": did, "publicKeyMultibase": key });
+    let service =
+        json!([{ "id": format!("#{SERVICE_ID}"), "type": SERVICE_TYPE, "serviceEndpoint": network }]);
+    let Some(keys) = keys else {
+        let json = json!({
+            "@context": [DID_CONTEXT, MULTIKEY_CONTEXT],
+            "id": did,
+            "alsoKnownAs": [canonical],
+            "service": service,
+        });
+        return Document::made(did, json);
+    };
     let (signing, agreement) = (method(SIGNING_ID, &keys.signing), method(AGREEMENT_ID, &keys.agreement));
     let json = json!({
         "@context": [DID_CONTEXT, MULTIKEY_CONTEXT],
@@ -97,7 +109,7 @@ pub fn document(alias: &CfDid, canonical: &Did, keys: &AgentKeys, network: &str)
         "authentication": [id(SIGNING_ID)],
         "assertionMethod": [id(SIGNING_ID)],
         "keyAgreement": [id(AGREEMENT_ID)],
-        "service": [{ "id": format!("#{SERVICE_ID}"), "type": SERVICE_TYPE, "serviceEndpoint": network }],
+        "service": service,
     });
     Document::made(did, json)
 }
@@ -120,11 +132,13 @@ pub fn named(mut state: State, alias: &CfDid) -> State {
     state
 }
 
-/// The same, with the key that others seal to.
+/// The same, with the key that others seal to, where there is one.
 #[must_use]
-pub fn enrolled(state: State, alias: &CfDid, keys: &AgentKeys) -> State {
+pub fn enrolled(state: State, alias: &CfDid, keys: Option<&AgentKeys>) -> State {
     let mut state = named(state, alias);
-    state.verification_methods.insert(AGREEMENT_ID.to_owned(), format!("did:key:{}", keys.agreement));
+    if let Some(keys) = keys {
+        state.verification_methods.insert(AGREEMENT_ID.to_owned(), format!("did:key:{}", keys.agreement));
+    }
     state
 }
 
@@ -239,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_document_has_the_keys_the_network_and_the_canonical_did() {
-        let document = document(&alias(), &did(PLC), &keys(), "https://agents.example");
+        let document = document(&alias(), &did(PLC), Some(&keys()), "https://agents.example");
         let id = format!("did:cf:{OBJECT}");
         assert_eq!(document.aliases().collect::<Vec<_>>(), [PLC]);
         assert_eq!(document.handle(), None);
@@ -261,10 +275,10 @@ mod tests {
         let first =
             State::atproto(&handle, "did:key:zQ3sh", "https://pds.example", vec!["did:key:zQ3sh".into()]);
         let other = CfDid::of_object(&OBJECT.replace('5', "6")).unwrap();
-        let agent = enrolled(first.clone(), &alias(), &keys());
+        let agent = enrolled(first.clone(), &alias(), Some(&keys()));
         assert_eq!(agent.also_known_as, ["at://alice.test".to_owned(), alias().did().to_string()]);
         assert_eq!(agent.verification_methods["agent_enc"], format!("did:key:{}", keys().agreement));
-        assert_eq!(enrolled(agent.clone(), &alias(), &keys()), agent);
+        assert_eq!(enrolled(agent.clone(), &alias(), Some(&keys())), agent);
         assert_eq!(named(named(first.clone(), &other), &alias()), named(first.clone(), &alias()));
         let early = State {
             also_known_as: vec![alias().did().to_string(), "at://alice.test".into()],
@@ -278,7 +292,7 @@ mod tests {
     fn a_name_counts_only_when_both_documents_say_it() {
         let id = format!("did:cf:{OBJECT}");
         let other = format!("did:cf:{}", OBJECT.replace('5', "6"));
-        let cf = document(&alias(), &did(PLC), &keys(), "https://agents.example");
+        let cf = document(&alias(), &did(PLC), Some(&keys()), "https://agents.example");
         let plc = names(PLC, &["at://alice.test", &id]);
         assert_eq!(named_by(&plc), Some(alias()));
         verify(&plc, &cf).unwrap();
@@ -298,5 +312,12 @@ mod tests {
             named_by(&names(PLC, &["at://alice.test", "did:cf:x", &other, &id])).unwrap().did().as_str(),
             other
         );
+    }
+
+    #[test]
+    fn an_agent_without_published_keys_has_a_document_that_names_it_and_no_key() {
+        let document = document(&alias(), &did(PLC), None, "https://agents.example");
+        assert_eq!(document.aliases().collect::<Vec<_>>(), [PLC]);
+        assert!(document.json().get("verificationMethod").is_none());
     }
 }

@@ -314,7 +314,7 @@ impl World {
             signing: "z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK".into(),
             agreement: "z6LSbysY2xFMRpGMhb7tFTLMpeuPRaqaWM1yECx2AtzE3KCc".into(),
         };
-        let document = cf::document(&cf(), &did(stands_for), &keys, pds);
+        let document = cf::document(&cf(), &did(stands_for), Some(&keys), pds);
         self.network.get(&format!("{pds}{}", cf().path()), 200, document.json().to_string());
     }
 

@@ -170,7 +170,7 @@ fn foreign(world: &World) -> (Did, CfDid) {
 
 fn answer_for(world: &World, alias: &CfDid, stands_for: &Did) {
     let keys = AgentKeys { signing: "z6MkX".into(), agreement: "z6LSX".into() };
-    let document = cf::document(alias, stands_for, &keys, "https://other.example");
+    let document = cf::document(alias, stands_for, Some(&keys), "https://other.example");
     world.serve(&format!("https://other.example{}", alias.path()), 200, document.json());
 }
 

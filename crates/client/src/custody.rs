@@ -88,7 +88,21 @@ impl Custody {
     /// # Errors
     /// When it is no envelope, or as [`Ring::open`].
     pub fn open(&self, binding: &Binding, envelope: &Json) -> Result<Opened, ClientError> {
-        Ok(self.ring.open(binding, &read(envelope)?)?)
+        self.open_envelope(binding, &read(envelope)?)
+    }
+
+    pub(crate) fn open_envelope(
+        &self,
+        binding: &Binding,
+        envelope: &Envelope,
+    ) -> Result<Opened, ClientError> {
+        Ok(self.ring.open(binding, envelope)?)
+    }
+
+    /// Whose keys they are.
+    #[must_use]
+    pub fn did(&self) -> &Did {
+        self.ring.did()
     }
 
     /// The same envelope of the agent's own, under the key of the latest epoch.

@@ -17,6 +17,12 @@ pub enum ClientError {
     /// JSON that is no value of the data model.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// What is no message, or not of the sender that it is said to be of.
+    #[error("not a message of this sender")]
+    Message,
+    /// What is no record of a message, or another's.
+    #[error("not a record of this sender and type")]
+    Record,
     /// Bytes that are no exported keys.
     #[error("not exported keys")]
     Export,

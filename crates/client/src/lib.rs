@@ -6,6 +6,8 @@
 //!
 //! - [`Custody`]: the agent's own keys. It makes the input of `com.atproto.repo.putRecord`, begins epochs, and is exported
 //!   to be stored.
+//! - [`Custody::send_message`] and [`Custody::open_message`]: messages of `agent.comms`, sealed before they are sent, and checked and
+//!   opened when they have come.
 //! - [`Peer`]: another agent, from the answer of `agent.identity.getKeys`. It refuses keys that do not go on from those that
 //!   were seen before.
 //!
@@ -41,6 +43,7 @@
 
 mod custody;
 mod error;
+mod message;
 mod peer;
 
 pub use custody::Custody;
@@ -48,4 +51,5 @@ pub use error::ClientError;
 pub use murmuration_envelope::{Binding, Opened, Zeroizing};
 pub use murmuration_keyring::Seen;
 pub use murmuration_platform::Entropy;
+pub use murmuration_syntax::{Did, Tid};
 pub use peer::Peer;

@@ -30,6 +30,12 @@ impl Peer {
         self.0.seen()
     }
 
+    /// Who it is.
+    #[must_use]
+    pub fn did(&self) -> &Did {
+        self.0.did()
+    }
+
     pub(crate) fn recipient(&self, now: u64) -> Result<Recipient, ClientError> {
         Ok(self.0.recipient(now)?)
     }

@@ -9,6 +9,7 @@ pub mod actor;
 mod args;
 pub mod comms;
 pub mod credential;
+pub mod custody;
 pub mod ending;
 pub mod identity;
 pub mod import;

@@ -134,17 +134,19 @@ impl Host<'_> {
         if row.ended {
             return Ok(None);
         }
-        let keys = self.agent_keys(&row.did).await?;
-        Ok(keys.map(|keys| cf::document(&row.alias, &row.did, &keys, &self.config.public_url)))
-    }
-
-    /// The keys of an agent; `None` when its object holds no account.
-    async fn agent_keys(&self, did: &Did) -> Result<Option<AgentKeys>, XrpcError> {
-        match agents::ask(self.agents, did, InternalCall::Agency(AgencyCall::Keys)).await {
-            Ok(keys) => Ok(Some(keys)),
+        match self.agent_keys(&row.did).await {
+            Ok(keys) => Ok(Some(cf::document(&row.alias, &row.did, keys.as_ref(), &self.config.public_url))),
             Err(error) if error.error() == "RepoNotFound" => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The keys of an agent; none while one that keeps them to itself has published none.
+    ///
+    /// # Errors
+    /// `RepoNotFound` when its object holds no account.
+    async fn agent_keys(&self, did: &Did) -> Result<Option<AgentKeys>, XrpcError> {
+        agents::ask(self.agents, did, InternalCall::Agency(AgencyCall::Keys)).await
     }
 
     /// The document that this host has an account of its own say, with what an agent has in it.
@@ -153,16 +155,17 @@ impl Host<'_> {
         let state = State::atproto(handle, signing_key, &self.config.public_url, Vec::new());
         let row = self.directory.agent(did).await?.filter(|row| !row.ended);
         let state = match row {
-            Some(row) => match self.agent_keys(did).await? {
-                Some(keys) => cf::enrolled(state, &row.alias, &keys),
-                None => state,
+            Some(row) => match self.agent_keys(did).await {
+                Ok(keys) => cf::enrolled(state, &row.alias, keys.as_ref()),
+                Err(error) if error.error() == "RepoNotFound" => state,
+                Err(error) => return Err(error),
             },
             None => state,
         };
         Ok(Document::of_state(did, &state))
     }
 
-    /// Gives an account that has keys its did:cf, or makes right what there is of it.
+    /// Gives an account its did:cf, or makes right what there is of it.
     pub(super) async fn enrol(&self, did: &Did, begun: &Begun) -> Result<CfDid, Unpublished> {
         let alias = match self.directory.agent(did).await.map_err(|e| Unpublished::certainly(e.into()))? {
             Some(row) if row.ended => {
@@ -172,7 +175,7 @@ impl Host<'_> {
             Some(row) => row.alias,
             None => self.agents.alias(did).map_err(Unpublished::certainly)?,
         };
-        self.publish_alias(did, &alias, &begun.keys).await?;
+        self.publish_alias(did, &alias, begun.keys.as_ref()).await?;
         // From here on it is not known what has come of it, and each step does no harm the second time.
         let failed = |error| Unpublished { error, certain: false };
         let Profile { json, words } = &begun.profile;
@@ -187,7 +190,12 @@ impl Host<'_> {
     }
 
     /// Has the account's document name the did:cf, or sees that it does.
-    async fn publish_alias(&self, did: &Did, alias: &CfDid, keys: &AgentKeys) -> Result<(), Unpublished> {
+    async fn publish_alias(
+        &self,
+        did: &Did,
+        alias: &CfDid,
+        keys: Option<&AgentKeys>,
+    ) -> Result<(), Unpublished> {
         if self.states_document_of(did) {
             return Ok(());
         }

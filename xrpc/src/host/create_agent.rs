@@ -54,7 +54,9 @@ impl Host<'_> {
             Request::new(&self.config.jwt_secret, asker, key, &call.input.clone().into_json().to_string())
         });
         let request = request.transpose()?;
-        let profile = self.profile_of(call.input.take("profile").map(|given| data::to_value(&given)))?;
+        let custody = call.input.text("custody").map(str::to_owned);
+        let profile = call.input.take("profile").map(|given| data::to_value(&given));
+        let profile = self.profile_of(profile, custody.as_deref())?;
         let before = match &request {
             Some(request) => self.made_before(request, &profile).await?,
             None => None,
@@ -169,12 +171,18 @@ impl Host<'_> {
     }
 
     /// The profile of a new agent, which may have been given, as the lexicon wants it.
-    fn profile_of(&self, given: Option<Json>) -> Result<Json, XrpcError> {
+    fn profile_of(&self, given: Option<Json>, custody: Option<&str>) -> Result<Json, XrpcError> {
+        if custody.is_some_and(|custody| !["hosted", "client"].contains(&custody)) {
+            return Err(XrpcError::invalid("custody is neither hosted nor client"));
+        }
         let mut profile = given.unwrap_or_else(|| json!({}));
         if let Some(fields) = profile.as_object_mut() {
             let now = Timestamp::from_micros(self.clock.now_micros()).to_string();
             fields.entry("createdAt").or_insert_with(|| now.into());
-            fields.entry("custody").or_insert_with(|| "hosted".into());
+            let said = fields.entry("custody").or_insert_with(|| custody.unwrap_or("hosted").into());
+            if custody.is_some_and(|custody| said != custody) {
+                return Err(XrpcError::invalid("custody is not what the profile says"));
+            }
         }
         profile_value(self.catalog, &profile)?;
         Ok(profile)

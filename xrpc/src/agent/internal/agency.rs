@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use crate::XrpcError;
 use crate::agent::record::{Validate, prepare};
-use crate::agent::{Context, check_standing, index, server};
+use crate::agent::{Context, check_standing, custody, index, server};
 use crate::http::Response;
 use crate::method::Standing;
 use crate::token::Scope;
@@ -19,12 +19,12 @@ use crate::token::Scope;
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AgencyCall {
-    /// Have keys, and a profile if one is given and there is none.
+    /// Have a profile, if one is given and there is none, and keys, unless the profile says that the agent keeps them to itself.
     Begin {
         /// The record `agent.identity.profile/self`, as JSON of the data model.
         profile: Option<Json>,
     },
-    /// Say which keys others know the agent by.
+    /// Say which keys others know the agent by, if any.
     Keys,
     /// Begin a session for whoever has asked for the agent, and asks again.
     Session,
@@ -33,8 +33,8 @@ pub enum AgencyCall {
 /// An agent that has what an agent has.
 #[derive(Deserialize, Serialize)]
 pub struct Begun {
-    /// The keys that others know it by.
-    pub keys: AgentKeys,
+    /// The keys that others know it by; none while an agent that keeps them to itself has published none.
+    pub keys: Option<AgentKeys>,
     /// What it says of itself.
     pub profile: index::Profile,
 }
@@ -43,9 +43,6 @@ pub(super) fn answer(context: &Context<'_>, call: AgencyCall) -> Result<Response
     let account = context.account;
     match call {
         AgencyCall::Begin { profile } => {
-            if let Err(AccountError::NoKeys) = account.published_keys() {
-                account.start_epoch(context.entropy, context.clock.now_micros())?;
-            }
             let path = index::path()?;
             if let Some(profile) = profile
                 && account.record(&path)?.is_none()
@@ -55,6 +52,11 @@ pub(super) fn answer(context: &Context<'_>, call: AgencyCall) -> Result<Response
                     WriteRequest { writes: vec![write], unlimited: true, ..WriteRequest::default() };
                 let written = account.write(&[request], context.clock.now_micros()).pop();
                 written.ok_or_else(|| XrpcError::internal("a write without an answer"))??;
+            }
+            if let Err(AccountError::NoKeys) = account.published_keys()
+                && !custody::is_clients(account)?
+            {
+                account.start_epoch(context.entropy, context.clock.now_micros())?;
             }
             Response::json(&Begun { keys: keys(account)?, profile: index::profile(account)? })
         }
@@ -76,8 +78,12 @@ pub fn value(catalog: &Catalog, profile: &Json) -> Result<Value, XrpcError> {
     Ok(prepare(catalog, Validate::Required, collection, rkey, record)?.value)
 }
 
-fn keys(account: &Account) -> Result<AgentKeys, AccountError> {
-    let published = account.published_keys()?;
+fn keys(account: &Account) -> Result<Option<AgentKeys>, AccountError> {
+    let published = match account.published_keys() {
+        Err(AccountError::NoKeys) => return Ok(None),
+        other => other?,
+    };
     let epoch = published.current();
-    Ok(AgentKeys { signing: epoch.signing_key().multibase(), agreement: epoch.agreement_key().to_owned() })
+    let (signing, agreement) = (epoch.signing_key().multibase(), epoch.agreement_key().to_owned());
+    Ok(Some(AgentKeys { signing, agreement }))
 }

@@ -7,8 +7,8 @@ use murmuration_comms::{
     binding, cid_of, default_thread,
 };
 use murmuration_data::{Ipld, cbor, json};
-use murmuration_envelope::Recipient;
-use murmuration_keyring::{PublishedKeys, Ring};
+use murmuration_envelope::{Envelope, Recipient};
+use murmuration_keyring::PublishedKeys;
 use murmuration_keys::{Curve, VerifyingKey};
 use murmuration_lexicons::{Validation, validate_record};
 use murmuration_syntax::{Did, Nsid, RecordKey, Tid, datetime};
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::comms::{contact, declaration, request, view};
 use super::super::record::{Validate, prepare};
-use super::super::{Context, check_standing};
+use super::super::{Args, Context, check_standing, custody};
 use crate::XrpcError;
 use crate::http::Response;
 use crate::method::Standing;
@@ -52,8 +52,10 @@ pub enum CommsCall {
 /// A message to be sent.
 #[derive(Deserialize, Serialize)]
 pub struct Outgoing {
-    /// The record.
+    /// The record; `null` for a message that its sender has sealed.
     pub record: Json,
+    /// A message that its sender has sealed (`agent.comms.defs#sealedParcel`).
+    pub sealed: Option<Json>,
     /// Whom it is for.
     pub to: Vec<Reader>,
     /// Its name, if its sender has chosen one.
@@ -167,7 +169,7 @@ pub(super) fn answer(context: &Context<'_>, call: CommsCall) -> Result<Response,
 fn keys(context: &Context<'_>) -> Result<Response, XrpcError> {
     check_standing(Standing::Active, &*context.account.profile()?)?;
     let published = match context.account.published_keys() {
-        Err(AccountError::NoKeys) => {
+        Err(AccountError::NoKeys) if !custody::is_clients(context.account)? => {
             context.account.start_epoch(context.entropy, context.clock.now_micros())?;
             context.account.published_keys()
         }
@@ -189,7 +191,10 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
         Some(id) => id,
         None => fresh_id(context, now)?,
     };
-    let draft = Draft::read(context, own, &to, &outgoing, id)?;
+    let mut draft = match &outgoing.sealed {
+        None => Draft::read(context, own, &to, &outgoing, id)?,
+        Some(sealed) => Draft::sealed(context, own, &to, &outgoing, sealed)?,
+    };
     if let Some(sent) = comms.sent(id)? {
         if sent.digest != digest.as_slice() {
             return Err(CommsError::Conflict.into());
@@ -220,9 +225,10 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
     if header.expires_at.is_some_and(|at| at <= now) {
         return Err(CommsError::Expired.into());
     }
-    let body = match outgoing.public {
-        true => Body::Open(draft.record.clone()),
-        false => seal(context, &header, &outgoing, &draft.record, now)?,
+    let body = match draft.body.take() {
+        Some(sealed) => sealed,
+        None if outgoing.public => Body::Open(draft.record.clone()),
+        None => seal(context, &header, &outgoing, &draft.record, now)?,
     };
     let parcel = Parcel::sign(header, body, Curve::K256, |bytes| {
         context.account.sign(bytes).map_err(XrpcError::from)
@@ -246,7 +252,8 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
 
 /// The hash by which the same call is known again.
 fn digest(outgoing: &Outgoing, to: &[Did]) -> Result<[u8; 32], XrpcError> {
-    let call = object!([outgoing.record, to, outgoing.public, outgoing.expires_at]);
+    let content = outgoing.sealed.as_ref().unwrap_or(&outgoing.record);
+    let call = object!([content, to, outgoing.public, outgoing.expires_at]);
     let call = json::from_value(&call).map_err(|error| invalid(&error.to_string()))?;
     let bytes = cbor::encode(&call).map_err(|error| invalid(&error.to_string()))?;
     Ok(Sha256::digest(&bytes).into())
@@ -272,8 +279,10 @@ struct Draft {
     thread: Option<String>,
     priority: u8,
     expires_at: Option<u64>,
-    /// What a response says, and of which request.
+    /// What a response says, and of which request. Of one that is sealed the host knows nothing.
     status: Option<(String, String)>,
+    /// The body, if it is sealed already.
+    body: Option<Body>,
 }
 
 impl Draft {
@@ -334,8 +343,55 @@ impl Draft {
             record,
             thread,
             priority,
-            expires_at: expires_at.map(|at| u64::try_from(at).unwrap_or(0) / 1000 * 1000),
+            expires_at: expires_at.map(whole_millis),
             status,
+            body: None,
+        })
+    }
+
+    /// A message that its sender has sealed: what is outside of the envelope is looked at, and what is in it nobody here can see.
+    fn sealed(
+        context: &Context<'_>,
+        own: &Did,
+        to: &[Did],
+        outgoing: &Outgoing,
+        sealed: &Json,
+    ) -> Result<Self, XrpcError> {
+        let sealed = json::from_value(sealed).map_err(|error| invalid(&error.to_string()))?;
+        let mut sealed = Args::new(sealed);
+        if outgoing.public {
+            return Err(invalid("a sealed message is not public"));
+        }
+        if context.account.keeps_keys()? {
+            return Err(invalid("the host keeps the keys of this agent, and seals its messages"));
+        }
+        if to.contains(own) {
+            return Err(invalid("a message to oneself is no message"));
+        }
+        let kind: Nsid = sealed.parsed("type")?;
+        if !KINDS.contains(&kind.as_str()) {
+            return Err(invalid("the record is of no type that is sent"));
+        }
+        let envelope = Envelope::from_ipld(sealed.take("body").unwrap_or(Ipld::Null))?;
+        let latest = match context.account.published_keys() {
+            Err(AccountError::NoKeys) => return Err(invalid("this agent publishes no keys yet")),
+            other => other?.current().number(),
+        };
+        if envelope.epoch() != latest || envelope.own_epoch() != latest {
+            return Err(invalid("sealed in another epoch than the latest that this agent publishes"));
+        }
+        let expires_at = outgoing.expires_at.as_deref().map(datetime::micros).transpose();
+        Ok(Self {
+            id: sealed_id(&sealed)?,
+            kind,
+            record: Ipld::Null,
+            thread: sealed.text("thread").map(str::to_owned),
+            priority: sealed
+                .number("priority")
+                .map_or(DEFAULT_PRIORITY, |number| u8::try_from(number).unwrap_or(0)),
+            expires_at: expires_at.map_err(|error| invalid(&error.to_string()))?.map(whole_millis),
+            status: None,
+            body: Some(Body::Sealed(Box::new(envelope))),
         })
     }
 
@@ -391,16 +447,19 @@ fn seal(
     };
     let recipients = outgoing.to.iter().map(recipient).collect::<Result<Vec<Recipient>, _>>()?;
     let text = cbor::encode(record).map_err(|error| invalid(&error.to_string()))?;
-    let ring = ring(context, now)?;
+    let ring = custody::ring(context, now)?;
     Ok(Body::Sealed(Box::new(ring.seal(&binding(header), &recipients, &text, context.entropy)?)))
 }
 
-/// The agent's keys; its first, if it has none.
-fn ring(context: &Context<'_>, now: u64) -> Result<std::rc::Rc<Ring>, XrpcError> {
-    match context.account.ring() {
-        Err(AccountError::NoKeys) => Ok(context.account.start_epoch(context.entropy, now)?),
-        other => Ok(other?),
-    }
+/// The name of a message that its sender has sealed.
+fn sealed_id(sealed: &Args) -> Result<Tid, XrpcError> {
+    let id = sealed.text("id").and_then(|id| Tid::parse(id).ok());
+    id.ok_or_else(|| invalid("a sealed message has no id"))
+}
+
+/// A time in microseconds since the Unix epoch, in whole milliseconds.
+fn whole_millis(micros: i64) -> u64 {
+    u64::try_from(micros).unwrap_or(0) / 1000 * 1000
 }
 
 /// Writes a public message into the repository, where it may be already, from a call that broke off.

@@ -17,7 +17,7 @@ use murmuration_bridge::resolver::Purpose;
 use murmuration_comms::Parcel;
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_keyring::{COLLECTION, RKEY};
-use murmuration_syntax::{Did, RepoPath};
+use murmuration_syntax::{Did, RepoPath, Tid};
 use serde::Deserialize;
 use serde_json::{Value as Json, json as object};
 
@@ -39,12 +39,24 @@ impl Host<'_> {
         to.sort();
         to.dedup();
         let public = call.input.text("privacy") == Some("public");
-        let id = call.input.optional("id")?;
+        let mut id: Option<Tid> = call.input.optional("id")?;
         let expires_at = call.input.text("expiresAt").map(str::to_owned);
-        let record = json::to_value(&call.input.take("record").unwrap_or(Ipld::Null));
-        let to = self.readers(to, public).await?;
+        let (record, sealed) = match (call.input.take("record"), call.input.take("parcel")) {
+            (Some(record), None) => (json::to_value(&record), None),
+            (None, Some(sealed)) => (Json::Null, Some(json::to_value(&sealed))),
+            _ => return Err(XrpcError::invalid("Error: Input must have either a record or a parcel")),
+        };
+        if let Some(named) = sealed.as_ref().and_then(|sealed| sealed.get("id")?.as_str()) {
+            let named = Tid::parse(named).map_err(|error| XrpcError::invalid(error.to_string()))?;
+            if id.is_some_and(|id| id != named) {
+                return Err(XrpcError::invalid("Error: id is not that of the parcel"));
+            }
+            id = Some(named);
+        }
+        // What is sealed is sealed to whom its sender wanted.
+        let to = self.readers(to, public || sealed.is_some()).await?;
         let believe = call.input.flag("acceptNewKeys").unwrap_or(false);
-        let made = self.send(&call, Outgoing { record, to, id, public, expires_at, believe }).await?;
+        let made = self.send(&call, Outgoing { record, sealed, to, id, public, expires_at, believe }).await?;
         Response::json(&object!({
             "id": made.id,
             "uri": made.uri,
@@ -72,7 +84,8 @@ impl Host<'_> {
             "status": "canceled",
         });
         let to = self.readers(found.to, false).await?;
-        let outgoing = Outgoing { record, to, id: None, public: false, expires_at: None, believe: false };
+        let outgoing =
+            Outgoing { record, sealed: None, to, id: None, public: false, expires_at: None, believe: false };
         let made = self.send(&call, outgoing).await;
         made.map_err(|error| match error.error() {
             // It has ended meanwhile.
@@ -136,7 +149,13 @@ impl Host<'_> {
             Some(_) => {
                 let keys = agents::ask(self.agents, &did, InternalCall::Comms(CommsCall::Keys)).await;
                 // Taken down or put to rest.
-                let keys = keys.map_err(|error| if error.status() < 500 { missing() } else { error })?;
+                let keys = keys.map_err(|error: XrpcError| match (error.status(), error.error()) {
+                    (_, "NoKeys") => {
+                        XrpcError::named("NoRecipientKey", format!("{did} publishes no encryption key"))
+                    }
+                    (400..500, _) => missing(),
+                    _ => error,
+                })?;
                 ReaderKeys::Here(keys)
             }
             None if public => match self.document(&did, Purpose::Authentication).await {
