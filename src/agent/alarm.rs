@@ -6,19 +6,21 @@
 //!
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
-//! only waits (even): for a message to deliver, for the end of a token by which somebody reads the inbox, for blobs to collect, for the day on which a deactivated account is to be
-//! deleted, for a change of the DID document that may have died, or for what a rotation of the agent's keys has left to do.
+//! only waits (even): for a message to deliver, for the end of a token by which somebody reads the inbox, for blobs to collect, for
+//! the day on which a deactivated account is to be deleted, for a change of the DID document that may have died, or for what a
+//! rotation of the agent's keys has left to do, in the storage or in the DID document.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::agent::keys::SEALED_STORES;
+use murmuration_xrpc::host::Host;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::State;
 
-use super::{Agent, ending, inbox, index, messages, outbox};
+use super::{Agent, ending, inbox, index, messages, outbox, outside};
 use crate::blobs::BlobStore;
 use crate::entropy::SystemEntropy;
 
@@ -28,6 +30,9 @@ const RETRY_MICROS: u64 = 20 * 1_000_000;
 const LEAST_BACKOFF_MICROS: u64 = 5 * 1_000_000;
 /// Microseconds to it at the most: a relay that stays away costs each account that waits for it a row every ten minutes.
 const MOST_BACKOFF_MICROS: u64 = 10 * 60 * 1_000_000;
+/// Microseconds from a rotation of keys to when the alarm has the DID document follow it, if nobody else has: what a request to the
+/// PLC directory takes at the worst, twice over.
+const NAMING_MICROS: u64 = 20 * 1_000_000;
 /// Microseconds that an alarm lies ahead at the most. workerd keeps it as nanoseconds in 64 bits, which end in 2262; what is due
 /// later is looked at again, for a row a year.
 const FURTHEST_MICROS: u64 = 365 * 24 * 60 * 60 * 1_000_000;
@@ -132,14 +137,16 @@ impl Agent {
             true => awake.account.next_sweep(awake.config.blob_patience_micros())?,
             false => None,
         };
-        let keys = match keys {
-            true => awake.account.keys_due(SEALED_STORES)?,
-            false => None,
+        let (keys, naming) = match keys {
+            true => (awake.account.keys_due(SEALED_STORES)?, awake.account.unnamed_since()?),
+            false => (None, None),
         };
+        // What has failed since is tried again as all that has.
+        let naming = naming.map(|at| at + NAMING_MICROS).filter(|at| *at > self.now());
         let message = awake.account.comms()?.next_due()?;
         let readers = self.readers.due(self);
-        let due =
-            [awake.account.deletion_due()?, awake.account.document_due()?, sweep, message, keys, readers];
+        let (deletion, document) = (awake.account.deletion_due()?, awake.account.document_due()?);
+        let due = [deletion, document, sweep, message, keys, naming, readers];
         let due = due.into_iter().flatten().min();
         if let Some(at) = due {
             let now = self.now();
@@ -169,6 +176,12 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
             // Before what may fail, and in the same turn: a crash from here on leaves an alarm that ends what was begun.
             agent.mind().await?;
             return ending::run(agent).await;
+        }
+        if awake.account.unnamed_since()?.is_some_and(|at| at + NAMING_MICROS <= agent.now())
+            && let Err(error) = name_keys(agent).await
+        {
+            worker::console_warn!("the DID document does not name new keys yet: {error}");
+            agent.retry().await?;
         }
         outbox::push_all(agent).await;
         if awake.account.has_unsent()? {
@@ -202,6 +215,12 @@ fn backoff(last_turn: Option<u64>, now: u64) -> u64 {
     last_turn.map_or(MOST_BACKOFF_MICROS, |last| {
         now.saturating_sub(last).clamp(LEAST_BACKOFF_MICROS, MOST_BACKOFF_MICROS)
     })
+}
+
+/// Has the DID document follow a rotation of the agent's keys.
+async fn name_keys(agent: &Rc<Agent>) -> Result<(), XrpcError> {
+    let did = agent.awake().await?.account.did()?;
+    outside::with_host(agent, true, None, async |host: &Host<'_>| host.name_keys(&did).await).await
 }
 
 async fn collect_blobs(agent: &Agent) -> Result<(), XrpcError> {

@@ -65,6 +65,7 @@ impl Agents for Neighbours<'_> {
             }
             match response.body {
                 Body::Json(json) => Ok(AgentAnswer { status: response.status, body: json.into_bytes() }),
+                Body::Empty => Ok(AgentAnswer { status: response.status, body: Vec::new() }),
                 _ => Err(XrpcError::internal("an internal call has no JSON for an answer")),
             }
         })

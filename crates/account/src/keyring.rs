@@ -19,7 +19,7 @@ const SELECT: &str = "SELECT epoch, secrets FROM key_epoch ORDER BY epoch";
 /// Reads 1 row.
 const SELECT_ONE: &str = "SELECT epoch FROM key_epoch LIMIT 1";
 /// Writes 1 row.
-const INSERT: &str = "INSERT INTO key_epoch (epoch, started_at, secrets) VALUES (?1, ?2, ?3)";
+const INSERT: &str = "INSERT INTO key_epoch (epoch, started_at, secrets, named) VALUES (?1, ?2, ?3, ?4)";
 
 impl Account {
     /// Begins an epoch of keys, the agent's first or the next: makes the secrets, seals and stores them, and commits the
@@ -29,7 +29,7 @@ impl Account {
     /// [`AccountError::ForeignKeys`] when the repository publishes keys that are not kept here; [`AccountError::Key`] when
     /// those that are kept here do not open. Nothing is changed then.
     pub fn start_epoch(&self, entropy: &dyn Entropy, now: u64) -> Result<Rc<Ring>, AccountError> {
-        self.change(|open| self.begin_epoch(open, None, entropy, now))
+        self.change(|open| self.begin_epoch(open, None, true, entropy, now))
     }
 
     /// The agent's keys, to seal and open with: all epochs that something may still be sealed to.
@@ -61,6 +61,7 @@ impl Account {
         &self,
         open: &mut Open,
         reason: Option<&str>,
+        named: bool,
         entropy: &dyn Entropy,
         now: u64,
     ) -> Result<Rc<Ring>, AccountError> {
@@ -74,7 +75,7 @@ impl Account {
             }
             _ => return Err(AccountError::ForeignKeys),
         };
-        self.insert(ring.current(), &did, entropy, now)?;
+        self.insert(ring.current(), &did, named, entropy, now)?;
         let write = Write::Put { path: path()?, value: value(&published)?, swap: None };
         let request = WriteRequest { writes: vec![write], ..WriteRequest::default() };
         let (_, draft) = open.commit(&*self.store, &request, now)?;
@@ -137,6 +138,7 @@ impl Account {
         &self,
         secrets: &EpochSecrets,
         did: &Did,
+        named: bool,
         entropy: &dyn Entropy,
         now: u64,
     ) -> Result<(), AccountError> {
@@ -144,7 +146,8 @@ impl Account {
         let sealed = self.seal(&secrets_name(did, number), &secrets.to_bytes(), entropy);
         // INVARIANT: microseconds since 1970 stay below 2^53 until the year 2255.
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let params = [Param::Int(number.into()), Param::Int(now), Param::Blob(&sealed)];
+        let params =
+            [Param::Int(number.into()), Param::Int(now), Param::Blob(&sealed), Param::Int(named.into())];
         Ok(self.store.query(INSERT, &params).map(drop)?)
     }
 }

@@ -11,6 +11,10 @@ use crate::{Account, AccountError};
 
 /// Reads a row for each epoch whose secrets are kept.
 const SELECT: &str = "SELECT epoch, started_at FROM key_epoch ORDER BY epoch";
+/// Reads a row for each epoch whose secrets are kept.
+const UNNAMED: &str = "SELECT max(started_at) FROM key_epoch WHERE named = 0";
+/// Writes 1 row; 0 when there is no such epoch.
+const NAME: &str = "UPDATE key_epoch SET named = 1 WHERE named = 0 AND epoch <= ?1";
 /// Writes a row for each epoch that goes.
 const DELETE: &str = "DELETE FROM key_epoch WHERE epoch <= ?1";
 
@@ -48,19 +52,24 @@ pub struct Rotation {
 
 impl Account {
     /// Begins the next epoch of keys, as [`Account::start_epoch`], and says what is left to do in `stores`: all that hold
-    /// something sealed under the keys.
+    /// something sealed under the keys. `named` says that the DID document need not follow; else [`Account::unnamed_since`] says so
+    /// until [`Account::keys_named`].
     ///
     /// # Errors
-    /// [`AccountError::RotationInProgress`] while the last rotation has more rows left than a run deals with, or
-    /// [`MAX_LIVE_EPOCHS`] are still needed.
+    /// [`AccountError::RotationInProgress`] while the last rotation has more rows left than a run deals with, or the DID document has
+    /// not followed it, or [`MAX_LIVE_EPOCHS`] are still needed.
     pub fn rotate_keys(
         &self,
         stores: &[&dyn SealedStore],
         reason: Option<&str>,
+        named: bool,
         entropy: &dyn Entropy,
         now: u64,
     ) -> Result<Rotation, AccountError> {
         self.change(|open| {
+            if self.oldest_unnamed()?.is_some() {
+                return Err(AccountError::RotationInProgress);
+            }
             if let Some(ring) = self.held(open)? {
                 let live = ring.epochs().len();
                 // While there is but one, nothing is sealed under another.
@@ -72,9 +81,30 @@ impl Account {
                     return Err(AccountError::RotationInProgress);
                 }
             }
-            let epoch = self.begin_epoch(open, reason, entropy, now)?.current().number();
+            let epoch = self.begin_epoch(open, reason, named, entropy, now)?.current().number();
             Ok(Rotation { epoch, pending: self.pending(stores, epoch)? })
         })
+    }
+
+    /// Since when the DID document has to follow a rotation, in microseconds since the Unix epoch; `None` if it has.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn unnamed_since(&self) -> Result<Option<u64>, AccountError> {
+        self.read(|_| self.oldest_unnamed())
+    }
+
+    /// Notes that the DID document names the keys of an epoch, or never will: 1 row, 0 when that is known.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn keys_named(&self, epoch: u32) -> Result<(), AccountError> {
+        self.read(|_| Ok(self.store.query(NAME, &[Param::Int(epoch.into())]).map(drop)?))
+    }
+
+    fn oldest_unnamed(&self) -> Result<Option<u64>, AccountError> {
+        let at = self.store.query(UNNAMED, &[])?.pop().map(|mut row| row.opt_int(0)).transpose()?.flatten();
+        Ok(at.and_then(|at| u64::try_from(at).ok()))
     }
 
     /// Whether an epoch was begun since this was last asked, or the host has a newer key-encryption key: then

@@ -6,10 +6,10 @@
 use murmuration_platform::{Param, Row, Store, StoreError, run_script, transaction};
 
 /// The version that this code reads and writes.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
     include_str!("../../../migrations/agent/0003_document.sql"),
@@ -18,6 +18,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../../migrations/agent/0006_comms.sql"),
     include_str!("../../../migrations/agent/0007_kept_key.sql"),
     include_str!("../../../migrations/agent/0008_peer.sql"),
+    include_str!("../../../migrations/agent/0009_named_epoch.sql"),
 ];
 
 /// Reads 1 row.

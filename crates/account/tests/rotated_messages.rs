@@ -113,7 +113,7 @@ impl Pair {
 
     fn rotate(&mut self) -> u64 {
         self.now += MINUTE;
-        let rotated = self.world.account.rotate_keys(STORES, None, &self.entropy, self.now);
+        let rotated = self.world.account.rotate_keys(STORES, None, true, &self.entropy, self.now);
         rotated.unwrap().pending
     }
 

@@ -163,7 +163,7 @@ fn written(world: &World, act: impl FnOnce()) -> u64 {
 fn a_rotation_wraps_everything_anew_in_runs_and_then_lets_the_old_secrets_go() {
     let (mut world, entropy) = world(150, 70);
     let mut now = NOW + DAY;
-    let rotation = world.account.rotate_keys(STORES, Some("scheduled"), &entropy, now).unwrap();
+    let rotation = world.account.rotate_keys(STORES, Some("scheduled"), true, &entropy, now).unwrap();
     assert_eq!(rotation, Rotation { epoch: 2, pending: 220 });
     assert!(world.account.keys_touched().unwrap());
     assert!(!world.account.keys_touched().unwrap());
@@ -196,16 +196,16 @@ fn a_rotation_wraps_everything_anew_in_runs_and_then_lets_the_old_secrets_go() {
 #[test]
 fn a_rotation_does_not_begin_before_the_last_has_wrapped_everything_anew() {
     let (world, entropy) = world(103, 3);
-    world.account.rotate_keys(STORES, None, &entropy, NOW + 1).unwrap();
+    world.account.rotate_keys(STORES, None, true, &entropy, NOW + 1).unwrap();
     // More than a run deals with.
     let rows = written(&world, || {
-        let outcome = world.account.rotate_keys(STORES, None, &entropy, NOW + 2);
+        let outcome = world.account.rotate_keys(STORES, None, true, &entropy, NOW + 2);
         assert!(matches!(outcome, Err(AccountError::RotationInProgress)), "{outcome:?}");
     });
     assert_eq!(rows, 0);
     world.account.tend_keys(STORES, &entropy, NOW + 3).unwrap();
     // What a run deals with is done on the way. Letters that are kept under the second epoch are kept under the third.
-    let rotation = world.account.rotate_keys(STORES, None, &entropy, NOW + 4).unwrap();
+    let rotation = world.account.rotate_keys(STORES, None, true, &entropy, NOW + 4).unwrap();
     assert_eq!(rotation, Rotation { epoch: 3, pending: 106 });
     for n in 5..7 {
         world.account.tend_keys(STORES, &entropy, NOW + n).unwrap();
@@ -221,23 +221,23 @@ fn an_account_without_keys_gets_its_first_and_no_more_live_ones_than_it_may_have
     let world = World::new();
     let entropy = Counter(Cell::new(1));
     for n in 1..=u32::try_from(MAX_LIVE_EPOCHS).unwrap() {
-        let rotation = world.account.rotate_keys(&[], None, &entropy, NOW + u64::from(n)).unwrap();
+        let rotation = world.account.rotate_keys(&[], None, true, &entropy, NOW + u64::from(n)).unwrap();
         assert_eq!(rotation, Rotation { epoch: n, pending: 0 });
     }
-    let outcome = world.account.rotate_keys(&[], None, &entropy, NOW + 100);
+    let outcome = world.account.rotate_keys(&[], None, true, &entropy, NOW + 100);
     assert!(matches!(outcome, Err(AccountError::RotationInProgress)));
     // One after the other they end; the latest stays.
     assert_eq!(written(&world, || world.account.tend_keys(&[], &entropy, NOW + 14 * DAY + 3).unwrap()), 2);
     world.account.tend_keys(&[], &entropy, NOW + 400 * DAY).unwrap();
     assert_eq!(world.account.ring().unwrap().epochs().len(), 1);
-    let rotation = world.account.rotate_keys(&[], None, &entropy, NOW + 400 * DAY).unwrap();
+    let rotation = world.account.rotate_keys(&[], None, true, &entropy, NOW + 400 * DAY).unwrap();
     assert_eq!(rotation.epoch, 65);
 }
 
 #[test]
 fn a_run_that_fails_stores_nothing_and_the_next_goes_on() {
     let (mut world, entropy) = world(5, 5);
-    world.account.rotate_keys(STORES, None, &entropy, NOW + 1).unwrap();
+    world.account.rotate_keys(STORES, None, true, &entropy, NOW + 1).unwrap();
     for statement in 0..12 {
         world.store.fail_after(Some(statement));
         let outcome = world.account.tend_keys(STORES, &entropy, NOW + 2);

@@ -4,7 +4,7 @@ use murmuration_account::{AccountError, Messages, SealedStore};
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_keyring::{COLLECTION, RKEY};
 use murmuration_syntax::RepoPath;
-use serde_json::{Map, Value as Json, json as object};
+use serde_json::{Map, Value as Json};
 
 use super::{Call, Context, Reply};
 use crate::XrpcError;
@@ -39,13 +39,4 @@ pub fn keys(context: &Context<'_>, _call: Call) -> Result<Reply, XrpcError> {
     answer.insert("rev".into(), context.account.head()?.rev.to_string().into());
     answer.insert("cid".into(), record.cid.to_string().into());
     Ok(Reply::Now(Response::json(&answer)?))
-}
-
-/// `agent.identity.rotateKeys`: begins an epoch, of an account that has no keys its first.
-pub fn rotate(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
-    let now = context.clock.now_micros();
-    let reason = call.input.text("reason");
-    let rotation = context.account.rotate_keys(SEALED_STORES, reason, context.entropy, now)?;
-    let answer = object!({ "epoch": rotation.epoch, "pending": rotation.pending });
-    Ok(Reply::Changed(Response::json(&answer)?))
 }

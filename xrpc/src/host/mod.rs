@@ -29,6 +29,7 @@ mod plc;
 pub mod proxy;
 mod repos;
 mod reserved_key;
+mod rotation;
 mod server;
 mod signup;
 mod spent;

@@ -26,10 +26,13 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("agent.identity.resolveAlias", Kind::Query, |host, call| {
         Box::pin(async move { host.resolve_alias(&call.params).await })
     }),
-    Method::own("agent.identity.rotateKeys", Kind::Procedure, Auth::Access, keys::rotate)
-        .standing(Standing::Active)
-        // Each is a commit with all epochs in it, and a row that the object wakes with.
-        .limits(&[Limit::account(4, DAY)]),
+    Method::host("agent.identity.rotateKeys", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.rotate_keys(&call).await })
+    })
+    .auth(Auth::Access)
+    .standing(Standing::Active)
+    // Each is a commit with all epochs in it, a row that the object wakes with, and an operation on the DID.
+    .limits(&[Limit::account(4, DAY)]),
     Method::host("agent.identity.searchAgents", Kind::Query, |host, call| {
         Box::pin(async move { host.agents(&call.params).await })
     })

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::XrpcError;
+use crate::agent::keys::SEALED_STORES;
 use crate::agent::record::{Validate, prepare};
 use crate::agent::{Context, check_standing, custody, index, server};
 use crate::http::Response;
@@ -26,8 +27,40 @@ pub enum AgencyCall {
     },
     /// Say which keys others know the agent by, if any.
     Keys,
+    /// Begin the next epoch of the agent's keys, or its first.
+    Rotate {
+        /// What is published as the reason.
+        reason: Option<String>,
+        /// Whether the DID document is to follow: the account is an agent.
+        follow: bool,
+    },
+    /// Say which keys the DID document is to name, if it does not name the latest.
+    Unnamed,
+    /// Note that the DID document names the keys of an epoch, or never will.
+    Named {
+        /// The epoch.
+        epoch: u32,
+    },
     /// Begin a session for whoever has asked for the agent, and asks again.
     Session,
+}
+
+/// An epoch that was begun.
+#[derive(Deserialize, Serialize)]
+pub struct Rotated {
+    /// Its number.
+    pub epoch: u32,
+    /// What is to be wrapped anew.
+    pub pending: u64,
+}
+
+/// An epoch that the DID document does not name yet.
+#[derive(Deserialize, Serialize)]
+pub struct Unnamed {
+    /// Its number.
+    pub epoch: u32,
+    /// The agent, with its keys of that epoch.
+    pub begun: Begun,
 }
 
 /// An agent that has what an agent has.
@@ -61,6 +94,26 @@ pub(super) fn answer(context: &Context<'_>, call: AgencyCall) -> Result<Response
             Response::json(&Begun { keys: keys(account)?, profile: index::profile(account)? })
         }
         AgencyCall::Keys => Response::json(&keys(account)?),
+        AgencyCall::Rotate { reason, follow } => {
+            let now = context.clock.now_micros();
+            let rotation =
+                account.rotate_keys(SEALED_STORES, reason.as_deref(), !follow, context.entropy, now)?;
+            Response::json(&Rotated { epoch: rotation.epoch, pending: rotation.pending })
+        }
+        AgencyCall::Unnamed => {
+            let unnamed = match account.unnamed_since()? {
+                Some(_) => Some(Unnamed {
+                    epoch: account.published_keys()?.current().number(),
+                    begun: Begun { keys: keys(account)?, profile: index::profile(account)? },
+                }),
+                None => None,
+            };
+            Response::json(&unnamed)
+        }
+        AgencyCall::Named { epoch } => {
+            account.keys_named(epoch)?;
+            Ok(Response::empty())
+        }
         AgencyCall::Session => {
             check_standing(Standing::NotTakendown, &*account.profile()?)?;
             Response::json(&server::begin(context, Scope::Access, None)?)

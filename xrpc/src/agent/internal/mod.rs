@@ -11,7 +11,7 @@ pub mod operator;
 mod proxy;
 mod session;
 
-pub use agency::{AgencyCall, Begun, value as profile_value};
+pub use agency::{AgencyCall, Begun, Rotated, Unnamed, value as profile_value};
 pub use identity::IdentityCall;
 pub use proxy::{ProxyCall, Recent, Written};
 pub use session::{Holdings, SessionCall};
