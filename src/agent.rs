@@ -32,13 +32,14 @@ use murmuration_xrpc::{Config, XrpcError};
 use wasm_bindgen::prelude::*;
 use web_sys::Response;
 use worker::worker_sys::DurableObjectState;
-use worker::{Env, Request, State, WebSocket, WebSocketIncomingMessage};
+use worker::{Env, State, WebSocket, WebSocketIncomingMessage};
 
 use crate::clock::WallClock;
 use crate::http;
 #[cfg(feature = "test-routes")]
 use crate::http::{Asked, Head};
 use crate::outbound::Visits;
+use crate::request::Incoming;
 use crate::sockets;
 use crate::sql::SqlStore;
 #[cfg(feature = "test-routes")]
@@ -149,7 +150,7 @@ impl AgentObject {
 
     /// A request, from the Worker.
     pub async fn fetch(&self, request: web_sys::Request) -> Response {
-        let request = Request::from(request);
+        let request = Incoming::of(request);
         #[cfg(feature = "test-routes")]
         if test_routes::wants_alarm(&self.agent.env, &request) {
             alarm::fire(&self.agent).await;

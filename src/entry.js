@@ -1,18 +1,34 @@
 // The Worker's entry: the classes of the Rust build, each behind a guard.
 //
 // A Rust panic aborts. Its Wasm instance is then dead, and whatever that instance was to settle stays pending for ever:
-// the call that panicked, and every other call in flight, for all objects of an isolate share one instance. The shim that
-// worker-build puts around the Wasm makes a new instance for *later* calls; this file ends the calls of the dead one.
+// the call that panicked, and every other call in flight, for all objects of an isolate share one instance. This file ends
+// the calls of the dead instance, and makes a new one for *later* calls.
 //
 // - The object that panicked fails its calls and is aborted in its own context: what it wrote and had not flushed rolls
 //   back, its sockets close (1006), and its next call starts from storage.
-// - Other objects fail the calls that they had in flight, and nothing else: their sockets stay, and the shim rebuilds their
-//   Rust half at the next call. What they had begun to write was whole, because a write is one turn.
+// - Other objects fail the calls that they had in flight, and nothing else: their sockets stay, and their Rust half is made
+//   anew at the next call. What they had begun to write was whole, because a write is one turn.
 // - A read (GET) in flight that did not itself reach the panic is asked once more, of the new instance.
 // - A caller from outside gets 500 `InternalServerError`, within milliseconds.
 
 import { DurableObject, WorkerEntrypoint, waitUntil } from "cloudflare:workers";
-import Inner, { AgentObject as InnerAgent, LimiterObject as InnerLimiter, RelayObject as InnerRelay } from "../build/index.js";
+import * as rust from "../build/index.js";
+
+/** The Wasm instance as the crate `worker` knows it: whether it has died, and its number. */
+const instance = rust.__worker_init_state();
+
+/** The number of the instance that was alive when somebody looked. */
+let alive = instance.instanceId;
+
+/** Makes a new instance in place of one that has died. To be called before any call into Rust. */
+function revive() {
+  if (instance.criticalError) {
+    // The code of wasm-bindgen makes a new one, too, when it is called by the runtime first. Its calls must not die as well.
+    if (instance.instanceId === alive) rust.__wbg_reset_state();
+    instance.criticalError = false;
+  }
+  alive = instance.instanceId;
+}
 
 /** What a call in flight fails with when its Wasm instance dies. `own`: it was this call's object that panicked. */
 class InstanceDied extends Error {
@@ -53,6 +69,7 @@ function isRunning(object) {
 
 /** Fails every call in flight. Runs in the context of the call that panicked. */
 function die() {
+  instance.criticalError = true;
   const calls = [...inFlight];
   inFlight.clear();
   const own = new Set(calls.filter((call) => call.object && isRunning(call.object)));
@@ -101,26 +118,39 @@ async function guardRequest(call, object, request) {
   }
 }
 
-/** Hides what Cloudflare says of the client: nobody asks, and `worker` reads it from every request at great cost. */
+/** Hides what Cloudflare says of the client: nobody asks, and `worker`'s own requests read it at great cost. */
 function plain(request) {
   return Object.defineProperty(request, "cf", { value: undefined });
 }
 
 class GuardedObject extends DurableObject {
-  #inner;
+  #Class;
+  #rust;
+  #instanceId;
 
   constructor(ctx, env, Class) {
     super(ctx, env);
+    this.#Class = Class;
     // What the runtime waits for must end with the instance as well.
     const { waitUntil, blockConcurrencyWhile } = ctx;
     ctx.waitUntil = (promise) => waitUntil.call(ctx, this.#run(() => guard(() => promise, ctx)));
     ctx.blockConcurrencyWhile = (body) => blockConcurrencyWhile.call(ctx, () => guard(body, ctx));
     try {
-      this.#inner = new Class(ctx, env);
+      this.#inner();
     } catch (error) {
       if (isFatal(error)) die();
       throw error;
     }
+  }
+
+  /** The Rust half, of the instance that lives. */
+  #inner() {
+    revive();
+    if (this.#instanceId !== instance.instanceId) {
+      this.#rust = new this.#Class(this.ctx, this.env);
+      this.#instanceId = instance.instanceId;
+    }
+    return this.#rust;
   }
 
   async #run(call) {
@@ -133,58 +163,63 @@ class GuardedObject extends DurableObject {
   }
 
   fetch(request) {
-    return this.#run(() => guardRequest(() => this.#inner.fetch(plain(request)), this.ctx, request));
+    return this.#run(() => guardRequest(() => this.#inner().fetch(request), this.ctx, request));
   }
   alarm() {
-    return this.#run(() => guard(() => this.#inner.alarm(), this.ctx));
+    return this.#run(() => guard(() => this.#inner().alarm(), this.ctx));
   }
   webSocketMessage(socket, message) {
-    return this.#run(() => guard(() => this.#inner.webSocketMessage(socket, message), this.ctx));
+    return this.#run(() => guard(() => this.#inner().webSocketMessage(socket, message), this.ctx));
   }
   webSocketClose(socket, code, reason, clean) {
-    return this.#run(() => guard(() => this.#inner.webSocketClose(socket, code, reason, clean), this.ctx));
+    return this.#run(() => guard(() => this.#inner().webSocketClose(socket, code, reason, clean), this.ctx));
   }
   webSocketError(socket, error) {
-    return this.#run(() => guard(() => this.#inner.webSocketError(socket, error), this.ctx));
+    return this.#run(() => guard(() => this.#inner().webSocketError(socket, error), this.ctx));
   }
 }
 
 /** One account. */
 export class AgentObject extends GuardedObject {
   constructor(ctx, env) {
-    super(ctx, env, InnerAgent);
+    super(ctx, env, rust.AgentObject);
   }
 }
 
 /** The host's sequencer and firehose. */
 export class RelayObject extends GuardedObject {
   constructor(ctx, env) {
-    super(ctx, env, InnerRelay);
+    super(ctx, env, rust.RelayObject);
+  }
+  fetch(request) {
+    return super.fetch(plain(request));
   }
 }
 
 /** The rate limits of one client or account. */
 export class LimiterObject extends GuardedObject {
   constructor(ctx, env) {
-    super(ctx, env, InnerLimiter);
+    super(ctx, env, rust.LimiterObject);
+  }
+  fetch(request) {
+    return super.fetch(plain(request));
   }
 }
 
-/** The Rust half of the Worker: one for all requests, for their bindings are the same. */
-let worker;
-
-/** Its context: a stand-in with all that it uses. What the runtime waits for must end, too; it is the running request's. */
+/** What Rust sees of a request's context. What the runtime waits for must end, too; it is the running request's. */
 const context = { waitUntil: (promise) => waitUntil(guard(() => promise)) };
+
+/** Calls what Rust has for something that comes from outside. */
+function call(handler, what, env) {
+  revive();
+  return rust[handler](what, env, context);
+}
 
 /** What comes from outside: requests, queue batches, cron. */
 export default class extends WorkerEntrypoint {
-  /** The Rust half. */
-  #inner() {
-    return (worker ??= new Inner(context, this.env));
-  }
   async fetch(request) {
     try {
-      return await guardRequest(() => this.#inner().fetch(plain(request)), undefined, request);
+      return await guardRequest(() => call("fetch", request, this.env), undefined, request);
     } catch (error) {
       console.error("a request failed:", error?.message);
       const body = { error: "InternalServerError", message: "Internal Server Error" };
@@ -192,9 +227,9 @@ export default class extends WorkerEntrypoint {
     }
   }
   queue(batch) {
-    return guard(() => this.#inner().queue(batch));
+    return guard(() => call("queue", batch, this.env));
   }
   scheduled(controller) {
-    return guard(() => this.#inner().scheduled(controller));
+    return guard(() => call("scheduled", controller, this.env));
   }
 }

@@ -6,12 +6,12 @@
 use js_sys::Uint8Array;
 use murmuration_xrpc::http::{self as plain, Body, Chunks, Verb};
 use murmuration_xrpc::{Config, XrpcError};
-use url::form_urlencoded;
 use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, Response};
-use worker::{Env, Method, Request};
+use worker::Env;
 
 use crate::body::{self, BodyError, Encoding, Sender};
+use crate::request::Incoming;
 
 /// What stands before the NSID in a path.
 pub(crate) const XRPC: &str = "/xrpc/";
@@ -90,31 +90,13 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Looks at a request.
-    pub(crate) fn of(request: &Request) -> Self {
-        let authorized = request.headers().has("authorization").unwrap_or(false);
-        Self { head: request.method() == Method::Head, authorized }
+    pub(crate) fn of(request: &Incoming) -> Self {
+        Self { head: request.verb() == Verb::Head, authorized: request.authorization().is_some() }
     }
 
     /// Whether the caller shows a credential, so that the answer may be for nobody else.
     pub(crate) const fn authorized(self) -> bool {
         self.authorized
-    }
-}
-
-/// A request's body, in case that it is refused unread.
-pub(crate) struct Sent(web_sys::Request);
-
-impl Sent {
-    /// Remembers a request.
-    pub(crate) fn of(request: &Request) -> Self {
-        Self(AsRef::<JsValue>::as_ref(request.inner()).clone().unchecked_into())
-    }
-
-    /// Takes the body off the wire, unless somebody has: a client whose body nobody took loses its connection.
-    pub(crate) async fn drain(&self) {
-        if let Some(stream) = self.0.body().filter(|stream| !self.0.body_used() && !stream.locked()) {
-            body::drain(&stream).await;
-        }
     }
 }
 
@@ -131,46 +113,30 @@ pub(crate) fn config(env: &Env) -> Result<Config, XrpcError> {
 ///
 /// # Errors
 /// 413 for a longer body, 400 for one that cannot be read.
-pub(crate) async fn read(request: &mut Request, limit: usize) -> Result<plain::Request, XrpcError> {
-    let header = |name| request.headers().get(name).ok().flatten();
-    let inner = request.inner();
-    let body = match inner.body() {
+pub(crate) async fn read(request: &Incoming, limit: usize) -> Result<plain::Request, XrpcError> {
+    let body = match request.body() {
         Some(stream) => {
-            if header("content-length").and_then(|text| text.parse::<usize>().ok()).is_some_and(|n| n > limit)
-            {
+            let length = request.header("content-length").and_then(|text| text.parse::<usize>().ok());
+            if length.is_some_and(|length| length > limit) {
                 body::drain(&stream).await;
                 return Err(XrpcError::too_large(limit));
             }
-            let encoding = Encoding::parse(header("content-encoding").as_deref()).map_err(unreadable)?;
+            let encoding =
+                Encoding::parse(request.header("content-encoding").as_deref()).map_err(unreadable)?;
             body::read(Some(&stream), encoding, limit, Sender::Client).await.map_err(unreadable)?
         }
         None => Vec::new(),
     };
+    let verb = request.verb();
     Ok(plain::Request {
-        verb: verb(&request.method()),
+        verb,
         nsid: request.path().strip_prefix(XRPC).unwrap_or_default().to_owned(),
-        query: query(request),
-        authorization: header("authorization"),
-        content_type: header("content-type"),
+        query: request.query(),
+        authorization: request.authorization().map(str::to_owned),
+        // It is a procedure's input that has one.
+        content_type: if verb == Verb::Post { request.header("content-type") } else { None },
         body,
     })
-}
-
-/// The decoded pairs of a request's query string, in order.
-pub(crate) fn query(request: &Request) -> Vec<(String, String)> {
-    let url = request.inner().url();
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
-}
-
-/// The verb of a request.
-pub(crate) const fn verb(method: &Method) -> Verb {
-    match method {
-        Method::Get => Verb::Get,
-        Method::Head => Verb::Head,
-        Method::Post => Verb::Post,
-        _ => Verb::Other,
-    }
 }
 
 /// The error of a body that could not be read.
@@ -263,7 +229,7 @@ pub(crate) fn give(response: plain::Response, asked: Asked) -> Response {
 }
 
 /// As [`give`], in the form that `worker` wants of the objects that its macro makes.
-pub(crate) fn answer(response: plain::Response, request: &Request) -> worker::Response {
+pub(crate) fn answer(response: plain::Response, request: &Incoming) -> worker::Response {
     give(response, Asked::of(request)).into()
 }
 
@@ -278,8 +244,8 @@ pub(crate) fn fault(cause: &dyn std::fmt::Display) -> worker::Response {
 }
 
 /// The answer to a CORS preflight.
-pub(crate) fn preflight(request: &Request) -> Response {
-    let asked = request.headers().get("access-control-request-headers").ok().flatten();
+pub(crate) fn preflight(request: &Incoming) -> Response {
+    let asked = request.header("access-control-request-headers");
     let mut head = Head::new(Asked::default());
     head.set("access-control-allow-methods", ALLOWED_METHODS);
     head.set("access-control-allow-headers", asked.as_deref().unwrap_or("*"));

@@ -17,11 +17,12 @@ use murmuration_xrpc::{Config, XrpcError};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, RequestInit, Response};
-use worker::{Env, Request};
+use worker::Env;
 
 use crate::body::{Encoding, message};
 use crate::clock::WallClock;
 use crate::http;
+use crate::request::Incoming;
 use crate::stubs::Stubs;
 
 #[wasm_bindgen(inline_js = "
@@ -107,13 +108,13 @@ thread_local! {
 ///
 /// # Errors
 /// As [`import::check`]; `InvalidRequest` without a body.
-pub(crate) fn check(request: &Request, config: &Config) -> Result<(), XrpcError> {
-    let header = |name| request.headers().get(name).ok().flatten();
+pub(crate) fn check(request: &Incoming, config: &Config) -> Result<(), XrpcError> {
+    let header = |name| request.header(name);
     // The length of a packed body says nothing of what is in it.
     let identity = header("content-encoding").is_none();
     let length = header("content-length").filter(|_| identity).and_then(|text| text.parse().ok());
     import::check(config, header("content-type").as_deref(), length)?;
-    request.inner().body().map(drop).ok_or_else(no_body)
+    request.body().map(drop).ok_or_else(no_body)
 }
 
 /// Sends an import on to its account's object, whose repository may have been signed with one of `keys`.
@@ -121,7 +122,7 @@ pub(crate) fn check(request: &Request, config: &Config) -> Result<(), XrpcError>
 /// # Errors
 /// A fault, when the object did not answer.
 pub(crate) async fn forward(
-    request: &Request,
+    request: &Incoming,
     env: &Env,
     did: &Did,
     keys: &[String],
@@ -140,13 +141,13 @@ pub(crate) async fn forward(
 /// As [`import::push`]; `InvalidRequest` for a body that breaks off; `RequestTimeout` for one that takes too long;
 /// `NotEnoughResources` while other imports take the room.
 pub(crate) async fn receive(
-    request: &Request,
+    request: &Incoming,
     config: &Config,
     import: &mut Import,
 ) -> Result<Pieces, XrpcError> {
-    let header = request.headers().get("content-encoding").ok().flatten();
-    let encoding = Encoding::parse(header.as_deref()).map_err(http::unreadable)?;
-    let body = request.inner().body().ok_or_else(no_body)?;
+    let encoding =
+        Encoding::parse(request.header("content-encoding").as_deref()).map_err(http::unreadable)?;
+    let body = request.body().ok_or_else(no_body)?;
     let reader = open_pieces(&body, encoding.name()).map_err(|error| broken_off(&error))?;
     let mut pieces = Pieces::default();
     let outcome = pieces.fill(&reader, config, import).await;

@@ -28,6 +28,7 @@ mod mail;
 mod outbound;
 mod proxy;
 mod relay;
+mod request;
 mod route;
 mod sockets;
 mod sql;
@@ -36,10 +37,12 @@ mod stubs;
 mod test_routes;
 
 use web_sys::Response;
-use worker::{Context, Env, Request, event};
+use worker::{Context, Env, event};
+
+use crate::request::Incoming;
 
 /// An HTTP request from outside.
 #[event(fetch, respond_with_errors)]
-async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
+async fn fetch(request: Incoming, env: Env, context: Context) -> worker::Result<Response> {
     Ok(route::respond(request, env, &context).await)
 }

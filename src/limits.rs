@@ -13,9 +13,10 @@ use murmuration_xrpc::limits::{self, Counter};
 use murmuration_xrpc::{Config, XrpcError};
 use wasm_bindgen::prelude::*;
 use web_sys::Response;
-use worker::{Env, Request};
+use worker::Env;
 
 use crate::clock::WallClock;
+use crate::request::Incoming;
 use crate::stubs::Stubs;
 
 /// The header by which a caller shows the key that frees of the limits.
@@ -50,16 +51,17 @@ pub(crate) struct Calls {
 impl Calls {
     /// The counter of a request; `None` where there are no limits, or none for this caller.
     pub(crate) fn of(
-        request: &Request,
+        request: &Incoming,
         env: &Env,
         config: &Config,
         tabs: &Rc<RefCell<Tabs>>,
     ) -> Option<Rc<Self>> {
-        let header = |name: &str| request.headers().get(name).ok().flatten();
-        if !config.rate_limits || config.bypasses_limits(header(BYPASS_HEADER).as_deref()) {
+        if !config.rate_limits || config.bypasses_limits(request.header(BYPASS_HEADER).as_deref()) {
             return None;
         }
-        let client = limits::client(config.client_ip_header.as_deref().and_then(header).as_deref());
+        let client = limits::client(
+            config.client_ip_header.as_deref().and_then(|name| request.header(name)).as_deref(),
+        );
         Some(Rc::new(Self { tabs: Rc::clone(tabs), env: env.clone(), client, tightest: Cell::new(None) }))
     }
 

@@ -11,13 +11,11 @@ use murmuration_xrpc::host::proxy::{Permit, Sending, Treatment, View};
 use murmuration_xrpc::http::Verb;
 use murmuration_xrpc::method::Auth;
 use web_sys::Response;
-use worker::Request;
 
 use crate::http::{self, Asked, Head};
 use crate::outbound::{Arrival, Fetcher, Passage};
+use crate::request::Incoming;
 
-/// The header in which a caller names a service.
-pub(crate) const PROXY: &str = "atproto-proxy";
 /// Packings that the runtime takes off a body that is read here.
 const UNPACKED: &[&str] = &["gzip", "br"];
 
@@ -28,24 +26,22 @@ const UNPACKED: &[&str] = &["gzip", "br"];
 pub(crate) async fn answer(
     host: &Host<'_>,
     fetcher: &Fetcher,
-    request: &Request,
+    request: &Incoming,
     nsid: &Nsid,
     auth: Auth,
     treatment: Treatment,
 ) -> Result<Response, XrpcError> {
-    let verb = http::verb(&request.method());
+    let verb = request.verb();
     if verb == Verb::Other {
         return Err(XrpcError::invalid("XRPC requests only supports GET and POST"));
     }
-    let header = |name| request.headers().get(name).ok().flatten();
-    let (proxy, authorization) = (header(PROXY), header("authorization"));
-    let query = http::query(request);
+    let query = request.query();
     let sending = Sending {
         nsid,
         auth,
         treatment,
-        proxy: proxy.as_deref(),
-        authorization: authorization.as_deref(),
+        proxy: request.proxy(),
+        authorization: request.authorization(),
         query: &query,
     };
     let permit = host.permit(&sending).await?;
@@ -69,7 +65,7 @@ pub(crate) async fn answer(
 /// What the caller is to see.
 pub(crate) async fn ask_openly(
     fetcher: &Fetcher,
-    request: &Request,
+    request: &Incoming,
     origin: &str,
 ) -> Result<Response, XrpcError> {
     let mut arrival = send(fetcher, request, origin, None, false).await?;
@@ -83,17 +79,17 @@ pub(crate) async fn ask_openly(
 
 async fn send(
     fetcher: &Fetcher,
-    request: &Request,
+    request: &Incoming,
     origin: &str,
     token: Option<&str>,
     fresh: bool,
 ) -> Result<Arrival, XrpcError> {
-    let verb = http::verb(&request.method());
-    let body = if verb == Verb::Post { request.inner().body() } else { None };
+    let verb = request.verb();
+    let body = if verb == Verb::Post { request.body() } else { None };
     let mut headers: Vec<(&'static str, String)> = Vec::new();
     let names = FORWARDED.iter().chain(FORWARDED_BODY.iter().filter(|_| body.is_some()));
     for name in names {
-        headers.extend(request.headers().get(name).ok().flatten().map(|value| (*name, value)));
+        headers.extend(request.header(name).map(|value| (*name, value)));
     }
     // What is read here must be packed in a way that can be unpacked here.
     match headers.iter_mut().find(|(name, _)| *name == "accept-encoding") {
@@ -104,7 +100,7 @@ async fn send(
     headers.extend(token.map(|token| ("authorization", format!("Bearer {token}"))));
     let passage = Passage {
         verb,
-        url: format!("{origin}{}", path(request)),
+        url: format!("{origin}{}", request.path_and_query()),
         headers,
         body,
         headers_ms: HEADERS_TIMEOUT_MS,
@@ -116,13 +112,6 @@ async fn send(
         worker::console_warn!("proxy: {error}");
         answer::unanswered(&error)
     })
-}
-
-/// Path and query of a request, as they came.
-fn path(request: &Request) -> String {
-    let url = request.inner().url();
-    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/").to_owned()
 }
 
 /// Brings an answer up to date. `None` when it is to pass as it is.

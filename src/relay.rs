@@ -18,6 +18,7 @@ use std::rc::Rc;
 
 use murmuration_lexicons::Catalog;
 use murmuration_platform::{Clock, Outbound};
+use murmuration_relay::limits::MAX_PUSH_BYTES;
 use murmuration_relay::wire::{Purge, Push, Told};
 use murmuration_relay::{LogConfig, Pump, Relay, RelayError, crawl_request};
 use murmuration_xrpc::{Config, XrpcError, listing, webhooks as webhooks_methods};
@@ -28,9 +29,10 @@ use worker::{
 use crate::clock::{WallClock, wait};
 use crate::http;
 use crate::outbound::{Fetcher, Visits};
+use crate::request::Incoming;
 use crate::sockets::{self, OpenSockets};
 use crate::sql::SqlStore;
-use crate::stubs::INTERNAL_HOST;
+use crate::stubs::names_internal_host;
 #[cfg(feature = "test-routes")]
 use crate::test_routes;
 
@@ -43,6 +45,8 @@ const LIST_EVENTS_PATH: &str = "/xrpc/agent.relay.listEvents";
 const DESCRIBE_PATH: &str = "/xrpc/agent.relay.describeRelay";
 /// The list of who holds records of a collection, as the Worker forwards it.
 const LIST_PATH: &str = "/xrpc/com.atproto.sync.listReposByCollection";
+/// Bytes of the longest internal call: a push, and half as much again for what its events are packed in.
+const MAX_CALL_BYTES: usize = MAX_PUSH_BYTES / 2 * 3;
 /// Milliseconds to the alarm after one that failed.
 const ALARM_BACKOFF_MS: u64 = 5_000;
 
@@ -85,6 +89,7 @@ impl DurableObject for RelayObject {
 
     async fn fetch(&self, request: Request) -> Result<Response> {
         let host = &self.host;
+        let request = Incoming::from(&request);
         #[cfg(feature = "test-routes")]
         if test_routes::wants_alarm(&host.env, &request) {
             host.fire().await;
@@ -95,18 +100,17 @@ impl DurableObject for RelayObject {
         if let Some(answer) = test_routes::fetch(&host.state, &host.store, &host.env, &request).await {
             return Ok(answer);
         }
-        let url = request.url()?;
-        match (url.host_str(), url.path()) {
+        match (names_internal_host(request.url()), request.path()) {
             (_, LIST_PATH) => Ok(host.list(&request)),
             (_, FRAMES_PATH) => host.read_frames(&request).await,
             (_, LIST_EVENTS_PATH) => Ok(host.list_events(&request).await),
             (_, DESCRIBE_PATH) => Ok(host.describe(&request)),
             (_, EVENTS_PATH) => host.read_events(&request).await,
-            (Some(INTERNAL_HOST), "/append") => host.append(request).await,
-            (Some(INTERNAL_HOST), "/purge") => host.purge(request).await,
-            (Some(INTERNAL_HOST), "/told") => host.told(request).await,
+            (true, "/append") => host.append(&request).await,
+            (true, "/purge") => host.purge(&request).await,
+            (true, "/told") => host.told(&request).await,
             (_, path) => match webhooks_methods::find(path) {
-                Some(method) => Ok(host.webhooks(request, method).await),
+                Some(method) => Ok(host.webhooks(&request, method).await),
                 None => Ok(http::refuse(404, "NotFound", "Not Found")),
             },
         }
@@ -172,8 +176,8 @@ impl Host {
     }
 
     /// `POST https://internal/append`: a push of an agent, answered by an ack.
-    async fn append(self: &Rc<Self>, mut request: Request) -> Result<Response> {
-        let body = request.bytes().await?;
+    async fn append(self: &Rc<Self>, request: &Incoming) -> Result<Response> {
+        let body = bytes(request).await?;
         let push = match Push::decode(&body) {
             Ok(push) => push,
             Err(error) => return Ok(http::refuse(400, "InvalidRequest", &error.to_string())),
@@ -188,8 +192,8 @@ impl Host {
     }
 
     /// `POST https://internal/purge`: an account was deleted.
-    async fn purge(&self, mut request: Request) -> Result<Response> {
-        let purge = match Purge::decode(&request.bytes().await?) {
+    async fn purge(&self, request: &Incoming) -> Result<Response> {
+        let purge = match Purge::decode(&bytes(request).await?) {
             Ok(purge) => purge,
             Err(error) => return Ok(http::refuse(400, "InvalidRequest", &error.to_string())),
         };
@@ -200,8 +204,8 @@ impl Host {
     }
 
     /// `POST https://internal/told`: what an account holds.
-    async fn told(&self, mut request: Request) -> Result<Response> {
-        let told = match Told::decode(&request.bytes().await?) {
+    async fn told(&self, request: &Incoming) -> Result<Response> {
+        let told = match Told::decode(&bytes(request).await?) {
             Ok(told) => told,
             Err(error) => return Ok(http::refuse(400, "InvalidRequest", &error.to_string())),
         };
@@ -212,8 +216,8 @@ impl Host {
     }
 
     /// The accounts that hold records of a collection.
-    fn list(&self, request: &Request) -> Response {
-        let answer = listing::repos_by_collection(Catalog::builtin(), &http::query(request), |page| {
+    fn list(&self, request: &Incoming) -> Response {
+        let answer = listing::repos_by_collection(Catalog::builtin(), &request.query(), |page| {
             self.turn(|relay, _| relay.holders(&self.store, &page.collection, &page.after, page.limit))
         });
         http::answer(answer.unwrap_or_else(|error| http::refusal(&error)), request)
@@ -358,4 +362,9 @@ impl Host {
     fn now(&self) -> u64 {
         WallClock.now_micros() / 1000
     }
+}
+
+/// The body of an internal call.
+async fn bytes(request: &Incoming) -> Result<Vec<u8>> {
+    request.bytes(MAX_CALL_BYTES).await.map_err(|error| worker::Error::RustError(error.to_string()))
 }

@@ -21,7 +21,7 @@ use murmuration_xrpc::limits::{self, Counter};
 use murmuration_xrpc::method::{Auth, Method, Place, Route};
 use murmuration_xrpc::{Config, XrpcError, table};
 use web_sys::Response;
-use worker::{Context, Env, Request};
+use worker::{Context, Env};
 
 use crate::blobs;
 use crate::body::{self, Encoding, Sender};
@@ -34,6 +34,7 @@ use crate::limits::Calls;
 use crate::mail;
 use crate::outbound::{Fetcher, Visits};
 use crate::proxy;
+use crate::request::Incoming;
 use crate::stubs::{Stubs, names_internal_host};
 
 /// The method whose records may be another host's.
@@ -70,8 +71,8 @@ fn isolate(env: &Env) -> Result<Rc<Isolate>, XrpcError> {
 }
 
 /// Answers a request from outside. Every fault is an answer, too.
-pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Response {
-    if request.method() == worker::Method::Options {
+pub(crate) async fn respond(request: Incoming, env: Env, context: &Context) -> Response {
+    if request.is_preflight() {
         return http::preflight(&request);
     }
     #[cfg(feature = "test-routes")]
@@ -79,13 +80,13 @@ pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Re
         return answer.into();
     }
     let asked = Asked::of(&request);
-    let sent = http::Sent::of(&request);
+    let request = Rc::new(request);
     let calls =
         isolate(&env).ok().and_then(|isolate| Calls::of(&request, &env, &isolate.config, &isolate.tabs));
-    let answer = match route(request, asked, env, context, calls.clone()).await {
+    let answer = match route(Rc::clone(&request), asked, env, context, calls.clone()).await {
         Ok(answer) => answer,
         Err(error) => {
-            sent.drain().await;
+            request.drain().await;
             http::give(http::refusal(&error), asked)
         }
     };
@@ -96,19 +97,18 @@ pub(crate) async fn respond(request: Request, env: Env, context: &Context) -> Re
 }
 
 async fn route(
-    request: Request,
+    request: Rc<Incoming>,
     asked: Asked,
     env: Env,
     context: &Context,
     calls: Option<Rc<Calls>>,
 ) -> Result<Response, XrpcError> {
     // An object believes what comes from this host, so nobody outside may use the name.
-    if names_internal_host(&request.inner().url()) {
+    if names_internal_host(request.url()) {
         return Err(XrpcError::new(421, "InvalidRequest", "this host does not go by that name"));
     }
-    let path = request.path();
-    let Some(nsid) = path.strip_prefix(http::XRPC) else {
-        return Ok(http::give(page(&path, &request, &env).await?, asked));
+    let Some(nsid) = request.path().strip_prefix(http::XRPC) else {
+        return Ok(http::give(page(&request, &env).await?, asked));
     };
     if nsid == "_health" {
         let answer = with_host(&env, async |host: &Host<'_>| host.health(env!("CARGO_PKG_VERSION")).await);
@@ -121,17 +121,16 @@ async fn route(
         let nsid = Nsid::parse(nsid).map_err(|_| XrpcError::invalid("invalid xrpc path"))?;
         return send_on(&request, &env, &nsid, Auth::Access, Treatment::Plain).await;
     };
-    check_verb(method, http::verb(&request.method()))?;
-    let named = request.headers().get(proxy::PROXY).ok().flatten();
+    check_verb(method, request.verb())?;
+    let named = request.proxy();
     let is_local = !matches!(method.place, Place::Proxy(_));
-    if is_local && named.is_some() && leads_away(&isolate(&env)?.config, nsid, named.as_deref())? {
+    if is_local && named.is_some() && leads_away(&isolate(&env)?.config, nsid, named)? {
         return send_on(&request, &env, &own_nsid(method)?, method.auth, Treatment::Plain).await;
     }
     match method.place {
         Place::Host(run) => {
             let answer = to_its_end(context, async move {
-                let mut request = request;
-                let plain = http::read(&mut request, method.max_json).await?;
+                let plain = http::read(&request, method.max_json).await?;
                 let answer = async |host: &Host<'_>| host.answer(method, run, &plain).await;
                 with_counted_host(&env, calls.as_deref(), answer).await
             });
@@ -149,12 +148,11 @@ async fn route(
         }
         Place::BlobUpload => {
             let answer = to_its_end(context, async move {
-                let header = request.headers().get("authorization").ok().flatten();
                 // There are none, but a name that is refused everywhere is refused here, too.
-                lexicons::params(Catalog::builtin(), method.nsid, &http::query(&request))
+                lexicons::params(Catalog::builtin(), method.nsid, &request.query())
                     .map_err(|error| XrpcError::invalid(error.to_string()))?;
                 let answer = async |host: &Host<'_>| {
-                    let uploader = host.uploader(method, header.as_deref()).await?;
+                    let uploader = host.uploader(method, request.authorization()).await?;
                     blobs::upload(&request, uploader, host.config, &env).await
                 };
                 with_counted_host(&env, calls.as_deref(), answer).await
@@ -183,17 +181,17 @@ async fn route(
 }
 
 /// What is served beside XRPC.
-async fn page(path: &str, request: &Request, env: &Env) -> Result<plain::Response, XrpcError> {
-    let name = request.headers().get("host").ok().flatten();
-    let query = http::query(request);
-    let verb = http::verb(&request.method());
+async fn page(request: &Incoming, env: &Env) -> Result<plain::Response, XrpcError> {
+    let name = request.header("host");
+    let query = request.query();
+    let (verb, path) = (request.verb(), request.path());
     let asked = PageRequest { verb, path, host: name.as_deref(), query: &query };
     with_host(env, async |host: &Host<'_>| host.page(&asked).await).await
 }
 
 /// Sends a request on to another service.
 async fn send_on(
-    request: &Request,
+    request: &Incoming,
     env: &Env,
     nsid: &Nsid,
     auth: Auth,
@@ -205,7 +203,7 @@ async fn send_on(
 }
 
 /// The answer about an account that is not on this host: the AppView's, for a record, where there is one.
-async fn elsewhere(method: &Method, request: &Request, env: &Env) -> Result<Response, XrpcError> {
+async fn elsewhere(method: &Method, request: &Incoming, env: &Env) -> Result<Response, XrpcError> {
     let isolate = isolate(env)?;
     match &isolate.config.appview {
         Some(appview) if method.nsid == GET_RECORD => {
@@ -213,7 +211,7 @@ async fn elsewhere(method: &Method, request: &Request, env: &Env) -> Result<Resp
         }
         _ if method.nsid == GET_RECORD => Err(XrpcError::invalid(NOT_HOSTED)),
         _ => {
-            let query = http::query(request);
+            let query = request.query();
             let name = query.iter().find(|(name, _)| name == "repo").map(|(_, value)| value.as_str());
             Err(XrpcError::invalid(format!("Could not find repo: {}", name.unwrap_or_default())))
         }
@@ -239,7 +237,7 @@ fn own_nsid(method: &Method) -> Result<Nsid, XrpcError> {
 async fn account(
     route: Route,
     method: &Method,
-    request: &Request,
+    request: &Incoming,
     env: &Env,
     counter: Option<&dyn Counter>,
 ) -> Result<Option<Did>, XrpcError> {
@@ -253,7 +251,7 @@ async fn account(
         Route::Repo(name) => (name, true),
     };
     limits::charge_method(counter, method, &Caller::Anyone, &Args::default()).await?;
-    let query = http::query(request);
+    let query = request.query();
     let value = query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     if let Some(did) = value.and_then(|text| Did::parse(text).ok()) {
         return Ok(Some(did));
@@ -269,9 +267,8 @@ async fn account(
 }
 
 /// Who a request is from. Verified here already, so that nobody wakes an object with a token of their own making.
-fn bearer(method: &Method, request: &Request, config: &Config) -> Result<Caller, XrpcError> {
-    let header = request.headers().get("authorization").ok().flatten();
-    auth::authenticate(config, method.auth, header.as_deref(), WallClock.now_micros() / 1_000_000)
+fn bearer(method: &Method, request: &Incoming, config: &Config) -> Result<Caller, XrpcError> {
+    auth::authenticate(config, method.auth, request.authorization(), WallClock.now_micros() / 1_000_000)
 }
 
 /// Runs `work` with the host's methods over this Worker's bindings.

@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use futures_channel::oneshot;
 use js_sys::{JsString, Uint8Array};
 use murmuration_relay::{CLOSE_POLICY, Message, Refusal, Sockets, SubscriberId};
+use murmuration_xrpc::http::Verb;
 use wasm_bindgen::prelude::*;
-use worker::{Headers, Request, Response, State, WebSocket, WebSocketPair};
+use worker::{Headers, Response, State, WebSocket, WebSocketPair};
 
 use crate::http;
+use crate::request::Incoming;
 
 #[wasm_bindgen]
 extern "C" {
@@ -151,11 +153,11 @@ fn attachment(socket: &WebSocket) -> Option<(SubscriberId, String)> {
 }
 
 /// Refuses a request that does not open a WebSocket.
-pub(crate) fn check_upgrade(request: &Request) -> worker::Result<Option<Response>> {
-    if request.method() != worker::Method::Get {
+pub(crate) fn check_upgrade(request: &Incoming) -> worker::Result<Option<Response>> {
+    if request.verb() != Verb::Get {
         return Ok(Some(http::refuse(405, "InvalidRequest", "Method Not Allowed")));
     }
-    let upgrade = request.headers().get("upgrade")?.unwrap_or_default();
+    let upgrade = request.header("upgrade").unwrap_or_default();
     if upgrade.eq_ignore_ascii_case("websocket") {
         return Ok(None);
     }
@@ -184,11 +186,11 @@ pub(crate) fn close_back(socket: &WebSocket, code: usize, reason: &str) {
 /// The answer that opens a WebSocket, which names the subprotocol if the client has offered it.
 pub(crate) fn agreed(
     answer: Response,
-    request: &Request,
+    request: &Incoming,
     offered: fn(&str) -> bool,
     name: &str,
 ) -> worker::Result<Response> {
-    let header = request.headers().get(PROTOCOL)?.unwrap_or_default();
+    let header = request.header(PROTOCOL).unwrap_or_default();
     if answer.status_code() == 101 && offered(&header) {
         return with_header(answer, PROTOCOL, name);
     }

@@ -19,8 +19,6 @@ use worker::State;
 
 use crate::body;
 
-// JavaScript in a string, because wasm-bindgen takes a file of its own for a reason to read the root's package.json, which
-// worker-build then misreads.
 #[wasm_bindgen(inline_js = "
 /**
  * Runs a statement to its end: [values of all rows in order, columns a row, rows read, rows written]. Rows behind the one

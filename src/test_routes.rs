@@ -33,6 +33,7 @@ use worker::{Env, Request, Response, State, Url, WebSocket, WebSocketIncomingMes
 use crate::clock::{WallClock, wait};
 use crate::http::{self, Asked};
 use crate::outbound::{Fetcher, Passage};
+use crate::request::Incoming;
 use crate::sql::SqlStore;
 
 /// One row: `TEST_ROUTES`' notes, kept apart from everything real.
@@ -51,11 +52,11 @@ const TAG: &str = "test";
 type Checked = Result<(), String>;
 
 /// Answers `/test/...` from outside, or passes on a path that is not.
-pub(crate) async fn outside(request: &Request, env: &Env) -> Option<Response> {
+pub(crate) async fn outside(request: &Incoming, env: &Env) -> Option<Response> {
     if !enabled(env) {
         return None;
     }
-    let url = request.url().ok()?;
+    let url = Url::parse(request.url()).ok()?;
     let verb = url.path().strip_prefix("/test/")?;
     let binding = match parameter(&url, "object").as_deref() {
         Some("agent") => "AGENT",
@@ -66,7 +67,7 @@ pub(crate) async fn outside(request: &Request, env: &Env) -> Option<Response> {
     let answer = async {
         let inner = format!("https://internal{}?{}", url.path(), url.query().unwrap_or_default());
         let mut init = worker::RequestInit::new();
-        init.with_headers(request.headers().clone());
+        init.with_headers(worker::Headers(request.inner().headers()));
         let inner = Request::new_with_init(&inner, &init)?;
         env.durable_object(binding)?.get_by_name(&name)?.fetch_with_request(inner).await
     };
@@ -74,15 +75,21 @@ pub(crate) async fn outside(request: &Request, env: &Env) -> Option<Response> {
 }
 
 /// Answers `/test/...` in an object, or passes on a path that is not.
-pub(crate) async fn fetch(state: &State, store: &SqlStore, env: &Env, request: &Request) -> Option<Response> {
-    let url = request.url().ok().filter(|url| enabled(env) && url.path().starts_with("/test/"))?;
+pub(crate) async fn fetch(
+    state: &State,
+    store: &SqlStore,
+    env: &Env,
+    request: &Incoming,
+) -> Option<Response> {
+    let url =
+        Url::parse(request.url()).ok().filter(|url| enabled(env) && url.path().starts_with("/test/"))?;
     let verb = url.path().strip_prefix("/test/")?;
     Some(in_object(state, store, verb, &url).await.unwrap_or_else(|error| http::fault(&error)))
 }
 
 /// Whether a request asks the object to do what its alarm does.
-pub(crate) fn wants_alarm(env: &Env, request: &Request) -> bool {
-    enabled(env) && request.url().is_ok_and(|url| url.path() == "/test/fire")
+pub(crate) fn wants_alarm(env: &Env, request: &Incoming) -> bool {
+    enabled(env) && request.path() == "/test/fire"
 }
 
 /// To be called by an object's alarm: panics once when `alarm-panic` asked for it.

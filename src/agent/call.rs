@@ -11,35 +11,38 @@ use murmuration_xrpc::limits;
 use murmuration_xrpc::method::Place;
 use murmuration_xrpc::{XrpcError, table};
 use web_sys::Response;
-use worker::Request;
 
 use super::{Agent, Awake, ending, inbox, index, outbox, turn};
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
 use crate::import;
 use crate::limits::BYPASS_HEADER;
+use crate::request::Incoming;
 use crate::stubs::names_internal_host;
 
+/// Bytes of the longest internal call: four times the longest body of a method that reads JSON.
+const MAX_CALL_BYTES: usize = 4_000_000;
+
 /// Answers what the Worker has sent.
-pub(super) async fn answer(agent: &Rc<Agent>, mut request: Request) -> Response {
+pub(super) async fn answer(agent: &Rc<Agent>, request: Incoming) -> Response {
     let asked = Asked::of(&request);
-    let inner = names_internal_host(&request.inner().url());
+    let inner = names_internal_host(request.url());
     if !inner && request.path() == PATH {
         let opened = inbox::subscribe(agent, &request).await;
         return opened.map_or_else(|error| http::give(http::refusal(&error), asked), Into::into);
     }
     let outcome = match inner {
         true if request.path() == import::PATH => take_over(agent, &request).await,
-        true => internally(agent, &mut request).await,
-        false => outwardly(agent, &mut request).await,
+        true => internally(agent, &request).await,
+        false => outwardly(agent, &request).await,
     };
     http::give(outcome.unwrap_or_else(|error| http::refusal(&error)), asked)
 }
 
 /// Answers an XRPC request, which the Worker has forwarded as it came.
-async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Response, XrpcError> {
-    let nsid = request.path().strip_prefix(http::XRPC).unwrap_or_default().to_owned();
-    let method = table::find(&nsid).ok_or_else(XrpcError::not_implemented)?;
+async fn outwardly(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Response, XrpcError> {
+    let nsid = request.path().strip_prefix(http::XRPC).unwrap_or_default();
+    let method = table::find(nsid).ok_or_else(XrpcError::not_implemented)?;
     let plain = http::read(request, method.max_json).await?;
     let Place::Agent { run, .. } = method.place else { return Err(XrpcError::not_implemented()) };
     let awake = agent.awake().await?;
@@ -63,7 +66,7 @@ async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Re
             Ok(response)
         }
         Reply::AfterWrite(mut writes, finish) => {
-            let shown = || request.headers().get(BYPASS_HEADER).ok().flatten();
+            let shown = || request.header(BYPASS_HEADER);
             writes.unlimited = !awake.config.rate_limits || awake.config.bypasses_limits(shown().as_deref());
             let limited = !writes.unlimited;
             let profile = profile::concerns(&writes);
@@ -79,8 +82,9 @@ async fn outwardly(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Re
 }
 
 /// Answers the Worker itself.
-async fn internally(agent: &Rc<Agent>, request: &mut Request) -> Result<plain::Response, XrpcError> {
-    let call: InternalCall = request.json().await.map_err(XrpcError::internal)?;
+async fn internally(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Response, XrpcError> {
+    let body = request.bytes(MAX_CALL_BYTES).await.map_err(XrpcError::internal)?;
+    let call: InternalCall = serde_json::from_slice(&body).map_err(XrpcError::internal)?;
     let awake = agent.awake().await?;
     let is_deleted = || awake.account.is_deleted().unwrap_or(false);
     if matches!(call, InternalCall::Destroy) {
@@ -122,13 +126,12 @@ pub(super) fn inside(
 }
 
 /// Answers an import, which the Worker has sent on with the keys that count.
-async fn take_over(agent: &Rc<Agent>, request: &Request) -> Result<plain::Response, XrpcError> {
+async fn take_over(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Response, XrpcError> {
     let method = table::find("com.atproto.repo.importRepo").ok_or_else(XrpcError::not_implemented)?;
-    let header = |name| request.headers().get(name).ok().flatten();
     let awake = agent.awake().await?;
-    let mut import = repo::begin(&context(agent, awake), method, header("authorization").as_deref())?;
+    let mut import = repo::begin(&context(agent, awake), method, request.authorization())?;
     let pieces = import::receive(request, &awake.config, &mut import).await?;
-    let keys = header(import::KEYS).unwrap_or_default();
+    let keys = request.header(import::KEYS).unwrap_or_default();
     let keys: Vec<&str> = keys.split(' ').collect();
     let response = repo::finish(&context(agent, awake), import, &pieces, &keys)?;
     agent.mind().await?;

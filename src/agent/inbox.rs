@@ -15,12 +15,12 @@ use murmuration_xrpc::inbox::{Ask, Called, Inbox, SUBPROTOCOL, answered};
 use murmuration_xrpc::limits::Counter;
 use murmuration_xrpc::method::Place;
 use murmuration_xrpc::{XrpcError, events, host::Host};
-use worker::{Request, Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
+use worker::{Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 use super::{Agent, call, outbox, outside};
 use crate::clock::wait;
-use crate::http;
 use crate::limits::{BYPASS_HEADER, Calls};
+use crate::request::Incoming;
 use crate::sockets::{self, OpenSockets};
 
 /// WebSocket close code 1011: a fault of ours.
@@ -92,20 +92,18 @@ pub(super) fn tend(agent: &Rc<Agent>) {
 }
 
 /// Opens a socket.
-pub(super) async fn subscribe(agent: &Rc<Agent>, request: &Request) -> Result<Response, XrpcError> {
+pub(super) async fn subscribe(agent: &Rc<Agent>, request: &Incoming) -> Result<Response, XrpcError> {
     if let Some(refusal) = sockets::check_upgrade(request).map_err(XrpcError::internal)? {
         return Ok(refusal);
     }
     let awake = agent.awake().await?;
-    let header = |name| request.headers().get(name).ok().flatten();
     let unlimited =
-        !awake.config.rate_limits || awake.config.bypasses_limits(header(BYPASS_HEADER).as_deref());
-    let authorization = header("authorization");
+        !awake.config.rate_limits || awake.config.bypasses_limits(request.header(BYPASS_HEADER).as_deref());
     // Nothing is awaited from here on: what comes next is told, or is in what is read.
     let context = call::context(agent, awake);
     let ask = {
         let inbox = agent.readers.inbox(agent);
-        Ask::read(&context, &inbox, authorization.as_deref(), &http::query(request))?
+        Ask::read(&context, &inbox, request.authorization(), &request.query())?
     };
     if let Some(refusal) = ask.refusal(&context)? {
         let answer = sockets::refusing(&refusal, |refusal, server| server.send_with_str(refusal.text()));

@@ -12,11 +12,12 @@ use murmuration_xrpc::{Config, XrpcError};
 use serde::Deserialize;
 use serde_json::json;
 use web_sys::Response;
-use worker::{Env, Request};
+use worker::Env;
 
 use super::{BlobError, BlobStore};
 use crate::body::Encoding;
 use crate::http::{self, Asked, Head};
+use crate::request::Incoming;
 use crate::stubs::Stubs;
 
 /// The type of bytes that nothing is known of.
@@ -34,19 +35,19 @@ const CACHE: &str = "private";
 /// # Errors
 /// What the caller is to see.
 pub(crate) async fn upload(
-    request: &Request,
+    request: &Incoming,
     uploader: Did,
     config: &Config,
     env: &Env,
 ) -> Result<plain::Response, XrpcError> {
-    let header = |name| request.headers().get(name).ok().flatten();
+    let header = |name| request.header(name);
     let claimed = media_type(header("content-type").as_deref())?;
     let encoding = Encoding::parse(header("content-encoding").as_deref()).map_err(http::unreadable)?;
     // The length of a packed body says nothing of what is in it.
     let length = header("content-length").filter(|_| encoding == Encoding::Identity);
     let length: Option<usize> = length.and_then(|text| text.parse().ok());
     let no_body = || XrpcError::invalid("A request body is expected but none was provided");
-    let body = request.inner().body().ok_or_else(no_body)?;
+    let body = request.body().ok_or_else(no_body)?;
 
     let store = BlobStore::open(env).map_err(XrpcError::internal)?;
     let key = BlobStore::fresh_key();
@@ -98,15 +99,15 @@ pub(crate) async fn upload(
 ///
 /// # Errors
 /// What the caller is to see.
-pub(crate) async fn download(request: &Request, method: &Method, env: &Env) -> Result<Response, XrpcError> {
-    let verb = http::verb(&request.method());
+pub(crate) async fn download(request: &Incoming, method: &Method, env: &Env) -> Result<Response, XrpcError> {
+    let verb = request.verb();
     check_verb(method, verb)?;
-    let params = lexicons::params(Catalog::builtin(), method.nsid, &http::query(request))
+    let params = lexicons::params(Catalog::builtin(), method.nsid, &request.query())
         .map_err(|error| XrpcError::invalid(error.to_string()))?;
     let params = Args::new(params);
     let did: Did = params.parsed("did")?;
     let cid = params.text("cid").unwrap_or_default().to_owned();
-    let authorization = request.headers().get("authorization").ok().flatten();
+    let authorization = request.authorization().map(str::to_owned);
     let call = InternalCall::FindBlob { authorization, cid };
     let blob = entry(&Stubs::new(env).call(&did, call).await?)?;
 
@@ -117,7 +118,7 @@ pub(crate) async fn download(request: &Request, method: &Method, env: &Env) -> R
     if !asked.authorized() {
         head.set("cache-control", CACHE);
     }
-    let known = request.headers().get("if-none-match").ok().flatten();
+    let known = request.header("if-none-match");
     if known.is_some_and(|known| known.split(',').any(|item| item.trim().trim_start_matches("W/") == tag)) {
         return Ok(head.empty(304));
     }

@@ -9,24 +9,25 @@ use murmuration_lexicons::Catalog;
 use murmuration_relay::Filter;
 use murmuration_xrpc::events::{self, Ask};
 use murmuration_xrpc::{XrpcError, http as plain};
-use worker::{Request, Response};
+use worker::Response;
 
 use super::Host;
 use crate::clock::wait;
 use crate::http;
+use crate::request::Incoming;
 
 impl Host {
     /// `agent.relay.describeRelay`.
-    pub(super) fn describe(&self, request: &Request) -> Response {
-        let query = http::query(request);
+    pub(super) fn describe(&self, request: &Incoming) -> Response {
+        let query = request.query();
         let answer =
             self.turn(|relay, _| Ok(events::described(Catalog::builtin(), &query, relay.log()))).flatten();
         http::answer(answer.unwrap_or_else(|error| http::refusal(&error)), request)
     }
 
     /// `agent.relay.listEvents`.
-    pub(super) async fn list_events(self: &Rc<Self>, request: &Request) -> Response {
-        let answer = self.page(&http::query(request)).await;
+    pub(super) async fn list_events(self: &Rc<Self>, request: &Incoming) -> Response {
+        let answer = self.page(&request.query()).await;
         http::answer(answer.unwrap_or_else(|error| http::refusal(&error)), request)
     }
 

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use murmuration_lexicons::Catalog;
 use murmuration_relay::{Reads, Refusal};
 use murmuration_xrpc::events;
-use worker::{Request, Response, Result, WebSocket, WebSocketIncomingMessage, WebSocketPair};
+use worker::{Response, Result, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 use super::Host;
 use crate::http;
-use crate::sockets::{self, with_header};
+use crate::request::Incoming;
+use crate::sockets;
 
 /// WebSocket close code 1011: a fault of ours.
 const CLOSE_FAULT: u16 = 1011;
@@ -18,14 +19,14 @@ const RETRY_AFTER_SECONDS: &str = "60";
 
 impl Host {
     /// `com.atproto.sync.subscribeRepos`.
-    pub(super) async fn read_frames(self: &Rc<Self>, request: &Request) -> Result<Response> {
+    pub(super) async fn read_frames(self: &Rc<Self>, request: &Incoming) -> Result<Response> {
         self.subscribe(request, Ok(Reads::Frames), |refusal, server| server.send_with_bytes(refusal.frame()))
             .await
     }
 
     /// `agent.relay.subscribeEvents`.
-    pub(super) async fn read_events(self: &Rc<Self>, request: &Request) -> Result<Response> {
-        let filter = events::filter_of_query(Catalog::builtin(), &http::query(request));
+    pub(super) async fn read_events(self: &Rc<Self>, request: &Incoming) -> Result<Response> {
+        let filter = events::filter_of_query(Catalog::builtin(), &request.query());
         let said = |refusal: &Refusal, server: &WebSocket| server.send_with_str(refusal.text());
         let answer = self.subscribe(request, filter.map(Reads::Events), said).await?;
         sockets::agreed(answer, request, events::offers_subprotocol, events::SUBPROTOCOL)
@@ -55,14 +56,14 @@ impl Host {
     /// A WebSocket that begins where its cursor says, and reads what it wants.
     async fn subscribe(
         self: &Rc<Self>,
-        request: &Request,
+        request: &Incoming,
         reads: std::result::Result<Reads, Refusal>,
         refuse: fn(&Refusal, &WebSocket) -> Result<()>,
     ) -> Result<Response> {
         if let Some(refusal) = sockets::check_upgrade(request)? {
             return Ok(refusal);
         }
-        let query = http::query(request);
+        let query = request.query();
         let cursor = query.iter().find(|(name, _)| name == "cursor").map(|(_, value)| value.as_str());
         let reads = match self.turn(|relay, _| {
             Ok(reads.and_then(|reads| relay.refusal(cursor).map_or(Ok((relay.has_room(&reads), reads)), Err)))

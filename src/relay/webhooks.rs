@@ -9,23 +9,24 @@ use murmuration_xrpc::host::check_active;
 use murmuration_xrpc::method::Method;
 use murmuration_xrpc::webhooks::{self, Asked};
 use murmuration_xrpc::{XrpcError, http as plain};
-use worker::{Request, Response};
+use worker::Response;
 
 use super::Host;
 use crate::entropy::SystemEntropy;
 use crate::http;
+use crate::request::Incoming;
 use crate::stubs::Stubs;
 
 impl Host {
     /// A method about webhooks.
-    pub(super) async fn webhooks(self: &Rc<Self>, mut request: Request, method: &Method) -> Response {
-        let answer = self.webhook(&mut request, method).await;
-        http::answer(answer.unwrap_or_else(|error| http::refusal(&error)), &request)
+    pub(super) async fn webhooks(self: &Rc<Self>, request: &Incoming, method: &Method) -> Response {
+        let answer = self.webhook(request, method).await;
+        http::answer(answer.unwrap_or_else(|error| http::refusal(&error)), request)
     }
 
     async fn webhook(
         self: &Rc<Self>,
-        request: &mut Request,
+        request: &Incoming,
         method: &Method,
     ) -> Result<plain::Response, XrpcError> {
         let config = self.config()?;

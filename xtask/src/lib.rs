@@ -4,7 +4,7 @@
 //! world in a test is started by the very code that starts one on a laptop:
 //!
 //! ```text
-//! tools      installs what is missing: npm packages, wasm-bindgen, worker-build, the wasm32 target
+//! tools      installs what is missing: npm packages, the wasm32 target
 //! worker     builds the Worker's Wasm, once for each state of the sources, and measures it
 //! state      a folder with one world's secrets, ports, databases and blobs
 //! plc        the reference PLC server over an append-only log

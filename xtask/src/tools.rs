@@ -1,12 +1,12 @@
 //! What the project is built and run with, installed where it is missing.
 //!
-//! Everything lands inside the workspace: npm packages in `node_modules`, Rust programs in `.tools`. Versions are those
-//! of the lock files, so an installed tool is right or it is replaced. Once all is there, nothing here needs a network.
+//! Everything lands inside the workspace: npm packages in `node_modules`. Versions are those of the lock files, so an
+//! installed tool is right or it is replaced. Once all is there, nothing here needs a network.
 
 use std::env::consts::{ARCH, OS};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::{Error, Result, child};
 
@@ -30,21 +30,12 @@ impl Tools {
     /// Installs what is missing to build the Worker as well.
     ///
     /// # Errors
-    /// As [`Tools::to_run`], or whatever `cargo install` and `rustup` say.
+    /// As [`Tools::to_run`], or whatever `rustup` says.
     pub fn to_build(root: &Path) -> Result<Self> {
         let tools = Self::to_run(root)?;
         let _lock = tools.lock()?;
         tools.wasm_target()?;
-        let bindgen = locked_version(root, "wasm-bindgen")?;
-        tools.program("wasm-bindgen-cli", "wasm-bindgen", &bindgen)?;
-        tools.program("worker-build", "worker-build", WORKER_BUILD_VERSION)?;
         Ok(tools)
-    }
-
-    /// A Rust program in `.tools/bin`.
-    #[must_use]
-    pub fn bin(&self, name: &str) -> PathBuf {
-        self.root.join(".tools/bin").join(name)
     }
 
     /// The workerd binary: the one of the npm package for this machine.
@@ -120,72 +111,10 @@ impl Tools {
         }
         child::run(Command::new("rustup").args(["target", "add", WASM_TARGET]).current_dir(&self.root))
     }
-
-    fn program(&self, package: &str, name: &str, version: &str) -> Result<()> {
-        let bin = self.bin(name);
-        if bin.is_file()
-            && child::output(Command::new(&bin).arg("--version"))?.split_whitespace().any(|w| w == version)
-        {
-            return Ok(());
-        }
-        eprintln!("xtask: installing {package} {version} (some minutes, once)");
-        let install = |locked: bool| {
-            let mut command = Command::new("cargo");
-            command.args(["install", "--quiet", "--force", "--root"]).arg(self.root.join(".tools"));
-            command.args(["--version", version, package]);
-            if locked {
-                // What it says is of no use to anybody: the second attempt speaks for itself.
-                command.arg("--locked").stderr(Stdio::null());
-            }
-            // Outside the workspace: its toolchain file names targets that these programs do not need, and outside
-            // its target folder, so that the two programs share what they have in common.
-            command.env("CARGO_TARGET_DIR", self.root.join(".tools/target"));
-            // They run for seconds, and are compiled for minutes.
-            command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
-            child::run(&mut command)
-        };
-        // A published lock file may name a version that was withdrawn since; the package still builds without it.
-        install(true).or_else(|_| install(false))
-    }
-}
-
-/// The version of a package in `Cargo.lock`.
-///
-/// # Errors
-/// [`Error::Project`] when it is not there.
-pub fn locked_version(root: &Path, package: &str) -> Result<String> {
-    let path = root.join("Cargo.lock");
-    let lock = fs::read_to_string(&path).map_err(Error::at(&path))?;
-    version_in(&lock, package).ok_or_else(|| {
-        Error::Project(format!("Cargo.lock has no package `{package}`: does the Worker depend on it?"))
-    })
-}
-
-fn version_in(lock: &str, package: &str) -> Option<String> {
-    let name = format!("name = \"{package}\"");
-    let mut lines = lock.lines().skip_while(|line| *line != name).skip(1);
-    let version = lines.next()?.strip_prefix("version = \"")?.strip_suffix('"')?;
-    Some(version.to_owned())
 }
 
 /// The target the Worker is compiled for.
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// `worker-build` has the version of the crate `worker`.
-const WORKER_BUILD_VERSION: &str = "0.8.7";
-
 /// The oldest Node that the npm packages accept.
 const NODE_MAJOR: u32 = 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_the_locked_version() {
-        let lock =
-            "[[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\n\n[[package]]\nname = \"z\"\n";
-        assert_eq!(version_in(lock, "wasm-bindgen").as_deref(), Some("0.2.130"));
-        assert_eq!(version_in(lock, "wasm"), None);
-    }
-}

@@ -1,5 +1,10 @@
 //! Building the Worker's Wasm, and measuring it.
 //!
+//! ```text
+//! cargo ─► murmuration.wasm ─► bindgen ─► index_bg.wasm ─► wasm-opt ─► without names
+//!                                    └──► index.js, snippets ─► esbuild ─► index.js
+//! ```
+//!
 //! Two flavours come from the same sources: the plain one, and one with test routes (a Cargo feature) that panics, and
 //! counts rows, on demand. Each has a folder of its own with a stamp of the sources it was made from, so that an
 //! unchanged tree is not built again.
@@ -15,7 +20,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::tools::Tools;
+use crate::tools::{Tools, WASM_TARGET};
 use crate::{Error, Result, child, names};
 
 /// A built Worker.
@@ -53,13 +58,6 @@ impl Flavour {
             Self::Test => ".tools/build-test",
         }
     }
-
-    fn lock(self) -> &'static str {
-        match self {
-            Self::Plain => "build.lock",
-            Self::Test => "build-test.lock",
-        }
-    }
 }
 
 impl Build {
@@ -70,8 +68,9 @@ impl Build {
     pub fn ensure(root: &Path, flavour: Flavour) -> Result<Self> {
         let folder = flavour.folder(root);
         fs::create_dir_all(&folder).map_err(Error::at(&folder))?;
-        // Tests run in several processes: the first builds, the others wait and find it done.
-        let path = root.join(".tools").join(flavour.lock());
+        // Tests run in several processes: the first builds, the others wait and find it done. One at a time, because cargo
+        // gives both flavours the same name.
+        let path = root.join(".tools/build.lock");
         fs::create_dir_all(root.join(".tools")).map_err(Error::at(&path))?;
         let lock = File::create(&path).map_err(Error::at(&path))?;
         lock.lock().map_err(Error::at(&path))?;
@@ -84,18 +83,7 @@ impl Build {
         let tools = Tools::to_build(root)?;
         eprintln!("xtask: building the Worker into {}", flavour.relative());
         let _ = fs::remove_file(&stamp);
-        let mut command = Command::new(tools.bin("worker-build"));
-        command.args(["--release", "--out-dir", flavour.relative()]);
-        if flavour == Flavour::Test {
-            command.args(["--features", "test-routes"]);
-        }
-        command
-            .env("WASM_BINDGEN_BIN", tools.bin("wasm-bindgen"))
-            .env("ESBUILD_BIN", tools.esbuild())
-            .env("WASM_OPT_BIN", tools.wasm_opt())
-            .current_dir(root);
-        child::run(&mut command)?;
-        names::strip(&folder.join("index_bg.wasm"))?;
+        make(root, &tools, flavour, &folder)?;
         let build = Self::measure(folder, flavour)?;
         let value = json!({ "sources": sources.to_string(), "raw": build.raw, "gzipped": build.gzipped });
         fs::write(&stamp, value.to_string()).map_err(Error::at(&stamp))?;
@@ -135,6 +123,55 @@ impl Build {
     }
 }
 
+/// Makes `index_bg.wasm` and `index.js` in `folder`.
+fn make(root: &Path, tools: &Tools, flavour: Flavour, folder: &Path) -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new("cargo");
+        command.args(arguments).current_dir(root);
+        command
+    };
+    let mut compile = cargo(&["build", "--locked", "--quiet", "--release", "--lib", "--target", WASM_TARGET]);
+    if flavour == Flavour::Test {
+        compile.args(["--features", "test-routes"]);
+    }
+    child::run(&mut compile)?;
+    let target = cargo_target(root);
+    let module = target.join(WASM_TARGET).join("release/murmuration.wasm");
+    let parts = folder.join("parts");
+    let mut bindgen = cargo(&["run", "--locked", "--quiet", "--package", "murmuration-bindgen", "--"]);
+    child::run(bindgen.arg(&module).arg(&parts))?;
+
+    let (wasm, script) = (folder.join("index_bg.wasm"), folder.join("index.js"));
+    let mut optimize = Command::new(tools.wasm_opt());
+    // By name, so that nothing is written that a runtime does not read yet. These are what rustc and wasm-bindgen use.
+    optimize.args(WASM_FEATURES.map(|feature| format!("--enable-{feature}"))).arg("-O");
+    child::run(optimize.arg(parts.join("index_bg.wasm")).arg("-o").arg(&wasm))?;
+    names::strip(&wasm)?;
+
+    let mut bundle = Command::new(tools.esbuild());
+    bundle.args([
+        "index.js",
+        "--bundle",
+        "--minify",
+        "--format=esm",
+        "--log-level=warning",
+        "--allow-overwrite",
+    ]);
+    bundle.args(["--external:./index_bg.wasm", "--external:cloudflare:*", "--outfile=index.js"]);
+    child::run(bundle.current_dir(&parts))?;
+    // The runtime has no import of sources, and gives the module's source for a plain one.
+    let bundled = parts.join("index.js");
+    let text =
+        fs::read_to_string(&bundled).map_err(Error::at(&bundled))?.replace("import source ", "import ");
+    fs::write(&script, text).map_err(Error::at(&script))?;
+    fs::remove_dir_all(&parts).map_err(Error::at(&parts))
+}
+
+/// Where cargo puts what it makes.
+fn cargo_target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
+}
+
 /// A number that changes when anything changes that the Wasm is made of.
 fn fingerprint(root: &Path) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
@@ -170,8 +207,19 @@ pub const GZIPPED_LIMIT: u64 = 1_500_000;
 /// The level that uploads and web servers use.
 const GZIP_LEVEL: u32 = 9;
 
+/// What WebAssembly has beyond its first version and the module uses.
+const WASM_FEATURES: [&str; 7] = [
+    "mutable-globals",
+    "sign-ext",
+    "nontrapping-float-to-int",
+    "bulk-memory",
+    "multivalue",
+    "reference-types",
+    "exception-handling",
+];
+
 /// What the Wasm is made of.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",
     "rust-toolchain.toml",
@@ -183,6 +231,7 @@ const SOURCES: [&str; 11] = [
     "bridge",
     "crates",
     "migrations",
+    "xtask/bindgen",
 ];
 
 #[cfg(test)]
