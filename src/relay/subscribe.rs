@@ -10,7 +10,7 @@ use worker::{Response, Result, WebSocket, WebSocketIncomingMessage, WebSocketPai
 use super::Host;
 use crate::http;
 use crate::request::Incoming;
-use crate::sockets;
+use crate::sockets::{self, with_header};
 
 /// WebSocket close code 1011: a fault of ours.
 const CLOSE_FAULT: u16 = 1011;
