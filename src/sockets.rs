@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use futures_channel::oneshot;
 use js_sys::{JsString, Uint8Array};
 use murmuration_relay::{CLOSE_POLICY, Message, Refusal, Sockets, SubscriberId};
+use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::http::Verb;
 use wasm_bindgen::prelude::*;
 use worker::{Headers, Response, State, WebSocket, WebSocketPair};
 
-use crate::http;
+use crate::http::{self, Asked};
 use crate::request::Incoming;
 
 #[wasm_bindgen]
@@ -154,15 +155,17 @@ fn attachment(socket: &WebSocket) -> Option<(SubscriberId, String)> {
 
 /// Refuses a request that does not open a WebSocket.
 pub(crate) fn check_upgrade(request: &Incoming) -> worker::Result<Option<Response>> {
+    let refuse = |status, error, message: &str| -> Response {
+        http::give(XrpcError::new(status, error, message).into(), Asked::of(request)).into()
+    };
     if request.verb() != Verb::Get {
-        return Ok(Some(http::refuse(405, "InvalidRequest", "Method Not Allowed")));
+        return Ok(Some(refuse(405, "InvalidRequest", "Method Not Allowed")));
     }
     let upgrade = request.header("upgrade").unwrap_or_default();
     if upgrade.eq_ignore_ascii_case("websocket") {
         return Ok(None);
     }
-    let answer = http::refuse(426, "UpgradeRequired", "Upgrade Required");
-    with_header(answer, "upgrade", "websocket").map(Some)
+    with_header(refuse(426, "UpgradeRequired", "Upgrade Required"), "upgrade", "websocket").map(Some)
 }
 
 /// A WebSocket that says why there is none, and is closed.
