@@ -1,7 +1,7 @@
 //! Messages as the agent's keys see them: opened, and their data keys kept when an epoch ends.
 
 use murmuration_comms::{Body, Parcel, binding, keep_some, left_to_keep};
-use murmuration_envelope::{KeptKey, Opened};
+use murmuration_envelope::{KeptKey, Opened, Recipient, SharedKey};
 use murmuration_keyring::{KeyringError, Ring};
 use murmuration_platform::{Entropy, Store, StoreError};
 
@@ -45,6 +45,22 @@ impl Account {
             None => ring.open(&binding, envelope),
         };
         Ok(Some(opened.map_err(KeyringError::from)?))
+    }
+
+    /// Shares the data key of a message with somebody else; `None` if it is not sealed.
+    ///
+    /// # Errors
+    /// As [`Account::open_message`], and when nothing can be sealed to the reader's key.
+    pub fn share_message(
+        &self,
+        parcel: &Parcel,
+        kept: Option<&KeptKey>,
+        to: &Recipient,
+        entropy: &dyn Entropy,
+    ) -> Result<Option<SharedKey>, AccountError> {
+        let Body::Sealed(envelope) = parcel.body() else { return Ok(None) };
+        let shared = self.ring()?.share_key(&binding(parcel.header()), envelope, kept, to, entropy);
+        Ok(Some(shared.map_err(KeyringError::from)?))
     }
 
     /// The data key of a message that comes sealed to an epoch that has ended: stored with it, it lets the epoch's secrets go.

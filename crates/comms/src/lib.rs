@@ -54,4 +54,4 @@ pub use parcel::{Body, Parcel, Sender, binding, cid_of};
 pub use rewrap::{Keep, keep_some, left_to_keep};
 pub use task::{REQUEST, Role, TaskState};
 pub use tasks::{Task, TaskChange, TaskFilter};
-pub use thread::{Gap, Thread, ThreadPage};
+pub use thread::{Gap, Original, Thread, ThreadPage};

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use murmuration_envelope::KeptKey;
 use murmuration_platform::{Param, Row, StoreError};
-use murmuration_syntax::Did;
+use murmuration_syntax::{Did, Tid};
 
 use crate::comms::{Comms, uint};
-use crate::inbox::{MAX_PAGE_BYTES, corrupt, item};
+use crate::inbox::{MAX_PAGE_BYTES, corrupt, item, kept};
 use crate::limits::{MAX_GAPS, MAX_TO};
 use crate::outbox::unpack;
 use crate::{CommsError, Item};
@@ -31,6 +32,11 @@ const LAST_SENT: &str = "SELECT at, deliveries FROM sent WHERE thread = ?1 ORDER
 /// Reads a few rows.
 const LATELY_SENT: &str = "SELECT deliveries FROM sent WHERE thread = ?1 ORDER BY seq DESC LIMIT 16";
 
+/// Reads 1 row.
+const OF_INBOX: &str = "SELECT parcel, kept FROM inbox WHERE sender = ?1 AND id = ?2 AND state <> 1";
+/// Reads 1 row.
+const OF_SENT: &str = "SELECT parcel, kept FROM sent WHERE id = ?1";
+
 /// A page of a thread.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ThreadPage {
@@ -40,6 +46,15 @@ pub struct ThreadPage {
     pub gaps: Vec<Gap>,
     /// Where the next page begins, if this is not the last.
     pub next: Option<String>,
+}
+
+/// A message as it lies here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Original {
+    /// The parcel, in DAG-CBOR.
+    pub parcel: Vec<u8>,
+    /// Its data key, where that is kept.
+    pub kept: Option<KeptKey>,
 }
 
 /// Messages of a sender that have not come, though later ones have.
@@ -106,6 +121,21 @@ impl Comms {
             threads.push(self.summary(name)?);
         }
         Ok(threads)
+    }
+
+    /// A message that came or was sent, by its author and id. What is in quarantine is not found.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn parcel(&self, own: &Did, author: &Did, id: Tid) -> Result<Option<Original>, CommsError> {
+        let id = id.to_string();
+        let row = match own == author {
+            true => self.store.query(OF_SENT, &[Param::Text(&id)])?.pop(),
+            false => self.store.query(OF_INBOX, &[Param::Text(author.as_str()), Param::Text(&id)])?.pop(),
+        };
+        let original = row
+            .map(|mut row| Ok::<_, StoreError>(Original { parcel: row.blob(0)?, kept: kept(&mut row, 1)? }));
+        Ok(original.transpose()?)
     }
 
     /// Whether the agent has lately written to somebody in a thread.

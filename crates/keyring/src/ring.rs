@@ -1,7 +1,7 @@
 //! The secret side: what an agent seals and opens with.
 
 use murmuration_envelope::{
-    Binding, DecryptionKey, Envelope, EnvelopeError, EpochKey, KeptKey, Opened, Recipient,
+    Binding, DecryptionKey, Envelope, EnvelopeError, EpochKey, KeptKey, Opened, Recipient, SharedKey,
 };
 use murmuration_keys::SIGNATURE_BYTES;
 use murmuration_platform::Entropy;
@@ -240,6 +240,39 @@ impl Ring {
         kept: &KeptKey,
     ) -> Result<Opened, EnvelopeError> {
         envelope.open_kept(binding, kept, &self.own)
+    }
+
+    /// Shares the data key of an envelope that may not change with somebody else, be it the agent's own, one that was sealed to it,
+    /// or one whose data key is kept.
+    ///
+    /// # Errors
+    /// As [`Ring::open`] and [`Ring::open_kept`], and when nothing can be sealed to the reader's key.
+    pub fn share_key(
+        &self,
+        binding: &Binding,
+        envelope: &Envelope,
+        kept: Option<&KeptKey>,
+        to: &Recipient,
+        entropy: &dyn Entropy,
+    ) -> Result<SharedKey, EnvelopeError> {
+        match kept {
+            Some(kept) => envelope.share_kept_key(binding, kept, &self.own, to, entropy),
+            None if binding.author == self.did => envelope.share_own_key(binding, &self.own, to, entropy),
+            None => envelope.share_received_key(binding, &self.decryption, to, entropy),
+        }
+    }
+
+    /// Opens an envelope with its data key that somebody has shared.
+    ///
+    /// # Errors
+    /// As [`Envelope::open_shared`].
+    pub fn open_shared(
+        &self,
+        binding: &Binding,
+        envelope: &Envelope,
+        shared: &SharedKey,
+    ) -> Result<Opened, EnvelopeError> {
+        envelope.open_shared(binding, shared, &self.decryption)
     }
 
     /// The same envelope for more recipients.

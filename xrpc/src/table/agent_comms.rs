@@ -29,6 +29,17 @@ pub(super) const METHODS: &[Method] = &[
     .limits(SENT)
     .max_json(MAX_PARCEL_BODY),
     own("agent.comms.getDeliveryStatus", Kind::Query, comms::delivery_status),
+    Method::host("agent.comms.getHandedOver", Kind::Query, |host, call| {
+        Box::pin(async move { host.handed_over(call).await })
+    })
+    .auth(Auth::Delivery)
+    .limits(SENT),
+    Method::host("agent.comms.getHandoff", Kind::Query, |host, call| {
+        Box::pin(async move { host.handoff(call).await })
+    })
+    .auth(Auth::Access)
+    .standing(Standing::NotTakendown)
+    .limits(SENT),
     own("agent.comms.getTask", Kind::Query, comms::task),
     own("agent.comms.getThread", Kind::Query, comms::thread),
     own("agent.comms.listInbox", Kind::Query, comms::list_inbox),

@@ -159,6 +159,7 @@ impl Objects {
             InternalCall::Session(_) => "standing",
             InternalCall::Proxy(_) => "proxy",
             InternalCall::Comms(_) => "comms",
+            InternalCall::Handoff(_) => "handoff",
             InternalCall::Agency(_) => "agency",
             _ => panic!("the host does not make this call"),
         };

@@ -1,6 +1,6 @@
 //! Messages, receipts, threads and tasks as their lexicons have them.
 
-use murmuration_comms::{Body, Gap, Item, Parcel, Receipt, Task, Thread};
+use murmuration_comms::{Body, Gap, Header, Item, Parcel, Receipt, Task, Thread};
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::{EnvelopeError, KeptKey};
 use murmuration_firehose::Timestamp;
@@ -46,21 +46,18 @@ pub(crate) fn item(context: &Context<'_>, item: &Item, open: bool) -> Result<Jso
 
 /// The record in a parcel, if this host can open it.
 pub(in crate::agent) fn open(context: &Context<'_>, parcel: &Parcel, kept: Option<&KeptKey>) -> Option<Ipld> {
-    let header = parcel.header();
     let record = match parcel.body() {
         Body::Open(record) => record.clone(),
         Body::Sealed(_) => cbor::decode(&context.account.open_message(parcel, kept).ok()??).ok()?,
     };
-    match &record {
-        // What is inside is of the sender and the type that the header names, or it is not shown as that.
-        Ipld::Map(fields)
-            if fields.get("$type") == Some(&Ipld::String(header.kind.as_str().to_owned()))
-                && fields.get("sender") == Some(&Ipld::String(header.from.as_str().to_owned())) =>
-        {
-            Some(record)
-        }
-        _ => None,
-    }
+    is_of(parcel.header(), &record).then_some(record)
+}
+
+/// Whether a record is of the sender and the type that a header names: otherwise it is not shown as that.
+pub(in crate::agent) fn is_of(header: &Header, record: &Ipld) -> bool {
+    let Ipld::Map(fields) = record else { return false };
+    let says = |name: &str, text: &str| matches!(fields.get(name), Some(Ipld::String(said)) if said == text);
+    says("$type", header.kind.as_str()) && says("sender", header.from.as_str())
 }
 
 /// A receipt.

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::super::comms::{contact, declaration, request, view};
 use super::super::record::{Validate, prepare};
 use super::super::{Args, Context, check_standing, custody};
+use super::handoff;
 use crate::XrpcError;
 use crate::http::Response;
 use crate::method::Standing;
@@ -66,6 +67,8 @@ pub struct Outgoing {
     pub expires_at: Option<String>,
     /// Whether keys count that do not go on from those that the agent has seen before.
     pub believe: bool,
+    /// Of a handoff: the thread whose messages are handed over.
+    pub hand_over: Option<String>,
 }
 
 /// Somebody that a message is for.
@@ -252,8 +255,9 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
 
 /// The hash by which the same call is known again.
 fn digest(outgoing: &Outgoing, to: &[Did]) -> Result<[u8; 32], XrpcError> {
-    let content = outgoing.sealed.as_ref().unwrap_or(&outgoing.record);
-    let call = object!([content, to, outgoing.public, outgoing.expires_at]);
+    let Outgoing { record, sealed, public, expires_at, hand_over, .. } = outgoing;
+    let content = sealed.as_ref().unwrap_or(record);
+    let call = object!([content, to, public, expires_at, hand_over]);
     let call = json::from_value(&call).map_err(|error| invalid(&error.to_string()))?;
     let bytes = cbor::encode(&call).map_err(|error| invalid(&error.to_string()))?;
     Ok(Sha256::digest(&bytes).into())
@@ -446,8 +450,12 @@ fn seal(
         context.account.peer(did, shown, outgoing.believe, now)
     };
     let recipients = outgoing.to.iter().map(recipient).collect::<Result<Vec<Recipient>, _>>()?;
-    let text = cbor::encode(record).map_err(|error| invalid(&error.to_string()))?;
     let ring = custody::ring(context, now)?;
+    let mut record = record.clone();
+    if let Some(thread) = &outgoing.hand_over {
+        handoff::name(context, thread, &recipients, &mut record)?;
+    }
+    let text = cbor::encode(&record).map_err(|error| invalid(&error.to_string()))?;
     Ok(Body::Sealed(Box::new(ring.seal(&binding(header), &recipients, &text, context.entropy)?)))
 }
 

@@ -5,6 +5,7 @@
 
 mod agency;
 pub mod comms;
+pub mod handoff;
 mod identity;
 pub mod mail;
 pub mod operator;
@@ -78,6 +79,8 @@ pub enum InternalCall {
     Proxy(ProxyCall),
     /// Bring messages from one agent to another.
     Comms(comms::CommsCall),
+    /// Hand messages over, or take them over.
+    Handoff(handoff::HandoffCall),
     /// A call about an agent.
     Agency(AgencyCall),
 }
@@ -156,6 +159,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::Operator(call) => operator::answer(context, call),
         InternalCall::Proxy(call) => proxy::answer(context, call),
         InternalCall::Comms(call) => comms::answer(context, call),
+        InternalCall::Handoff(call) => handoff::answer(context, call),
         InternalCall::Agency(call) => agency::answer(context, call),
     }
 }

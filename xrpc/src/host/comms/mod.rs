@@ -11,6 +11,7 @@
 //! ```
 
 mod carry;
+mod handoff;
 
 use murmuration_bridge::BridgeError;
 use murmuration_bridge::resolver::Purpose;
@@ -56,7 +57,15 @@ impl Host<'_> {
         // What is sealed is sealed to whom its sender wanted.
         let to = self.readers(to, public || sealed.is_some()).await?;
         let believe = call.input.flag("acceptNewKeys").unwrap_or(false);
-        let made = self.send(&call, Outgoing { record, sealed, to, id, public, expires_at, believe }).await?;
+        let hand_over = call.input.text("handOver").map(str::to_owned);
+        if hand_over.is_some() && (public || sealed.is_some()) {
+            return Err(XrpcError::named(
+                "InvalidRecord",
+                "a thread is handed over in private, by who keeps its keys",
+            ));
+        }
+        let outgoing = Outgoing { record, sealed, to, id, public, expires_at, believe, hand_over };
+        let made = self.send(&call, outgoing).await?;
         Response::json(&object!({
             "id": made.id,
             "uri": made.uri,
@@ -84,8 +93,16 @@ impl Host<'_> {
             "status": "canceled",
         });
         let to = self.readers(found.to, false).await?;
-        let outgoing =
-            Outgoing { record, sealed: None, to, id: None, public: false, expires_at: None, believe: false };
+        let outgoing = Outgoing {
+            record,
+            sealed: None,
+            to,
+            id: None,
+            public: false,
+            expires_at: None,
+            believe: false,
+            hand_over: None,
+        };
         let made = self.send(&call, outgoing).await;
         made.map_err(|error| match error.error() {
             // It has ended meanwhile.
