@@ -82,6 +82,9 @@ struct Agent {
     visits: OnceCell<Option<Rc<Visits>>>,
     /// What it has leased of its rate limits, for what comes by socket.
     tabs: Rc<RefCell<Tabs>>,
+    /// Where it is to panic at the next message that comes.
+    #[cfg(feature = "test-routes")]
+    breaks: Cell<Option<test_routes::Break>>,
 }
 
 /// What is known once the object has been called.
@@ -144,6 +147,8 @@ impl AgentObject {
                 cache: Cache::default(),
                 visits: OnceCell::new(),
                 tabs: Rc::default(),
+                #[cfg(feature = "test-routes")]
+                breaks: Cell::new(None),
             }),
         }
     }
@@ -155,6 +160,11 @@ impl AgentObject {
         if test_routes::wants_alarm(&self.agent.env, &request) {
             alarm::fire(&self.agent).await;
             alarm::fire(&self.agent).await;
+            return Head::new(Asked::default()).empty(200);
+        }
+        #[cfg(feature = "test-routes")]
+        if let Some(planned) = test_routes::wants_break(&self.agent.env, &request) {
+            self.agent.breaks.set(Some(planned));
             return Head::new(Asked::default()).empty(200);
         }
         #[cfg(feature = "test-routes")]

@@ -226,8 +226,24 @@ export default class extends WorkerEntrypoint {
       return Response.json(body, { status: 500, headers: { "access-control-allow-origin": "*" } });
     }
   }
-  queue(batch) {
-    return guard(() => call("queue", batch, this.env));
+  async queue(batch) {
+    const deliver = ({ body, attempts }) =>
+      guard(() => call("queue", JSON.stringify({ queue: batch.queue, attempts, body }), this.env));
+    const settle = async (message) => {
+      const seconds = await deliver(message);
+      if (seconds === undefined) message.ack();
+      else message.retry({ delaySeconds: seconds });
+    };
+    const settled = await Promise.allSettled(batch.messages.map(settle));
+    // A panic fails all that were under way with it. One by one they show which of them it was.
+    for (const message of batch.messages.filter((_, at) => settled[at].status === "rejected")) {
+      try {
+        await settle(message);
+      } catch (error) {
+        console.error("a message of a queue failed:", error?.message);
+        message.retry({ delaySeconds: Math.ceil(Math.min(2 ** message.attempts, 3600) * (1 + Math.random()) / 2) });
+      }
+    }
   }
   scheduled(controller) {
     return guard(() => call("scheduled", controller, this.env));

@@ -7,6 +7,8 @@
 //!  (panic guard)                      ├──> AgentObject  (agent.rs), one per account
 //!        limits.rs                   └──> RelayObject  (relay.rs), one per host
 //!            └──> LimiterObject (limiter.rs), one per client
+//!
+//!  entry.js ──> lib.rs ──> queue.rs ──> tickets of deliveries that have failed (xrpc::host)
 //! ```
 //!
 //! Nothing here decides anything that a test would want to see: what a method does stands in the crates below.
@@ -27,6 +29,7 @@ mod limits;
 mod mail;
 mod outbound;
 mod proxy;
+mod queue;
 mod relay;
 mod request;
 mod route;
@@ -36,6 +39,7 @@ mod stubs;
 #[cfg(feature = "test-routes")]
 mod test_routes;
 
+use wasm_bindgen::prelude::*;
 use web_sys::Response;
 use worker::{Context, Env, event};
 
@@ -45,4 +49,10 @@ use crate::request::Incoming;
 #[event(fetch, respond_with_errors)]
 async fn fetch(request: Incoming, env: Env, context: Context) -> worker::Result<Response> {
     Ok(route::respond(request, env, &context).await)
+}
+
+/// A message of a queue, as JSON, from `entry.js`: with nothing for an answer it is done, else it comes again in so many seconds.
+#[wasm_bindgen]
+pub async fn queue(delivered: String, env: Env) -> JsValue {
+    queue::take(&delivered, &env).await
 }

@@ -15,7 +15,7 @@ use murmuration_xrpc::agent::{Args, check_verb};
 use murmuration_xrpc::auth::{self, Caller};
 use murmuration_xrpc::host::proxy::answer::{MAX_REFUSAL_BYTES, Reason};
 use murmuration_xrpc::host::proxy::{Treatment, leads_away};
-use murmuration_xrpc::host::{Directory, Host, PageRequest};
+use murmuration_xrpc::host::{DeliveryQueue, Directory, Host, PageRequest};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::limits::{self, Counter};
 use murmuration_xrpc::method::{Auth, Method, Place, Route};
@@ -34,6 +34,7 @@ use crate::limits::Calls;
 use crate::mail;
 use crate::outbound::{Fetcher, Visits};
 use crate::proxy;
+use crate::queue::Deliveries;
 use crate::request::Incoming;
 use crate::stubs::{Stubs, names_internal_host};
 
@@ -272,7 +273,7 @@ fn bearer(method: &Method, request: &Incoming, config: &Config) -> Result<Caller
 }
 
 /// Runs `work` with the host's methods over this Worker's bindings.
-async fn with_host<T>(
+pub(crate) async fn with_host<T>(
     env: &Env,
     work: impl AsyncFnOnce(&Host<'_>) -> Result<T, XrpcError>,
 ) -> Result<T, XrpcError> {
@@ -289,12 +290,14 @@ async fn with_counted_host<T>(
     let database = D1::open(env);
     let outbound = isolate.fetcher();
     let mailer = mail::open(&isolate.config.mail, env, &outbound);
+    let queue = Deliveries::open(env);
     let host = Host {
         config: &isolate.config,
         catalog: Catalog::builtin(),
         directory: Directory::new(&database),
         agents: &Stubs::new(env),
         outbound: &outbound,
+        queue: queue.as_ref().map(|queue| -> &dyn DeliveryQueue { queue }),
         mailer: mailer.as_deref(),
         counter: calls.map(|calls| -> &dyn Counter { calls }),
         cache: &isolate.cache,

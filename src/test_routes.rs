@@ -19,6 +19,8 @@
 //! | `alarm` | fires the object's alarm now |
 //! | `fire` | runs what the object's alarm runs, twice: the platform may fire an alarm more than once |
 //! | `alarm-panic` | fires the object's alarm now; it panics once |
+//! | `break-take` | the object panics at the next message that is brought to it: `when=before` or `after` it has stored it |
+//! | `queue` | in the Worker: puts a message that is `body`, a JSON, into the queue of deliveries |
 //! | `socket` | a WebSocket that echoes, and panics at the message `panic` |
 //! | `bench` | answers the microseconds of a statement: `insert` and `select` of one row, `scan` of a row among many |
 //! | `sql` | runs the checks of `SqlStore` against the real storage |
@@ -26,6 +28,7 @@
 use std::time::Duration;
 
 use murmuration_platform::{Clock, Outbound, OutboundRequest, Param, Store, StoreError, Verb, transaction};
+use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::http as plain;
 use serde_json::json;
 use worker::{Env, Request, Response, State, Url, WebSocket, WebSocketIncomingMessage, WebSocketPair};
@@ -33,6 +36,7 @@ use worker::{Env, Request, Response, State, Url, WebSocket, WebSocketIncomingMes
 use crate::clock::{WallClock, wait};
 use crate::http::{self, Asked};
 use crate::outbound::{Fetcher, Passage};
+use crate::queue::Deliveries;
 use crate::request::Incoming;
 use crate::sql::SqlStore;
 
@@ -61,6 +65,7 @@ pub(crate) async fn outside(request: &Incoming, env: &Env) -> Option<Response> {
     let binding = match parameter(&url, "object").as_deref() {
         Some("agent") => "AGENT",
         Some("relay") => "RELAY",
+        _ if verb == "queue" => return Some(enqueued(env, &url).await),
         _ => return Some(in_worker(verb, &url).await),
     };
     let name = parameter(&url, "name").unwrap_or_else(|| "test".into());
@@ -90,6 +95,43 @@ pub(crate) async fn fetch(
 /// Whether a request asks the object to do what its alarm does.
 pub(crate) fn wants_alarm(env: &Env, request: &Incoming) -> bool {
     enabled(env) && request.path() == "/test/fire"
+}
+
+/// Where an object is to panic at the next message that is brought to it, if a request asks for that.
+pub(crate) fn wants_break(env: &Env, request: &Incoming) -> Option<Break> {
+    if !enabled(env) || request.path() != "/test/break-take" {
+        return None;
+    }
+    let url = Url::parse(request.url()).ok()?;
+    match parameter(&url, "when").as_deref() {
+        Some("before") => Some(Break::Before),
+        _ => Some(Break::After),
+    }
+}
+
+/// Where an object panics.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Break {
+    /// Before it has stored a message.
+    Before,
+    /// After that, and before it answers.
+    After,
+}
+
+impl Break {
+    /// Panics if an object is to panic here.
+    pub(crate) fn at(self, planned: Option<Self>) {
+        if planned == Some(self) {
+            boom("a delivery");
+        }
+    }
+}
+
+/// Panics at a ticket that is poison.
+pub(crate) fn ticket(delivered: &str) {
+    if delivered.contains("\"poison\":true") {
+        boom("a ticket");
+    }
 }
 
 /// To be called by an object's alarm: panics once when `alarm-panic` asked for it.
@@ -225,6 +267,20 @@ async fn fetched(url: &Url) -> String {
         Err(error) => json!({ "error": error.to_string() }),
     }
     .to_string()
+}
+
+/// Puts a message into the queue of deliveries.
+async fn enqueued(env: &Env, url: &Url) -> Response {
+    let body = parameter(url, "body").and_then(|body| serde_json::from_str(&body).ok());
+    let body = body.unwrap_or(serde_json::Value::Null);
+    let put = async {
+        let queue = Deliveries::open(env).ok_or_else(|| XrpcError::internal("no queue"))?;
+        queue.put_all(json!([{ "body": body, "contentType": "json" }])).await
+    };
+    match put.await {
+        Ok(()) => json("{}".into()),
+        Err(error) => http::refuse(500, "TestFailed", &error.to_string()),
+    }
 }
 
 /// An answer whose body passes by.

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use murmuration_lexicons::Catalog;
+#[cfg(feature = "test-routes")]
+use murmuration_xrpc::agent::internal::comms::CommsCall;
 use murmuration_xrpc::agent::internal::{self, InternalCall};
 use murmuration_xrpc::agent::{self, Context, Reply, import as repo, index as profile};
 use murmuration_xrpc::http as plain;
@@ -19,6 +21,8 @@ use crate::import;
 use crate::limits::BYPASS_HEADER;
 use crate::request::Incoming;
 use crate::stubs::names_internal_host;
+#[cfg(feature = "test-routes")]
+use crate::test_routes::Break;
 
 /// Bytes of the longest internal call: four times the longest body of a method that reads JSON.
 const MAX_CALL_BYTES: usize = 4_000_000;
@@ -98,7 +102,16 @@ async fn internally(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Resp
     }
     // The operator may have taken the profile down.
     let judged = matches!(call, InternalCall::Operator(_));
+    #[cfg(feature = "test-routes")]
+    let planned = match &call {
+        InternalCall::Comms(CommsCall::Take(_)) => agent.breaks.take(),
+        _ => None,
+    };
+    #[cfg(feature = "test-routes")]
+    Break::Before.at(planned);
     let response = inside(agent, awake, call)?;
+    #[cfg(feature = "test-routes")]
+    Break::After.at(planned);
     agent.mind().await?;
     if judged {
         index::start(agent);

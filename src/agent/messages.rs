@@ -1,4 +1,4 @@
-//! The messages of the account that are due, which the alarm brings to their readers.
+//! The messages of the account that are the alarm's to bring to their readers.
 
 use std::rc::Rc;
 

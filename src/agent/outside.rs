@@ -7,7 +7,7 @@ use murmuration_lexicons::Catalog;
 use murmuration_syntax::Did;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::agent::internal::InternalCall;
-use murmuration_xrpc::host::{AgentAnswer, Agents, Directory, Host, Task};
+use murmuration_xrpc::host::{AgentAnswer, Agents, DeliveryQueue, Directory, Host, Task};
 use murmuration_xrpc::http::{Body, Response};
 use murmuration_xrpc::limits::Counter;
 
@@ -15,6 +15,7 @@ use super::{Agent, call};
 use crate::directory::D1;
 use crate::entropy::SystemEntropy;
 use crate::outbound::{Fetcher, Visits};
+use crate::queue::Deliveries;
 use crate::stubs::Stubs;
 
 /// Runs `work` with the host's methods over this object's bindings. `minds`: what it does here sees to the alarm; the alarm itself
@@ -27,7 +28,7 @@ pub(super) async fn with_host<T>(
 ) -> Result<T, XrpcError> {
     let awake = agent.awake().await?;
     let did = awake.account.did()?;
-    let database = D1::open(&agent.env);
+    let (database, queue) = (D1::open(&agent.env), Deliveries::open(&agent.env));
     let visits = agent.visits.get_or_init(|| Visits::of(&awake.config).map(Rc::new));
     let host = Host {
         config: &awake.config,
@@ -35,6 +36,7 @@ pub(super) async fn with_host<T>(
         directory: Directory::new(&database),
         agents: &Neighbours { agent, own: &did, minds },
         outbound: &Fetcher::new(awake.config.allow_private_network).counting(visits.clone()),
+        queue: queue.as_ref().map(|queue| -> &dyn DeliveryQueue { queue }),
         mailer: None,
         counter,
         cache: &agent.cache,

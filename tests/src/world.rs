@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use xtask::child::{Echo, Log};
-use xtask::config::Settings;
+use xtask::config::{Queue, Settings};
 use xtask::plc::Plc;
 use xtask::state::{Secrets, State};
 use xtask::worker::{Build, Flavour};
@@ -24,6 +24,7 @@ pub struct Setup {
     flavour: Flavour,
     build: Option<Build>,
     plc_url: Option<String>,
+    queue: Queue,
     variables: BTreeMap<String, String>,
 }
 
@@ -37,6 +38,7 @@ impl Setup {
             flavour: Flavour::Test,
             build: None,
             plc_url: None,
+            queue: Queue::Bundled,
             variables: BTreeMap::new(),
         }
     }
@@ -70,6 +72,13 @@ impl Setup {
         self
     }
 
+    /// Another queue than workerd's own.
+    #[must_use]
+    pub fn queue(mut self, queue: Queue) -> Self {
+        self.queue = queue;
+        self
+    }
+
     /// A variable of the Worker.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -87,7 +96,7 @@ impl Setup {
         let plc = own_plc.then(|| Plc::start(&xtask::root(), &state, Echo::Keep).unwrap());
         let plc_url = self.plc_url.or_else(|| plc.as_ref().map(Plc::url)).unwrap();
         let mut settings = Settings::new(&self.hostname, port, &plc_url, self.flavour);
-        settings.variables = self.variables;
+        (settings.variables, settings.queue) = (self.variables, self.queue);
         let mut world = World { state, build, settings, plc, own_plc, workerd: None, logs: Vec::new() };
         world.restart();
         world

@@ -29,8 +29,11 @@ const EACH: u64 = 12;
 const PATIENCE: Duration = Duration::from_secs(150);
 /// Short, so that what a dead reader held comes back soon.
 const LEASE_SECONDS: u64 = 10;
-/// Messages to an object that dies with each.
-const DEATHS: u64 = 40;
+/// Messages to an object that dies with two of three of them, and how often it must.
+const MESSAGES: u64 = 40;
+const LEAST_DEATHS: u64 = 20;
+/// Messages that wait in the queue beside one that kills whoever takes it.
+const POISONED: u64 = 5;
 /// Kills of the other host, at least, and those after which one must have caught a message on its way.
 const LEAST_CROSSINGS: u64 = 4;
 const MOST_CROSSINGS: u64 = 25;
@@ -358,26 +361,49 @@ fn messages_sent_under_kills_come_once_and_in_order() {
 fn messages_to_an_object_that_dies_again_and_again_come_once_and_in_order() {
     let world = World::start();
     let (alice, bob) = (Agent::new(&world, "alice"), Agent::new(&world, "bob"));
-    let (mut sender, mut dice, mut broken) = (Sender::new(alice, "alice"), Dice::new(223_606_797), 0);
-    let path = format!("/test/panic?object=agent&name={}", bob.did);
-    while sender.sent < DEATHS {
-        let (bob, path, wait) = (&bob, &path, dice.roll(20));
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                thread::sleep(Duration::from_millis(wait));
-                assert_eq!(bob.client.path(path).status, 500);
-            });
-            let answer = sender.ask(bob).unwrap();
-            // The same is asked again, whether it was stored or not.
-            if answer.status == 500 { broken += 1 } else { sender.note(&answer.ok().json()) }
-        });
+    let (mut sender, mut dice, mut deaths) = (Sender::new(alice, "alice"), Dice::new(223_606_797), 0);
+    while sender.sent < MESSAGES {
+        let when = match dice.roll(3) {
+            0 => "before",
+            1 => "after",
+            _ => "",
+        };
+        if !when.is_empty() {
+            let path = format!("/test/break-take?object=agent&name={}&when={when}", bob.did);
+            let _ = bob.client.path(&path).ok();
+        }
+        let answer = sender.ask(&bob).unwrap().ok().json();
+        // It has died with the message, and what it had stored and not flushed is gone.
+        let expected = if when.is_empty() { "delivered" } else { "queued" };
+        assert_eq!(answer["receipts"][0]["state"], expected, "{when} {answer}");
+        deaths += u64::from(!when.is_empty());
+        sender.note(&answer);
     }
     sender.wait_until_delivered();
     let items = bob.claim_all();
     assert_eq!(texts(&items), sender.said());
     let thread = items[0]["parcel"]["header"]["thread"].as_str().unwrap();
     assert_eq!(texts(&bob.thread(thread)), sender.said());
-    println!("{DEATHS} messages: {broken} calls were broken, {} left to the alarm", sender.queued);
+    assert!(deaths >= LEAST_DEATHS, "{deaths}");
+    println!("{MESSAGES} messages, and {deaths} deaths with one of them");
+}
+
+#[test]
+fn a_ticket_that_kills_the_wasm_does_not_hold_up_the_others() {
+    let world = World::start();
+    let (alice, bob) = (Agent::new(&world, "alice"), Agent::new(&world, "bob"));
+    let mut sender = Sender::new(alice, "alice");
+    let _ = world.client().path("/test/queue?body=%7B%22poison%22:true%7D").ok();
+    for _ in 0..POISONED {
+        let path = format!("/test/break-take?object=agent&name={}&when=before", bob.did);
+        let _ = bob.client.path(&path).ok();
+        let answer = sender.ask(&bob).unwrap().ok().json();
+        assert_eq!(answer["receipts"][0]["state"], "queued", "{answer}");
+        sender.note(&answer);
+    }
+    sender.wait_until_delivered();
+    assert_eq!(texts(&bob.claim_all()), sender.said());
+    assert!(world.log().contains("a message of a queue failed"), "the poison was not taken");
 }
 
 #[test]

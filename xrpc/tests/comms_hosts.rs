@@ -45,41 +45,6 @@ fn a_stranger_of_another_host_waits_until_it_is_allowed_and_is_answered_at_once(
 }
 
 #[test]
-fn a_message_outlives_the_absence_of_the_other_host_and_has_one_effect() {
-    let hosts = Hosts::new();
-    hosts.bob_publishes_keys();
-    hosts.there.say_of(&hosts.bob, &hosts.alice.did, "allowed");
-    for (n, weather) in [
-        Weather::Away,
-        Weather::Deaf,
-        Weather::Status(500, None),
-        Weather::Status(503, Some(1)),
-        Weather::Status(429, Some(90)),
-        Weather::Status(401, None),
-        Weather::Status(301, None),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        hosts.weather.set(weather);
-        let sent = hosts.here.tell(&hosts.alice, &hosts.bob.did, &n.to_string());
-        assert_eq!(sent["receipts"][0]["state"], "queued", "{weather:?}");
-        hosts.weather.set(Weather::Fine);
-        hosts.pass_minutes(1);
-        block_on(hosts.here.host().carry_due(&hosts.alice.did)).unwrap();
-        if weather == Weather::Status(429, Some(90)) {
-            assert_eq!(hosts.status(&sent["id"])["state"], "queued", "not before it is asked to");
-            hosts.pass_minutes(1);
-            block_on(hosts.here.host().carry_due(&hosts.alice.did)).unwrap();
-        }
-        assert_eq!(hosts.status(&sent["id"])["state"], "delivered", "{weather:?}");
-        let items = hosts.there.claim(&hosts.bob);
-        assert_eq!(texts(&items), [n.to_string()], "{weather:?}");
-        hosts.there.done(&hosts.bob, &items);
-    }
-}
-
-#[test]
 fn a_clear_no_of_the_other_host_is_for_good() {
     let hosts = Hosts::new();
     hosts.bob_publishes_keys();

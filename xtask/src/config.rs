@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! socket http ──> main ──> AgentObject, RelayObject, LimiterObject (storage/), DIRECTORY ──> d1 (storage/),
-//!                          BLOBS ──> blobs/, OUTBOX ──> outbox/
+//!                  ▲       BLOBS ──> blobs/, OUTBOX ──> outbox/, DELIVERIES ─┐
+//!                  └──────────────────────── queues (storage/) ◄─────────────┘
 //! ```
 //!
 //! Secrets come from the process's environment, never from the file.
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+
+use serde_json::json;
 
 use crate::state::Secrets;
 use crate::worker::Flavour;
@@ -31,8 +34,21 @@ pub struct Settings {
     pub user_domains: Vec<String>,
     /// Which build it runs.
     pub flavour: Flavour,
+    /// Where deliveries go that have failed.
+    pub queue: Queue,
     /// More variables, or other values of those that are set here.
     pub variables: BTreeMap<String, String>,
+}
+
+/// The queue of a world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// workerd's own, whose messages lie in the state folder.
+    Bundled,
+    /// Somebody at an address who speaks its protocol.
+    At(String),
+    /// There is none.
+    Absent,
 }
 
 impl Settings {
@@ -54,6 +70,7 @@ impl Settings {
             plc_url: plc_url.to_owned(),
             user_domains,
             flavour,
+            queue: Queue::Bundled,
             variables: BTreeMap::new(),
         }
     }
@@ -97,7 +114,17 @@ impl Settings {
             Flavour::Plain => ("", ""),
             Flavour::Test => (TEST_ENTRY, TEST_FLAGS),
         };
+        let (queues, bindings) = match &self.queue {
+            Queue::Bundled => (BUNDLED_QUEUES.to_owned(), bindings + QUEUE_BINDING),
+            Queue::At(address) => {
+                let service = EXTERNAL_QUEUES.replace("ADDRESS", &quote(address));
+                (service, bindings + QUEUE_BINDING)
+            }
+            Queue::Absent => (String::new(), bindings),
+        };
         TEMPLATE
+            .replace("QUEUES", &queues)
+            .replace("RULES", &quote(&consumers()))
             .replace("PORT", &self.port.to_string())
             .replace("NETWORKS", networks)
             .replace("STORAGE", &folder("storage"))
@@ -167,7 +194,7 @@ const config :Workerd.Config = (
     (name = "blobs", disk = (path = BLOBS_PATH, writable = true)),
     (name = "outbox", disk = (path = OUTBOX_PATH, writable = true)),
     (name = "internet", network = (allow = [NETWORKS], tlsOptions = (trustBrowserCas = true))),
-    (name = "d1", worker = .d1),
+    (name = "d1", worker = .d1),QUEUES
   ],
   sockets = [
     (name = "http", address = "127.0.0.1:PORT", http = (), service = "main"),
@@ -207,6 +234,41 @@ const d1 :Workerd.Worker = (
   bindings = [(name = "DATABASE", durableObjectNamespace = "D1Database")],
 );"#;
 
+const BUNDLED_QUEUES: &str = r#"
+    (name = "queues", worker = (
+      modules = [(name = "queues.js", bundled = "/workerd/queues.js")],
+      compatibilityDate = DATE,
+      compatibilityFlags = ["service_binding_extra_handlers"],
+      durableObjectNamespaces = [(className = "QueueShard", uniqueKey = "queues", enableSql = true)],
+      durableObjectStorage = (localDisk = "storage"),
+      bindings = [
+        (name = "SHARD", durableObjectNamespace = "QueueShard"),
+        (name = "main", service = "main"),
+        (name = "CONSUMERS", json = RULES),
+      ],
+    )),"#;
+
+const EXTERNAL_QUEUES: &str = r#"
+    (name = "queues", external = (address = ADDRESS, http = ())),"#;
+
+const QUEUE_BINDING: &str = r#"    (name = "DELIVERIES", queue = (name = "queues", props = (json = "{\"queue\":\"murmuration-deliveries\"}"))),
+"#;
+
+/// The queues and who takes what they carry, as `wrangler.toml` has it.
+fn consumers() -> String {
+    let consumer = |dead: &str| {
+        json!({
+            "consumer": "main", "maxBatchSize": 10, "maxBatchTimeout": 1, "maxRetries": 100,
+            "deadLetterQueue": dead,
+        })
+    };
+    json!({ DELIVERIES: consumer(UNDELIVERED), UNDELIVERED: consumer("") }).to_string()
+}
+
+/// The queue of deliveries that have failed, and that of those that are given up: what `wrangler.toml` calls them.
+const DELIVERIES: &str = "murmuration-deliveries";
+const UNDELIVERED: &str = "murmuration-undelivered";
+
 /// The first module is the Worker's: in a test world one that can put objects out of memory.
 const TEST_ENTRY: &str = r#"
     (name = "src/entry.test.js", esModule = embed "entry.test.js"),"#;
@@ -225,6 +287,42 @@ mod tests {
         assert!(text.contains(r#"(name = "KEK", fromEnvironment = "KEK")"#), "{text}");
         assert!(text.contains(r#"(name = "PUBLIC_URL", text = "http://localhost:2583")"#), "{text}");
         assert!(!text.contains("TEST_ROUTES") && !text.contains("unsafe"), "{text}");
+    }
+
+    #[test]
+    fn the_queues_are_those_of_wrangler() {
+        let text = fs::read_to_string(crate::root().join("wrangler.toml")).unwrap();
+        let consumers: serde_json::Value = serde_json::from_str(&consumers()).unwrap();
+        for part in text.split("[[queues.consumers]]").skip(1) {
+            let part = part.split("[[").next().unwrap();
+            let said = |name: &str| {
+                let line = part.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+                line.unwrap_or("\"\"").trim_matches('"').to_owned()
+            };
+            let own = &consumers[said("queue")];
+            for (name, key) in [
+                ("max_batch_size", "maxBatchSize"),
+                ("max_batch_timeout", "maxBatchTimeout"),
+                ("max_retries", "maxRetries"),
+            ] {
+                assert_eq!(own[key].to_string(), said(name), "{name}");
+            }
+            assert_eq!(own["deadLetterQueue"], said("dead_letter_queue"));
+        }
+        assert!(text.contains(&format!("binding = \"DELIVERIES\"\nqueue = \"{DELIVERIES}\"")));
+    }
+
+    #[test]
+    fn a_world_has_its_own_queue_or_anothers_or_none() {
+        let mut settings = Settings::new("localhost", 2583, "http://127.0.0.1:2582", Flavour::Plain);
+        let mut has = |queue: Queue| {
+            settings.queue = queue;
+            let text = settings.capnp("2026-04-01", Path::new("/s"));
+            ["queues.js", "external", "DELIVERIES"].map(|word| text.contains(word))
+        };
+        assert_eq!(has(Queue::Bundled), [true, false, true]);
+        assert_eq!(has(Queue::At("127.0.0.1:1".to_owned())), [false, true, true]);
+        assert_eq!(has(Queue::Absent), [false; 3]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use murmuration_rate::Windows;
 
 use crate::CommsError;
 use crate::limits::{MAX_RATED, MAX_TOKENS, RATE, ROOM_SECONDS, STRANGER_RATE};
+use crate::line::Lines;
 use crate::news::Fresh;
 
 /// Reads 1 row.
@@ -55,6 +56,8 @@ pub(crate) struct Memory {
     pub(crate) next_due: Option<Option<u64>>,
     /// The number of the last that has happened.
     pub(crate) last_number: u64,
+    /// What of what was sent waits for another try.
+    pub(crate) lines: Lines,
 }
 
 impl Memory {
@@ -248,12 +251,13 @@ impl Comms {
         };
         let mut memory = Memory {
             inbox_floor,
-            sent_floor,
+            sent_floor: sent_floor.clone(),
             waiting: BTreeMap::new(),
             total: [0, 0],
             ended: 0,
             next_due: None,
             last_number: self.last_number()?,
+            lines: self.lines(&sent_floor)?,
         };
         for mut row in self.store.query(COUNT_OPEN, &[Param::Int(inbox_floor)])? {
             let (sender, state) = (row.text(0)?, row.int(1)?);

@@ -9,8 +9,9 @@
 //!   sender's object                                     reader's object
 //!   next_place ─► Parcel::sign ─► send ─► (delivery) ─► Parcel::verify ─► Declaration::judge ─► receive
 //!   settle ◄────────────────────────── its outcome ◄──────────────────────────────────────────────┘
-//!   due: what is to be tried again                      claim ─► work ─► acknowledge
-//!   news: what has become of it                         news: what has come
+//!   redeem: what the queue tries again                  claim ─► work ─► acknowledge
+//!   due: what the alarm tries again                     news: what has come
+//!   news: what has become of it
 //! ```
 //!
 //! - *Once.* A message has one effect however often it is delivered: its sender and id are unique, and its CID says whether it
@@ -33,10 +34,13 @@ mod header;
 mod inbox;
 mod lease;
 pub mod limits;
+mod line;
 mod news;
 mod outbox;
 mod parcel;
+mod receipt;
 mod rewrap;
+mod settle;
 mod task;
 mod tasks;
 mod thread;
@@ -49,9 +53,11 @@ pub use header::{Header, default_thread};
 pub use inbox::{Delivery, Filter, Item, State};
 pub use lease::{Claim, Lease, Outcome};
 pub use news::{Happened, MAX_FRESH, News, NewsPage};
-pub use outbox::{Attempt, DeliveryState, Due, Receipt, Sent};
+pub use outbox::{Due, Sent};
 pub use parcel::{Body, Parcel, Sender, binding, cid_of};
+pub use receipt::{Attempt, DeliveryState, Keeper, Receipt};
 pub use rewrap::{Keep, keep_some, left_to_keep};
+pub use settle::{Settled, Ticket};
 pub use task::{REQUEST, Role, TaskState};
 pub use tasks::{Task, TaskChange, TaskFilter};
 pub use thread::{Gap, Original, Thread, ThreadPage};

@@ -75,8 +75,32 @@ pub const MAX_AGE_MICROS: u64 = 3 * 24 * 60 * 60 * SECOND;
 /// Microseconds to the first retry of a delivery.
 pub const FIRST_RETRY_MICROS: u64 = 2 * SECOND;
 
-/// Microseconds between two retries, at most.
-pub const MOST_RETRY_MICROS: u64 = 60 * 60 * SECOND;
+/// Microseconds between two retries, at most: so that those of three days are fewer than a queue makes, which is 100.
+pub const MOST_RETRY_MICROS: u64 = 2 * 60 * 60 * SECOND;
+
+/// Tries that the other host answers with a fault of its own before a delivery keeps those behind it in its thread waiting no longer: a
+/// minute of them. So long does its reader wait for it, too ([`GAP_WAIT_MICROS`]).
+pub const STEP_ASIDE_FAULTS: u32 = 6;
+
+/// Tries of any outcome before it does so: one and a half hours. A host that does not answer does not answer to those behind
+/// it either; but it may be the message that it dies of.
+pub const STEP_ASIDE_TRIES: u32 = 12;
+
+/// Microseconds after a try in which the next is not made before its time, because something was sent or got through.
+pub const FLUSH_PAUSE_MICROS: u64 = 2 * SECOND;
+
+/// Messages that are tried again because something else got through, at once.
+pub const MAX_FLUSH: usize = 32;
+
+/// Tries of one ticket that the queue makes before it gives up (`max_retries` in `wrangler.toml`, the most there may be).
+pub const MAX_TICKET_RETRIES: u32 = 100;
+
+/// Microseconds after the time of a try for which the queue may be late before the alarm takes the delivery back: a queue that is
+/// behind, or in trouble, is so for minutes.
+pub const TICKET_PATIENCE_MICROS: u64 = 10 * 60 * SECOND;
+
+/// Microseconds by which a ticket may come before its time and is taken: the queue counts in seconds, and by a clock of its own.
+pub const EARLY_MICROS: u64 = SECOND;
 
 /// Seconds that another host may ask us to wait, at most: beyond it we come again anyway.
 pub const MAX_RETRY_AFTER_SECONDS: u64 = 24 * 60 * 60;

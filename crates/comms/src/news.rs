@@ -15,7 +15,7 @@ use murmuration_syntax::Tid;
 use crate::comms::{Comms, Memory, int, uint};
 use crate::inbox::{corrupt, item, item_columns};
 use crate::limits::MAX_NEWS_BYTES;
-use crate::outbox::unpack;
+use crate::receipt::unpack;
 use crate::{CommsError, DeliveryState, Item, Receipt};
 
 /// Reads the rows that it answers with.

@@ -9,7 +9,7 @@ use murmuration_syntax::{Did, Tid};
 use crate::CommsError;
 use crate::comms::{Comms, int, uint};
 use crate::inbox::{cid, corrupt};
-use crate::outbox::unpack;
+use crate::receipt::unpack;
 use crate::task::{Role, TaskState};
 
 /// Reads 1 row.

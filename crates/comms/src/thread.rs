@@ -9,7 +9,7 @@ use murmuration_syntax::{Did, Tid};
 use crate::comms::{Comms, uint};
 use crate::inbox::{MAX_PAGE_BYTES, corrupt, item, kept};
 use crate::limits::{MAX_GAPS, MAX_TO};
-use crate::outbox::unpack;
+use crate::receipt::unpack;
 use crate::{CommsError, Item};
 
 /// Reads the whole thread; answers with what is behind a moment and a name.

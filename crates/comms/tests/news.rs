@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Agent, NOW, SECOND, text};
-use murmuration_comms::{Attempt, Happened, News};
+use murmuration_comms::{Attempt, Happened, Keeper, News};
 
 /// What has happened, in a word each.
 fn words(news: &[News]) -> Vec<String> {
@@ -73,7 +73,12 @@ fn a_receipt_that_changes_is_news_again_and_a_message_not_yet_tried_is_none() {
     alice.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"digest", None, NOW).unwrap();
     assert!(all(&alice, 0, 10).is_empty());
     let id = parcel.header().id;
-    let later = Attempt::Later { retry_after_seconds: None, reason: "away".into() };
+    let later = Attempt::Later {
+        retry_after_seconds: None,
+        reason: "away".into(),
+        fault: false,
+        keeper: Some(Keeper::Alarm),
+    };
     let tries = [(bob.did.clone(), Attempt::Delivered), (carol.did.clone(), later)];
     alice.comms.settle(id, &tries, NOW + SECOND, 7).unwrap();
     let first = all(&alice, 0, 10);

@@ -5,17 +5,22 @@
 mod common;
 
 use common::{Agent, NOW, SECOND, text};
-use murmuration_comms::limits::MAX_AGE_MICROS;
+use murmuration_comms::limits::{EARLY_MICROS, MAX_AGE_MICROS, MAX_TICKET_RETRIES, TICKET_PATIENCE_MICROS};
 use murmuration_comms::{
-    Attempt, Claim, CommsError, Delivery, DeliveryState, Outcome, Parcel, Receipt, Role, TaskChange,
-    TaskFilter, TaskState, Verdict,
+    Attempt, Claim, CommsError, Delivery, DeliveryState, Keeper, Outcome, Parcel, Receipt, Role, TaskChange,
+    TaskFilter, TaskState, Ticket, Verdict, backoff,
 };
 use murmuration_syntax::Tid;
 
 const MINUTE: u64 = 60 * SECOND;
 
 fn later(retry_after_seconds: Option<u64>) -> Attempt {
-    Attempt::Later { retry_after_seconds, reason: "the host is away".into() }
+    Attempt::Later {
+        retry_after_seconds,
+        reason: "the host is away".into(),
+        fault: false,
+        keeper: Some(Keeper::Alarm),
+    }
 }
 
 fn states(receipts: &[Receipt]) -> Vec<DeliveryState> {
@@ -23,7 +28,7 @@ fn states(receipts: &[Receipt]) -> Vec<DeliveryState> {
 }
 
 fn settle(agent: &Agent, parcel: &Parcel, to: &Agent, attempt: Attempt, now: u64) -> Vec<Receipt> {
-    agent.comms.settle(parcel.header().id, &[(to.did.clone(), attempt)], now, 7).unwrap()
+    agent.comms.settle(parcel.header().id, &[(to.did.clone(), attempt)], now, 7).unwrap().receipts
 }
 
 #[test]
@@ -36,7 +41,7 @@ fn a_message_is_due_until_every_recipient_has_it_or_never_will() {
     assert!(alice.comms.due(NOW, 9).unwrap().is_empty());
     let due = alice.comms.next_due().unwrap().unwrap();
     assert!(due > NOW && due < NOW + MINUTE);
-    assert_eq!(alice.comms.due(due, 9).unwrap()[0].to, [bob.did.clone(), carol.did.clone()]);
+    assert_eq!(alice.comms.due(due, 9).unwrap()[0].first, [bob.did.clone(), carol.did.clone()]);
 
     assert_eq!(
         states(&settle(&alice, &parcel, &bob, Attempt::Delivered, NOW)),
@@ -48,7 +53,8 @@ fn a_message_is_due_until_every_recipient_has_it_or_never_will() {
     let due = alice.comms.next_due().unwrap().unwrap();
     assert!((NOW + 120 * SECOND..NOW + 123 * SECOND).contains(&due));
     let again = alice.comms.due(due, 9).unwrap().remove(0);
-    assert_eq!((again.id, again.to, again.parcel), (parcel.header().id, vec![carol.did.clone()], bytes));
+    assert_eq!((again.id, again.again, again.parcel), (parcel.header().id, vec![carol.did.clone()], bytes));
+    assert!(again.first.is_empty());
 
     let receipts = settle(&alice, &parcel, &carol, Attempt::Rejected("blocked".into()), due);
     assert_eq!(states(&receipts), [DeliveryState::Delivered, DeliveryState::Rejected]);
@@ -73,8 +79,108 @@ fn what_nobody_takes_is_given_up_in_the_end() {
         now = receipt.due;
     };
     assert_eq!((receipt.state, receipt.reason.as_deref()), (DeliveryState::Failed, Some("the host is away")));
-    assert!(now > NOW + MAX_AGE_MICROS - 2 * 60 * MINUTE && now <= NOW + MAX_AGE_MICROS);
-    assert!((80..160).contains(&tries), "{tries}");
+    assert!(now > NOW + MAX_AGE_MICROS - 3 * 60 * MINUTE && now <= NOW + MAX_AGE_MICROS);
+    assert!((40..MAX_TICKET_RETRIES).contains(&tries), "{tries}");
+    assert_eq!(alice.comms.next_due().unwrap(), None);
+}
+
+#[test]
+fn tries_of_three_days_are_fewer_than_a_queue_makes_of_a_ticket() {
+    // Whatever is drawn: the shortest waits are the most tries.
+    let (mut waited, mut tries) = (0, 0);
+    while waited < MAX_AGE_MICROS {
+        tries += 1;
+        waited += backoff(tries, None, 0);
+    }
+    assert!(tries < MAX_TICKET_RETRIES - 10, "{tries}");
+}
+
+#[test]
+fn a_delivery_has_one_keeper_at_a_time() {
+    let (mut alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    let parcel = alice.send(&bob, None, "x", NOW);
+    let (id, bytes) = (parcel.header().id, parcel.to_cbor().unwrap());
+    let kept = |keeper| Attempt::Later {
+        retry_after_seconds: None,
+        reason: "away".into(),
+        fault: false,
+        keeper: Some(keeper),
+    };
+    let redeem = |agent: &Agent, now| agent.comms.redeem(id, &bob.did, now).unwrap();
+    // The sender died between the ticket and the note of it: both the ticket and the alarm are good.
+    assert_eq!(redeem(&alice, NOW + 2 * SECOND), Ticket::Try(bytes.clone()));
+    assert_eq!(alice.comms.due(NOW + MINUTE, 9).unwrap()[0].first, std::slice::from_ref(&bob.did));
+
+    // The queue has it: the alarm looks away until the queue is late.
+    let due = settle(&alice, &parcel, &bob, kept(Keeper::Queue), NOW)[0].due;
+    alice.restart();
+    assert!(
+        matches!(redeem(&alice, due - EARLY_MICROS - 1), Ticket::Early(micros) if micros == EARLY_MICROS + 1)
+    );
+    assert_eq!(redeem(&alice, due - EARLY_MICROS), Ticket::Try(bytes.clone()));
+    assert_eq!(alice.comms.next_due().unwrap(), Some(due + TICKET_PATIENCE_MICROS));
+    assert!(alice.comms.due(due + TICKET_PATIENCE_MICROS - 1, 9).unwrap().is_empty());
+    let due = settle(&alice, &parcel, &bob, kept(Keeper::Queue), due)[0].due;
+    assert_eq!(alice.comms.next_due().unwrap(), Some(due + TICKET_PATIENCE_MICROS));
+
+    // The queue is late: the alarm takes it back, and the ticket is void from then on.
+    let late = due + TICKET_PATIENCE_MICROS;
+    let taken = alice.comms.due(late, 9).unwrap().remove(0);
+    assert_eq!((taken.again, taken.first), (vec![bob.did.clone()], Vec::new()));
+    let due = settle(&alice, &parcel, &bob, kept(Keeper::Alarm), late)[0].due;
+    assert_eq!(alice.comms.next_due().unwrap(), Some(due));
+    assert_eq!(redeem(&alice, due), Ticket::Void);
+    // What the queue says of a try that it had begun before does not give it back; nor is it the queue's to give up.
+    let receipt = settle(&alice, &parcel, &bob, kept(Keeper::Queue), late).remove(0);
+    assert_eq!(receipt.keeper, Keeper::Alarm);
+    alice.comms.give_up(id, &bob.did, late).unwrap();
+    assert_eq!(alice.comms.sent(id).unwrap().unwrap().receipts, [receipt]);
+    settle(&alice, &parcel, &bob, Attempt::Delivered, late);
+    assert_eq!(redeem(&alice, late), Ticket::Void);
+    assert_eq!(alice.comms.redeem(Tid::MIN, &bob.did, late).unwrap(), Ticket::Void);
+}
+
+#[test]
+fn what_the_queue_gives_up_has_failed() {
+    let (alice, bob, carol) = (Agent::new("alice"), Agent::new("bob"), Agent::new("carol"));
+    let parcel = alice.open_parcel(alice.header(&[&bob, &carol], None, NOW), "x");
+    alice.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", None, NOW).unwrap();
+    let id = parcel.header().id;
+    let later = Attempt::Later {
+        retry_after_seconds: None,
+        reason: "away".into(),
+        fault: false,
+        keeper: Some(Keeper::Queue),
+    };
+    for reader in [&bob, &carol] {
+        settle(&alice, &parcel, reader, later.clone(), NOW);
+    }
+    for _ in 0..2 {
+        let rows = alice.rows_written();
+        alice.comms.give_up(id, &bob.did, NOW + MINUTE).unwrap();
+        let receipts = alice.comms.sent(id).unwrap().unwrap().receipts;
+        assert_eq!(states(&receipts), [DeliveryState::Failed, DeliveryState::Queued]);
+        assert_eq!((receipts[0].reason.as_deref(), receipts[0].at), (Some("away"), NOW + MINUTE));
+        assert!(alice.rows_written() <= rows + 1);
+    }
+    alice.comms.give_up(id, &carol.did, NOW + MINUTE).unwrap();
+    assert_eq!(alice.comms.next_due().unwrap(), None);
+    alice.comms.give_up(Tid::MIN, &bob.did, NOW).unwrap();
+}
+
+#[test]
+fn a_ticket_whose_message_has_expired_ends_it() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    let mut header = alice.header(&[&bob], None, NOW);
+    header.expires_at = Some(NOW + 10 * SECOND);
+    let parcel = alice.open_parcel(header, "x");
+    alice.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", None, NOW).unwrap();
+    let redeem = |now| alice.comms.redeem(parcel.header().id, &bob.did, now).unwrap();
+    // In time, though the alarm would come too late.
+    assert!(matches!(redeem(NOW + 2 * SECOND), Ticket::Try(_)));
+    assert_eq!(redeem(NOW + 10 * SECOND), Ticket::Void);
+    let receipts = alice.comms.sent(parcel.header().id).unwrap().unwrap().receipts;
+    assert_eq!(states(&receipts), [DeliveryState::Expired]);
     assert_eq!(alice.comms.next_due().unwrap(), None);
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Agent, NOW, Random, SECOND, text};
 use murmuration_comms::limits::{GAP_WAIT_MICROS, MAX_ATTEMPTS};
-use murmuration_comms::{Attempt, Claim, CommsError, Delivery, DeliveryState, Item, Outcome, Parcel};
+use murmuration_comms::{Attempt, Claim, CommsError, Delivery, DeliveryState, Item, Keeper, Outcome, Parcel};
 use murmuration_syntax::Did;
 
 const THREADS: [&str; 3] = ["a", "b", "c"];
@@ -84,9 +84,12 @@ impl World {
                 self.repeats += 1;
                 Attempt::Delivered
             }
-            Err(CommsError::Busy { seconds, .. }) => {
-                Attempt::Later { retry_after_seconds: Some(seconds), reason: "busy".into() }
-            }
+            Err(CommsError::Busy { seconds, .. }) => Attempt::Later {
+                retry_after_seconds: Some(seconds),
+                reason: "busy".into(),
+                fault: false,
+                keeper: Some(Keeper::Alarm),
+            },
             other => panic!("{other:?}"),
         };
         if self.random.below(4) > 0 {
@@ -103,9 +106,18 @@ impl World {
     /// The alarm of a sender: what is due is thrown again.
     fn retry(&mut self, sender: usize) {
         for due in self.senders[sender].comms.due(self.now, 10).unwrap() {
-            assert_eq!(due.to, std::slice::from_ref(&self.reader.did));
+            assert_eq!([due.first, due.again].concat(), std::slice::from_ref(&self.reader.did));
             let parcel = Parcel::from_cbor(&due.parcel).unwrap();
-            self.settle(sender, &parcel, Attempt::Later { retry_after_seconds: None, reason: String::new() });
+            self.settle(
+                sender,
+                &parcel,
+                Attempt::Later {
+                    retry_after_seconds: None,
+                    reason: String::new(),
+                    fault: false,
+                    keeper: Some(Keeper::Alarm),
+                },
+            );
             self.throw(sender, &parcel);
         }
     }
@@ -312,7 +324,7 @@ fn every_fault_of_the_storage_leaves_all_or_nothing() {
         alice.store.fail_after(Some(statements));
         let _ = alice.comms.settle(parcel.header().id, &delivered, at, 0);
         alice.store.fail_after(None);
-        let receipts = alice.comms.settle(parcel.header().id, &delivered, at, 0).unwrap();
+        let receipts = alice.comms.settle(parcel.header().id, &delivered, at, 0).unwrap().receipts;
         assert_eq!((receipts[0].state, receipts[0].attempts), (DeliveryState::Delivered, 1));
 
         let claim = Claim { max: 9, micros: SECOND, kinds: &[] };

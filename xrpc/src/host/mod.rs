@@ -54,6 +54,7 @@ use crate::token::Claims;
 use crate::{Config, XrpcError};
 
 pub use agents::{AgentAnswer, Agents, check_active};
+pub use comms::{DeliveryQueue, Redeemed, Ticket};
 pub use directory::{Database, Directory, Task};
 pub use pages::PageRequest;
 
@@ -81,6 +82,8 @@ pub struct Host<'a> {
     pub agents: &'a dyn Agents,
     /// The guarded client.
     pub outbound: &'a dyn Outbound,
+    /// The queue of deliveries that have failed; `None` where the alarms of the senders do all of it.
+    pub queue: Option<&'a dyn DeliveryQueue>,
     /// The way to send letters; `None` on a host whose operator does what letters would.
     pub mailer: Option<&'a dyn Mailer>,
     /// Counts the client's calls; `None` where there are no rate limits.

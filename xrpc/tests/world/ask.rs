@@ -152,3 +152,13 @@ impl World {
         format!("Bearer {}", token::sign(&self.config.jwt_secret, &claims).unwrap())
     }
 }
+
+/// Whether JavaScript has all the numbers of a value.
+pub fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_i64().is_some_and(|number| number.unsigned_abs() < 1 << 53),
+        Value::Array(items) => items.iter().all(is_exact),
+        Value::Object(fields) => fields.values().all(is_exact),
+        _ => true,
+    }
+}

@@ -11,6 +11,7 @@ pub mod hosts;
 pub mod network;
 pub mod operator;
 mod postbox;
+pub mod queue;
 mod shelf;
 
 use std::cell::{Cell, RefCell};
@@ -35,7 +36,7 @@ use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
 use murmuration_xrpc::agent::{self, AgentHandler, Context, Reply};
 use murmuration_xrpc::config::ConfigError;
 use murmuration_xrpc::host::directory::{Entry, MIGRATIONS, Reservation, Status};
-use murmuration_xrpc::host::{AgentAnswer, Agents, Directory, Host, PageRequest, Task};
+use murmuration_xrpc::host::{AgentAnswer, Agents, DeliveryQueue, Directory, Host, PageRequest, Task};
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
 use murmuration_xrpc::limits::Counter;
 use murmuration_xrpc::method::{Method, Place, Route};
@@ -203,8 +204,10 @@ impl Objects {
 
 impl Agents for Objects {
     fn call<'a>(&'a self, did: &'a Did, call: InternalCall) -> Task<'a, Result<AgentAnswer, XrpcError>> {
-        // Through JSON, as through a stub.
-        let call = serde_json::from_str(&serde_json::to_string(&call).unwrap()).unwrap();
+        // Through JSON, as through a stub, where it goes through JavaScript.
+        let json = serde_json::to_value(&call).unwrap();
+        assert!(ask::is_exact(&json), "a number that JavaScript rounds: {json}");
+        let call = serde_json::from_str(&json.to_string()).unwrap();
         let answer = self.faults.call(|| self.answer(did, call));
         // Behind the call, whether its answer arrives or not. If it fails, the alarm does it.
         let _ = self.end(did);
@@ -272,6 +275,9 @@ pub struct World {
     pub network: Rc<Network>,
     pub objects: Objects,
     pub postbox: postbox::Postbox,
+    pub queue: queue::Queue,
+    /// A host without a queue.
+    pub no_queue: Cell<bool>,
     /// A host without mail.
     pub no_mail: Cell<bool>,
     pub clock: Rc<Hands>,
@@ -320,6 +326,12 @@ impl World {
             faults: faults.clone(),
         };
         let postbox = postbox::Postbox { faults: faults.clone(), ..postbox::Postbox::default() };
+        let queue = queue::Queue {
+            tickets: RefCell::default(),
+            refuses: Cell::new(false),
+            clock: clock.clone(),
+            faults: faults.clone(),
+        };
         let no_mail = Cell::new(false);
         Self {
             counter: None,
@@ -328,6 +340,8 @@ impl World {
             network,
             objects,
             postbox,
+            queue,
+            no_queue: Cell::new(false),
             no_mail,
             clock,
             faults,
@@ -342,6 +356,7 @@ impl World {
             directory: Directory::new(&*self.shelf),
             agents: &self.objects,
             outbound: &*self.network,
+            queue: (!self.no_queue.get()).then_some(&self.queue).map(|queue| -> &dyn DeliveryQueue { queue }),
             mailer: (!self.no_mail.get()).then_some(&self.postbox),
             counter: self.counter.as_ref().map(|counter| -> &dyn Counter { counter }),
             cache: &self.cache,

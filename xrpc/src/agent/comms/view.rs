@@ -1,6 +1,6 @@
 //! Messages, receipts, threads and tasks as their lexicons have them.
 
-use murmuration_comms::{Body, Gap, Header, Item, Parcel, Receipt, Task, Thread};
+use murmuration_comms::{Body, DeliveryState, Gap, Header, Item, Keeper, Parcel, Receipt, Task, Thread};
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::{EnvelopeError, KeptKey};
 use murmuration_firehose::Timestamp;
@@ -71,7 +71,7 @@ pub fn receipt(id: Tid, receipt: &Receipt) -> Json {
         "updatedAt": time(receipt.at),
     });
     if let Some(fields) = view.as_object_mut() {
-        if receipt.state == murmuration_comms::DeliveryState::Queued {
+        if receipt.state == DeliveryState::Queued && receipt.keeper != Keeper::Line {
             fields.insert("nextAttemptAt".into(), time(receipt.due).into());
         }
         if let Some(reason) = &receipt.reason {

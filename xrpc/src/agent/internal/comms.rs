@@ -3,8 +3,8 @@
 use data_encoding::BASE64_NOPAD;
 use murmuration_account::{AccountError, Shown, Write, WriteRequest};
 use murmuration_comms::{
-    Acquaintance, Attempt, Body, CommsError, Delivery, Header, Parcel, Sender, TaskChange, TaskState,
-    binding, cid_of, default_thread,
+    Acquaintance, Body, CommsError, Delivery, Due, Header, Parcel, Sender, TaskChange, TaskState, binding,
+    cid_of, default_thread,
 };
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::{Envelope, Recipient};
@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::super::comms::{contact, declaration, request, view};
 use super::super::record::{Validate, prepare};
 use super::super::{Args, Context, check_standing, custody};
+use super::deliveries::{self, Outbound, Try};
 use super::handoff;
 use crate::XrpcError;
 use crate::http::Response;
@@ -40,9 +41,25 @@ pub enum CommsCall {
         id: Tid,
         /// The tries.
         tries: Vec<Try>,
+        /// What the times of the next tries are drawn from.
+        random: u32,
     },
-    /// Say what is to be delivered now.
+    /// Say what the alarm is to deliver now.
     Due,
+    /// Say what a ticket of the queue is worth.
+    Redeem {
+        /// The message.
+        id: Tid,
+        /// Whom it is for.
+        to: Did,
+    },
+    /// Note that the queue has given a delivery up.
+    GiveUp {
+        /// The message.
+        id: Tid,
+        /// Whom it is for.
+        to: Did,
+    },
     /// Say what calls a task off that the agent has asked for, and to whom.
     Cancellation {
         /// The address of the request.
@@ -109,17 +126,8 @@ pub struct Made {
     pub receipts: Vec<Json>,
     /// What is to be delivered now.
     pub parcel: Option<Outbound>,
-}
-
-/// A parcel, and whom it is to be delivered to now.
-#[derive(Deserialize, Serialize)]
-pub struct Outbound {
-    /// Its name.
-    pub id: Tid,
-    /// Those it is for.
-    pub to: Vec<Did>,
-    /// Its DAG-CBOR, in base 64.
-    pub parcel: String,
+    /// What comes before it, and is to be tried now.
+    pub heads: Vec<Outbound>,
 }
 
 /// A parcel that comes.
@@ -137,34 +145,18 @@ pub struct Incoming {
     pub token: Option<(String, u64)>,
 }
 
-/// A try to deliver a message.
-#[derive(Deserialize, Serialize)]
-pub struct Try {
-    /// To whom.
-    pub to: Did,
-    /// What came of it.
-    pub outcome: TryOutcome,
-}
-
-/// What came of a try.
-#[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum TryOutcome {
-    /// It is there.
-    Delivered,
-    /// It is refused for good.
-    Rejected(String),
-    /// It may work later: why, and after how many seconds, if the other side has said so.
-    Later(String, Option<u64>),
-}
-
 pub(super) fn answer(context: &Context<'_>, call: CommsCall) -> Result<Response, XrpcError> {
     match call {
         CommsCall::Keys => keys(context),
         CommsCall::Send(outgoing) => Response::json(&send(context, *outgoing)?),
         CommsCall::Take(incoming) => take(context, *incoming),
-        CommsCall::Settle { id, tries } => settle(context, id, tries),
-        CommsCall::Due => due(context),
+        CommsCall::Settle { id, tries, random } => deliveries::settle(context, id, tries, random),
+        CommsCall::Due => deliveries::due(context),
+        CommsCall::Redeem { id, to } => deliveries::redeem(context, id, &to),
+        CommsCall::GiveUp { id, to } => {
+            context.account.comms()?.give_up(id, &to, context.clock.now_micros())?;
+            Ok(Response::empty())
+        }
         CommsCall::Cancellation { request } => cancellation(context, &request),
     }
 }
@@ -204,7 +196,7 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
         }
         let receipts = sent.receipts.iter().map(|receipt| view::receipt(id, receipt)).collect();
         let (uri, cid) = (draft.uri(own), sent.cid.to_string());
-        return Ok(Made { id, uri, cid, receipts, parcel: None });
+        return Ok(Made { id, uri, cid, receipts, parcel: None, heads: Vec::new() });
     }
     let task = draft.task(own)?;
     let thread = match (&draft.thread, &task) {
@@ -242,14 +234,16 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
     if outgoing.public {
         publish(context, &draft, id, now)?;
     }
-    comms.send(&parcel, &bytes, &digest, task.as_ref(), now)?;
+    let (first, heads) = comms.send(&parcel, &bytes, &digest, task.as_ref(), now)?;
     let receipts = comms.sent(id)?.map(|sent| sent.receipts).unwrap_or_default();
     Ok(Made {
         id,
         uri: draft.uri(own),
         cid: cid_of(&bytes).to_string(),
         receipts: receipts.iter().map(|receipt| view::receipt(id, receipt)).collect(),
-        parcel: Some(Outbound { id, to, parcel: BASE64_NOPAD.encode(&bytes) }),
+        parcel: (!first.is_empty())
+            .then(|| Due { id, first, again: Vec::new(), aside: Vec::new(), parcel: bytes }.into()),
+        heads: heads.into_iter().map(Outbound::from).collect(),
     })
 }
 
@@ -540,37 +534,6 @@ fn task_of(context: &Context<'_>, own: &Did, parcel: &Parcel) -> Option<TaskChan
     change(own, &header.from, said("status")?, said("requestUri")?).ok()
 }
 
-fn settle(context: &Context<'_>, id: Tid, tries: Vec<Try>) -> Result<Response, XrpcError> {
-    let attempts: Vec<(Did, Attempt)> = tries
-        .into_iter()
-        .map(|tried| {
-            let attempt = match tried.outcome {
-                TryOutcome::Delivered => Attempt::Delivered,
-                TryOutcome::Rejected(reason) => Attempt::Rejected(reason),
-                TryOutcome::Later(reason, retry_after_seconds) => {
-                    Attempt::Later { retry_after_seconds, reason }
-                }
-            };
-            (tried.to, attempt)
-        })
-        .collect();
-    let mut random = [0; 8];
-    context.entropy.fill(&mut random);
-    let random = u64::from_le_bytes(random);
-    let receipts = context.account.comms()?.settle(id, &attempts, context.clock.now_micros(), random)?;
-    let receipts: Vec<Json> = receipts.iter().map(|receipt| view::receipt(id, receipt)).collect();
-    Response::json(&receipts)
-}
-
-fn due(context: &Context<'_>) -> Result<Response, XrpcError> {
-    let due = context.account.comms()?.due(context.clock.now_micros(), MAX_DUE)?;
-    let due: Vec<Outbound> = due
-        .into_iter()
-        .map(|due| Outbound { id: due.id, to: due.to, parcel: BASE64_NOPAD.encode(&due.parcel) })
-        .collect();
-    Response::json(&due)
-}
-
 fn cancellation(context: &Context<'_>, uri: &str) -> Result<Response, XrpcError> {
     let (requester, id) = request(uri)?;
     let own = &context.account.profile()?.did;
@@ -596,5 +559,3 @@ const BROADCAST: &str = "agent.comms.broadcast";
 const RESPONSE: &str = "agent.comms.response";
 /// The lexicon's default.
 const DEFAULT_PRIORITY: u8 = 3;
-/// Messages that one look at what is due takes up.
-const MAX_DUE: u32 = 20;

@@ -5,6 +5,7 @@
 
 mod agency;
 pub mod comms;
+pub mod deliveries;
 pub mod handoff;
 mod identity;
 pub mod mail;

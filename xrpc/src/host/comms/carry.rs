@@ -1,5 +1,7 @@
 //! Parcels on their way.
 
+use std::collections::VecDeque;
+
 use murmuration_bridge::Document;
 use murmuration_bridge::resolver::Purpose;
 use murmuration_data::{cbor, json};
@@ -11,14 +13,16 @@ use serde_json::{Value as Json, json as object};
 use super::super::agents::AgentAnswer;
 use super::super::{Host, agents};
 use super::TIMEOUT_MS;
+use super::ticket::first_wait;
 use crate::XrpcError;
-use crate::agent::internal::comms::{CommsCall, Incoming, Outbound, Try, TryOutcome};
+use crate::agent::internal::comms::{CommsCall, Incoming};
+use crate::agent::internal::deliveries::{NextTry, Outbound, Settled, Try, TryOutcome};
 use crate::agent::internal::{InternalCall, ProxyCall};
 
 const DELIVER: &str = "agent.comms.deliver";
 
 impl Host<'_> {
-    /// Delivers what is due of an agent's messages: the alarm of its object calls this.
+    /// Delivers what is the alarm's to deliver of an agent's messages.
     ///
     /// # Errors
     /// When the agent's object does not answer.
@@ -30,31 +34,82 @@ impl Host<'_> {
         }
         let account = agents::describe(self.agents, sender, false).await?;
         let account = account.ok_or_else(|| XrpcError::repo_not_found(sender))?;
-        for parcel in due {
-            self.carry(sender, &account.signing_key, parcel).await?;
-        }
-        Ok(())
+        // Together: a host that is away is waited for, and is not to keep the others waiting.
+        let key = &account.signing_key;
+        let carried = due.into_iter().map(|parcel| self.carry(sender, key, parcel, MAX_LINE));
+        futures_util::future::join_all(carried).await.into_iter().try_for_each(|receipts| receipts.map(drop))
     }
 
-    /// Delivers a parcel to those it is due for, all at once, and has the sender's object note what came of it. `key` is
-    /// the sender's, as `did:key`.
+    /// Delivers a parcel to those it is due for, and `most` of those that have waited for it. `key` is the sender's, as
+    /// `did:key`.
     pub(super) async fn carry(
         &self,
         sender: &Did,
         key: &str,
         parcel: Outbound,
+        most: usize,
     ) -> Result<Vec<Json>, XrpcError> {
-        let Outbound { id, to, parcel } = parcel;
-        let tries = to.into_iter().map(|to| async {
-            let outcome = self.bring(sender, key, &to, &parcel).await;
-            let failed = |error: XrpcError| TryOutcome::Later(error.message().to_owned(), None);
-            Try { outcome: outcome.unwrap_or_else(failed), to }
-        });
-        let tries = futures_util::future::join_all(tries).await;
-        agents::ask(self.agents, sender, InternalCall::Comms(CommsCall::Settle { id, tries })).await
+        let settled = self.carry_one(sender, key, parcel).await?;
+        self.carry_line(sender, key, settled.next, most).await;
+        Ok(settled.receipts)
     }
 
-    async fn bring(&self, sender: &Did, key: &str, to: &Did, parcel: &str) -> Result<TryOutcome, XrpcError> {
+    /// Delivers what has waited, one behind the other, and what has waited for that, `most` in all. The queue goes on with the
+    /// rest, or the alarm.
+    pub(super) async fn carry_line(&self, sender: &Did, key: &str, next: Vec<Outbound>, most: usize) {
+        let mut line = VecDeque::from(next);
+        for _ in 0..most {
+            let Some(parcel) = line.pop_front() else { return };
+            // Where an object did not note what came of it, its alarm finds out.
+            if let Ok(settled) = self.carry_one(sender, key, parcel).await {
+                line.extend(settled.next);
+            }
+        }
+        for Outbound { id, first, .. } in line {
+            self.put_tickets(sender, id, first.into_iter().map(|to| (to, 0)).collect()).await;
+        }
+    }
+
+    /// Delivers a parcel to those it is due for, all at once, and has the sender's object note what came of it. Where the
+    /// first try fails, the queue is to make the next; what it does not take, and what the alarm has, is the alarm's.
+    async fn carry_one(&self, sender: &Did, key: &str, parcel: Outbound) -> Result<Settled, XrpcError> {
+        let Outbound { id, first, again, aside, parcel } = parcel;
+        let with = |next| move |to: Did| (to, next);
+        let due = first.into_iter().map(with(NextTry::Queue));
+        let due = due.chain(again.into_iter().map(with(NextTry::Alarm)));
+        let due = due.chain(aside.into_iter().map(with(NextTry::Same)));
+        let parcel = &parcel;
+        let tries = due.map(|(to, next)| async move {
+            let outcome = self.bring(sender, key, &to, parcel).await;
+            Try { outcome: outcome.unwrap_or_else(failed), to, next }
+        });
+        let mut tries = futures_util::future::join_all(tries).await;
+        let random = self.random();
+        let fails = |tried: &Try| match (&tried.outcome, tried.next) {
+            (TryOutcome::Later { after: asked, .. }, NextTry::Queue) => {
+                Some((tried.to.clone(), first_wait(*asked, random)))
+            }
+            _ => None,
+        };
+        let tickets: Vec<(Did, u32)> = tries.iter().filter_map(fails).collect();
+        if !tickets.is_empty() && !self.put_tickets(sender, id, tickets).await {
+            tries
+                .iter_mut()
+                .filter(|tried| tried.next == NextTry::Queue)
+                .for_each(|tried| tried.next = NextTry::Alarm);
+        }
+        let settle = CommsCall::Settle { id, tries, random };
+        agents::ask(self.agents, sender, InternalCall::Comms(settle)).await
+    }
+
+    /// Tries once to deliver a parcel to somebody.
+    pub(super) async fn bring(
+        &self,
+        sender: &Did,
+        key: &str,
+        to: &Did,
+        parcel: &str,
+    ) -> Result<TryOutcome, XrpcError> {
         if self.directory.by_did(to).await?.is_some() {
             let incoming = Incoming {
                 parcel: parcel.to_owned(),
@@ -71,7 +126,7 @@ impl Host<'_> {
         let document = match document {
             Ok(document) => document,
             Err(error) if error.is_transient() => {
-                return Ok(TryOutcome::Later("the recipient's DID could not be resolved".into(), None));
+                return Ok(later("the recipient's DID could not be resolved", None));
             }
             Err(_) => return Ok(TryOutcome::Rejected("the recipient's DID does not resolve".into())),
         };
@@ -101,11 +156,21 @@ impl Host<'_> {
             Ok(answer) => outcome(answer.status, &answer.body, retry_after(&answer)),
             Err(OutboundError::Refused { reason, .. }) => TryOutcome::Rejected(reason.into()),
             Err(OutboundError::TooOften { seconds, .. }) => {
-                TryOutcome::Later("the host was asked too often".into(), Some(seconds))
+                later("the host was asked too often", Some(seconds))
             }
-            Err(error) => TryOutcome::Later(error.to_string(), None),
+            Err(error) => later(&error.to_string(), None),
         })
     }
+}
+
+/// What a try means that ended in a fault of this host's own.
+pub(super) fn failed(error: XrpcError) -> TryOutcome {
+    later(error.message(), None)
+}
+
+/// A try that says nothing of the message.
+fn later(reason: &str, after: Option<u64>) -> TryOutcome {
+    TryOutcome::Later { reason: reason.to_owned(), after, fault: false }
 }
 
 /// What an answer means: a clear no is for good, anything that may be otherwise later is tried again.
@@ -123,9 +188,11 @@ fn outcome(status: u16, body: &[u8], retry_after: Option<u64>) -> TryOutcome {
     match status {
         200..300 => TryOutcome::Delivered,
         // A token is verified against a key that may have been known too long, or a clock that is wrong.
-        401 | 408 | 425 | 429 => TryOutcome::Later(reason, retry_after),
+        401 | 408 | 425 | 429 => later(&reason, retry_after),
         400..500 => TryOutcome::Rejected(reason),
-        _ => TryOutcome::Later(reason, retry_after),
+        // Whoever stands before a host says so when it is away, or has too much to do.
+        502..=504 => later(&reason, retry_after),
+        _ => TryOutcome::Later { reason, after: retry_after, fault: true },
     }
 }
 
@@ -140,6 +207,10 @@ fn retry_after(answer: &OutboundResponse) -> Option<u64> {
     header.1.trim().parse().ok()
 }
 
+/// Messages that have waited and are delivered behind one that has got through, in one go.
+pub(super) const MAX_LINE: usize = 200;
+/// The same while their sender waits for an answer.
+pub(super) const MAX_LINE_OF_CALL: usize = 8;
 /// Bytes of the answer to a delivery.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
@@ -157,7 +228,8 @@ mod tests {
             assert_eq!(outcome(status, refusal, None), TryOutcome::Rejected("NotAllowed: blocked".into()));
         }
         for status in [301, 401, 408, 425, 429, 500, 502, 503, 504] {
-            let later = TryOutcome::Later(format!("the recipient's host answered {status}"), Some(7));
+            let reason = format!("the recipient's host answered {status}");
+            let later = TryOutcome::Later { reason, after: Some(7), fault: [301, 500].contains(&status) };
             assert_eq!(outcome(status, b"<html>", Some(7)), later);
         }
     }

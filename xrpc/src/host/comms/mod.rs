@@ -3,7 +3,8 @@
 //! ```text
 //!   sendMessage ─► readers: their keys ─► sender's object: seals, signs, stores
 //!                                                  │ parcel
-//!                    ┌─────────────────────────────┴──────────────┐ at once, and by the alarm of the sender's object
+//!                    ┌─────────────────────────────┴──────────────┐ at once, then by the queue; the alarm of the
+//!                    │                                            │ sender's object is behind it
 //!                    ▼ same host                                  ▼ another host
 //!             reader's object ◄──── deliver ◄──── service token, by the sender's object
 //!                    │
@@ -12,6 +13,9 @@
 
 mod carry;
 mod handoff;
+mod ticket;
+
+pub use ticket::{DeliveryQueue, Redeemed, Ticket};
 
 use murmuration_bridge::BridgeError;
 use murmuration_bridge::resolver::Purpose;
@@ -147,8 +151,11 @@ impl Host<'_> {
             _ => error,
         })?;
         if let Some(parcel) = made.parcel.take() {
-            made.receipts = self.carry(&account.did, &account.signing_key, parcel).await?;
+            let carried = self.carry(&account.did, &account.signing_key, parcel, carry::MAX_LINE_OF_CALL);
+            made.receipts = carried.await?;
         }
+        let heads = std::mem::take(&mut made.heads);
+        self.carry_line(&account.did, &account.signing_key, heads, carry::MAX_LINE_OF_CALL).await;
         Ok(made)
     }
 
