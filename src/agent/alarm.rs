@@ -37,6 +37,9 @@ const NAMING_MICROS: u64 = 20 * 1_000_000;
 /// later is looked at again, for a row a year.
 const FURTHEST_MICROS: u64 = 365 * 24 * 60 * 60 * 1_000_000;
 
+/// Messages that have come, and that were sent, which one alarm drops at the most: of each some four rows are written.
+const MAX_DROPPED: u32 = 100;
+
 #[wasm_bindgen]
 extern "C" {
     type AlarmStorage;
@@ -143,10 +146,11 @@ impl Agent {
         };
         // What has failed since is tried again as all that has.
         let naming = naming.map(|at| at + NAMING_MICROS).filter(|at| *at > self.now());
-        let message = awake.account.comms()?.next_due()?;
+        let comms = awake.account.comms()?;
+        let (message, old) = (comms.next_due()?, comms.next_drop(self.now())?);
         let readers = self.readers.due(self);
         let (deletion, document) = (awake.account.deletion_due()?, awake.account.document_due()?);
-        let due = [deletion, document, sweep, message, keys, naming, readers];
+        let due = [deletion, document, sweep, message, old, keys, naming, readers];
         let due = due.into_iter().flatten().min();
         if let Some(at) = due {
             let now = self.now();
@@ -189,6 +193,10 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         }
         if awake.account.comms()?.next_due()?.is_some_and(|at| at <= agent.now()) {
             messages::carry(agent).await?;
+        }
+        let comms = awake.account.comms()?;
+        if comms.next_drop(agent.now())?.is_some_and(|at| at <= agent.now()) {
+            comms.drop_old(agent.now(), MAX_DROPPED).map_err(XrpcError::from)?;
         }
         index::run(agent).await?;
         collect_blobs(agent).await?;

@@ -168,6 +168,25 @@ impl Account {
         self.open.replace(None);
     }
 
+    /// Makes several calls as one: all of them hold, or none does, and then memory is dropped.
+    ///
+    /// # Errors
+    /// The first that a call answers with; otherwise the storage's.
+    pub fn together<T, E: From<AccountError>>(&self, calls: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        // The storage knows its own errors alone, so that of the calls goes round it.
+        let mut refused = None;
+        let kept = transaction(&*self.store, || {
+            calls().map_err(|error| {
+                refused = Some(error);
+                StoreError::Engine("undone".into())
+            })
+        });
+        kept.map_err(|error| {
+            self.forget();
+            refused.unwrap_or_else(|| AccountError::from(error).into())
+        })
+    }
+
     /// The messages that it has sent and got.
     ///
     /// # Errors

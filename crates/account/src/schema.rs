@@ -9,7 +9,7 @@ use murmuration_platform::{Param, Row, Store, StoreError, run_script, transactio
 pub(crate) const VERSION: i64 = 9;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
     include_str!("../../../migrations/agent/0003_document.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../../migrations/agent/0007_kept_key.sql"),
     include_str!("../../../migrations/agent/0008_peer.sql"),
     include_str!("../../../migrations/agent/0009_named_epoch.sql"),
+    include_str!("../../../migrations/agent/0010_dropped.sql"),
 ];
 
 /// Reads 1 row.

@@ -56,6 +56,8 @@ pub(crate) struct Memory {
     pub(crate) next_due: Option<Option<u64>>,
     /// The number of the last that has happened.
     pub(crate) last_number: u64,
+    /// When something is to be dropped, if that is known.
+    pub(crate) next_drop: Option<Option<u64>>,
     /// What of what was sent waits for another try.
     pub(crate) lines: Lines,
 }
@@ -257,6 +259,7 @@ impl Comms {
             ended: 0,
             next_due: None,
             last_number: self.last_number()?,
+            next_drop: None,
             lines: self.lines(&sent_floor)?,
         };
         for mut row in self.store.query(COUNT_OPEN, &[Param::Int(inbox_floor)])? {

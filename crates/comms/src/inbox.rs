@@ -201,6 +201,12 @@ impl Comms {
     fn check_chain(&self, header: &Header, cid: &[u8; CID_BYTES]) -> Result<(), CommsError> {
         let sender = Param::Text(header.from.as_str());
         let place = [Param::Text(&header.thread), sender, Param::Int(header.seq.into())];
+        if let Some((last, cid)) = self.beginning(&header.thread, header.from.as_str())? {
+            let follows = header.seq > last.saturating_add(1) || header.prev == Some(cid);
+            if header.seq <= last || !follows {
+                return Err(CommsError::Conflict);
+            }
+        }
         for mut row in self.store.query(NEIGHBOURS, &place)? {
             let holds = match row.int(0)?.cmp(&header.seq.into()) {
                 Ordering::Less => header.prev == Some(self::cid(&row.blob(1)?)?),

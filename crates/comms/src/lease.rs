@@ -21,7 +21,8 @@ use crate::{CommsError, Item};
 const SCAN: &str = "SELECT ord, thread, sender, seq, due, attempts, type, at, expires_at, priority, length(parcel) \
      FROM inbox WHERE ord >= ?1 AND state = 0 ORDER BY ord LIMIT ?2 + 0";
 /// Reads 1 row.
-const HAS_COME: &str = "SELECT 1 FROM inbox WHERE thread = ?1 AND sender = ?2 AND seq = ?3";
+const HAS_COME: &str = "SELECT 1 FROM inbox WHERE thread = ?1 AND sender = ?2 AND seq = ?3 \
+     UNION ALL SELECT 1 FROM dropped WHERE thread = ?1 AND sender = ?2 AND seq >= ?3";
 /// Reads what is in quarantine.
 const QUARANTINE: &str = "SELECT ord, sender FROM inbox WHERE state = 1 ORDER BY ord";
 /// Writes 2 rows: the message, and its entry in the index.

@@ -38,6 +38,7 @@ mod line;
 mod news;
 mod outbox;
 mod parcel;
+mod prune;
 mod receipt;
 mod rewrap;
 mod settle;

@@ -72,6 +72,21 @@ pub const MAX_GAPS: usize = 100;
 /// Microseconds for which a message is tried to be delivered, unless it expires before.
 pub const MAX_AGE_MICROS: u64 = 3 * 24 * 60 * 60 * SECOND;
 
+/// Microseconds after which a parcel is refused that has not come: no sender tries for so long, clocks considered.
+pub const TOO_OLD_MICROS: u64 = MAX_AGE_MICROS + 24 * 60 * 60 * SECOND;
+
+/// Microseconds for which a message is kept when all is done with it: a month.
+pub const RETENTION_MICROS: u64 = 30 * 24 * 60 * 60 * SECOND;
+
+/// Microseconds for which a task is kept that nobody has ended, since it was last spoken of: half a year.
+pub const OPEN_TASK_MICROS: u64 = 183 * 24 * 60 * 60 * SECOND;
+
+/// Microseconds between two looks for what is old.
+pub const DROP_PAUSE_MICROS: u64 = 24 * 60 * 60 * SECOND;
+
+// What is dropped cannot come again.
+const _: () = assert!(TOO_OLD_MICROS < RETENTION_MICROS);
+
 /// Microseconds to the first retry of a delivery.
 pub const FIRST_RETRY_MICROS: u64 = 2 * SECOND;
 

@@ -24,6 +24,8 @@ use crate::{CommsError, Keeper, Parcel, Receipt, TaskChange};
 const SELECT: &str = "SELECT digest, cid, deliveries FROM sent WHERE id = ?1";
 /// Reads 1 row.
 const LAST: &str = "SELECT seq, cid FROM sent WHERE thread = ?1 ORDER BY seq DESC LIMIT 1";
+/// Reads 1 row.
+const LAST_DELIVERIES: &str = "SELECT deliveries FROM sent WHERE thread = ?1 ORDER BY seq DESC LIMIT 1";
 /// Writes 2 rows: the message, and its place in the thread; of a request, one more.
 const INSERT: &str = "INSERT INTO sent \
      (id, thread, seq, cid, type, digest, at, expires_at, due, deliveries, task, task_at, parcel) \
@@ -67,10 +69,30 @@ impl Comms {
     /// The storage's.
     pub fn next_place(&self, thread: &str) -> Result<(u32, Option<Cid>), CommsError> {
         let Some(mut row) = self.store.query(LAST, &[Param::Text(thread)])?.pop() else {
-            return Ok((1, None));
+            let last = self.beginning(thread, OWN)?;
+            return Ok(last.map_or((1, None), |(seq, cid)| (seq.saturating_add(1), Some(cid))));
         };
         let seq = u32::try_from(row.int(0)?).map_err(|_| corrupt())?;
         Ok((seq.saturating_add(1), Some(cid(&row.blob(1)?)?)))
+    }
+
+    /// The thread to write in where none is named: this, or one that begins behind it if its chain is broken. A sender that has lost
+    /// what it had sent last has put another message into its place, and whoever has the first refuses that and all that follows.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn unbroken(&self, thread: String) -> Result<String, CommsError> {
+        let mut name = thread.clone();
+        for again in 2..MAX_RESTARTS {
+            let Some(mut row) = self.store.query(LAST_DELIVERIES, &[Param::Text(&name)])?.pop() else {
+                break;
+            };
+            if !unpack(&row.blob(0)?)?.iter().any(Receipt::is_of_a_broken_chain) {
+                break;
+            }
+            name = format!("{thread}.{again}");
+        }
+        Ok(name)
     }
 
     /// What is known of a message that was sent.
@@ -197,3 +219,7 @@ pub(crate) fn id(row: &mut Row) -> Result<Tid, StoreError> {
 
 /// Microseconds that whoever sends a message has for the first try before it is tried by the alarm.
 pub(crate) const FIRST_TRY_MICROS: u64 = 20_000_000;
+/// The sender of the agent's own messages, among those that were dropped.
+const OWN: &str = "";
+/// How often the thread of those who write each other begins anew.
+const MAX_RESTARTS: u32 = 100;

@@ -17,7 +17,7 @@ use murmuration_keys::{Curve, SIGNATURE_BYTES, VerifyingKey};
 use murmuration_syntax::{Did, RecordKey};
 
 use crate::fields::{Fields, map, string};
-use crate::limits::{MAX_PARCEL_BYTES, MAX_SKEW_MICROS};
+use crate::limits::{MAX_PARCEL_BYTES, MAX_SKEW_MICROS, TOO_OLD_MICROS};
 use crate::{CommsError, Header};
 
 /// What a message says.
@@ -154,6 +154,9 @@ impl Parcel {
     pub fn check_time(&self, now: u64) -> Result<(), CommsError> {
         if self.header.created_at > now.saturating_add(MAX_SKEW_MICROS) {
             return Err(CommsError::Future);
+        }
+        if self.header.created_at.saturating_add(TOO_OLD_MICROS) <= now {
+            return Err(CommsError::Expired);
         }
         if self.header.expires_at.is_some_and(|at| at <= now) { Err(CommsError::Expired) } else { Ok(()) }
     }

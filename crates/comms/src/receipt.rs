@@ -104,6 +104,12 @@ impl Receipt {
         self.state == DeliveryState::Queued
     }
 
+    /// Whether the other side has another message in its place, or in the one before.
+    pub(crate) fn is_of_a_broken_chain(&self) -> bool {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        self.state == DeliveryState::Rejected && reason.starts_with(BROKEN_CHAIN)
+    }
+
     /// Whether it has failed so often that those behind it do not wait for it.
     pub(crate) const fn has_stepped_aside(&self) -> bool {
         self.faults >= STEP_ASIDE_FAULTS || self.attempts >= STEP_ASIDE_TRIES
@@ -247,6 +253,9 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<Receipt>, StoreError> {
     });
     receipts.collect()
 }
+
+/// The error by which a message is refused whose place in the thread is taken (`agent.comms.deliver`).
+const BROKEN_CHAIN: &str = "DuplicateConflict";
 
 #[cfg(test)]
 mod tests {

@@ -171,7 +171,10 @@ impl Comms {
         for mut row in self.store.query(PLACES, &[Param::Text(thread)])? {
             let sender = sender(&mut row)?;
             let seq = u32::try_from(row.int(1)?).map_err(|_| corrupt())?;
-            let before = last.filter(|(whose, _)| *whose == sender).map_or(0, |(_, seq)| seq);
+            let before = match last.filter(|(whose, _)| *whose == sender) {
+                Some((_, seq)) => seq,
+                None => self.beginning(thread, sender.as_str())?.map_or(0, |(seq, _)| seq),
+            };
             if seq > before + 1 && gaps.len() < MAX_GAPS {
                 gaps.push(Gap { sender: sender.clone(), from: before + 1, to: seq - 1 });
             }

@@ -219,6 +219,32 @@ fn a_message_is_sent_once_and_into_its_place() {
 }
 
 #[test]
+fn a_thread_whose_chain_is_broken_begins_anew_where_none_is_named() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    let name = murmuration_comms::default_thread(&alice.did, std::slice::from_ref(&bob.did));
+    let unbroken = |agent: &Agent| agent.comms.unbroken(name.clone()).unwrap();
+    assert_eq!(unbroken(&alice), name);
+    for n in 0..2 {
+        bob.receive(&alice.send(&bob, None, "x", NOW + n), NOW).unwrap();
+    }
+    // Alice's host was put back to a day on which she had sent one message.
+    let restored = Agent::new("alice");
+    let first = restored.send(&bob, None, "x", NOW);
+    settle(&restored, &first, &bob, Attempt::Delivered, NOW);
+    assert_eq!(unbroken(&restored), name);
+    let other = restored.send(&bob, None, "another", NOW + SECOND);
+    assert!(matches!(bob.receive(&other, NOW + SECOND), Err(CommsError::Conflict)));
+    let no = Attempt::Rejected("DuplicateConflict: the place is taken".into());
+    settle(&restored, &other, &bob, no, NOW + SECOND);
+    let anew = unbroken(&restored);
+    assert_eq!(anew, format!("{name}.2"));
+    let again = restored.send(&bob, Some(&anew), "another", NOW + 2 * SECOND);
+    assert_eq!(bob.receive(&again, NOW + 2 * SECOND).unwrap(), Delivery::Delivered);
+    settle(&restored, &again, &bob, Attempt::Delivered, NOW + 2 * SECOND);
+    assert_eq!(unbroken(&restored), anew);
+}
+
+#[test]
 fn a_message_under_an_old_id_is_found_when_it_is_due() {
     let (mut alice, bob) = (Agent::new("alice"), Agent::new("bob"));
     for n in 0..200 {

@@ -128,6 +128,8 @@ pub struct Made {
     pub parcel: Option<Outbound>,
     /// What comes before it, and is to be tried now.
     pub heads: Vec<Outbound>,
+    /// How the task stands that it speaks of.
+    pub task: Option<Json>,
 }
 
 /// A parcel that comes.
@@ -196,13 +198,13 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
         }
         let receipts = sent.receipts.iter().map(|receipt| view::receipt(id, receipt)).collect();
         let (uri, cid) = (draft.uri(own), sent.cid.to_string());
-        return Ok(Made { id, uri, cid, receipts, parcel: None, heads: Vec::new() });
+        return Ok(Made { id, uri, cid, receipts, parcel: None, heads: Vec::new(), task: None });
     }
     let task = draft.task(own)?;
     let thread = match (&draft.thread, &task) {
         (Some(thread), _) => thread.clone(),
         (None, Some(change)) => comms.task(own, &change.requester, change.request)?.thread,
-        (None, None) => default_thread(own, &to),
+        (None, None) => comms.unbroken(default_thread(own, &to))?,
     };
     let (seq, prev) = comms.next_place(&thread)?;
     let header = Header {
@@ -231,10 +233,14 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
     let bytes = parcel.to_cbor()?;
     // Read as whoever takes it will: one that nobody would take is not sent.
     Parcel::from_cbor(&bytes)?;
-    if outgoing.public {
-        publish(context, &draft, id, now)?;
-    }
-    let (first, heads) = comms.send(&parcel, &bytes, &digest, task.as_ref(), now)?;
+    // A record that everybody reads and a message that is delivered: both, or neither.
+    let (first, heads) = context.account.together(|| {
+        if outgoing.public {
+            publish(context, &draft, id, now)?;
+        }
+        Ok::<_, XrpcError>(comms.send(&parcel, &bytes, &digest, task.as_ref(), now)?)
+    })?;
+    let task = task.map(|change| comms.task(own, &change.requester, change.request)).transpose()?;
     let receipts = comms.sent(id)?.map(|sent| sent.receipts).unwrap_or_default();
     Ok(Made {
         id,
@@ -244,6 +250,7 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
         parcel: (!first.is_empty())
             .then(|| Due { id, first, again: Vec::new(), aside: Vec::new(), parcel: bytes }.into()),
         heads: heads.into_iter().map(Outbound::from).collect(),
+        task: task.as_ref().map(view::task),
     })
 }
 

@@ -82,13 +82,12 @@ impl Host<'_> {
     pub(crate) async fn cancel_task(&self, call: HostCall) -> Result<Response, XrpcError> {
         #[derive(Deserialize)]
         struct Cancellation {
-            task: Json,
             to: Vec<Did>,
         }
         let request = call.input.text("request").unwrap_or_default().to_owned();
         let own = call.caller.claims()?.sub.clone();
         let ask = InternalCall::Comms(CommsCall::Cancellation { request: request.clone() });
-        let mut found: Cancellation = agents::ask(self.agents, &own, ask).await?;
+        let found: Cancellation = agents::ask(self.agents, &own, ask).await?;
         let [first, ..] = found.to.as_slice() else { return Err(XrpcError::internal("a task of nobody")) };
         let record = object!({
             "$type": "agent.comms.response",
@@ -108,15 +107,12 @@ impl Host<'_> {
             hand_over: None,
         };
         let made = self.send(&call, outgoing).await;
-        made.map_err(|error| match error.error() {
+        let made = made.map_err(|error| match error.error() {
             // It has ended meanwhile.
             "TaskStateConflict" => XrpcError::named("TaskNotCancelable", error.message()),
             _ => error,
         })?;
-        if let Some(fields) = found.task.as_object_mut() {
-            fields.insert("state".into(), "canceled".into());
-        }
-        Response::json(&found.task)
+        Response::json(&made.task.ok_or_else(|| XrpcError::internal("a cancellation of no task"))?)
     }
 
     /// `agent.comms.deliver`
