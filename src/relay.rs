@@ -109,6 +109,7 @@ impl DurableObject for RelayObject {
             (true, "/append") => host.append(&request).await,
             (true, "/purge") => host.purge(&request).await,
             (true, "/told") => host.told(&request).await,
+            (true, "/reseal") => Ok(host.reseal(&request)),
             (_, path) => match webhooks_methods::find(path) {
                 Some(method) => Ok(host.webhooks(&request, method).await),
                 None => Ok(http::refuse(404, "NotFound", "Not Found")),

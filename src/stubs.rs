@@ -83,19 +83,19 @@ impl<'a> Stubs<'a> {
     /// # Errors
     /// A fault, when the object did not answer.
     pub(crate) async fn limiter(self, key: &str, ask: &str) -> Result<String, XrpcError> {
-        let answer = self.post("LIMITER", key, ask.as_bytes()).await?;
+        let answer = self.post("LIMITER", key, INTERNAL_URL, ask.as_bytes()).await?;
         match answer.status {
             200 => String::from_utf8(answer.body).map_err(XrpcError::internal),
             status => Err(XrpcError::internal(format!("the limiter answered {status}"))),
         }
     }
 
-    /// A call of the Worker itself: a POST to `https://internal/`.
-    async fn post(self, binding: &str, name: &str, body: &[u8]) -> Result<AgentAnswer, XrpcError> {
+    /// A call of the Worker itself: a POST to `https://internal/`, or a path of it.
+    async fn post(self, binding: &str, name: &str, url: &str, body: &[u8]) -> Result<AgentAnswer, XrpcError> {
         let init = RequestInit::new();
         init.set_method("POST");
         init.set_body(&Uint8Array::from(body));
-        let request = Request::new_with_str_and_init(INTERNAL_URL, &init)
+        let request = Request::new_with_str_and_init(url, &init)
             .map_err(|error| XrpcError::internal(message(&error)))?;
         let answer = self.send(binding, name, &request).await?;
         let stream = answer.body().map(JsCast::unchecked_into);
@@ -117,8 +117,12 @@ impl Agents for Stubs<'_> {
     fn call<'a>(&'a self, did: &'a Did, call: InternalCall) -> Task<'a, Result<AgentAnswer, XrpcError>> {
         Box::pin(async move {
             let json = serde_json::to_vec(&call).map_err(XrpcError::internal)?;
-            self.post("AGENT", did.as_str(), &json).await
+            self.post("AGENT", did.as_str(), INTERNAL_URL, &json).await
         })
+    }
+
+    fn reseal_webhooks(&self) -> Task<'_, Result<AgentAnswer, XrpcError>> {
+        Box::pin(self.post("RELAY", RELAY_NAME, "https://internal/reseal", &[]))
     }
 
     fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {

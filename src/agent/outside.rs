@@ -73,6 +73,10 @@ impl Agents for Neighbours<'_> {
         })
     }
 
+    fn reseal_webhooks(&self) -> Task<'_, Result<AgentAnswer, XrpcError>> {
+        Box::pin(async move { Stubs::new(&self.agent.env).reseal_webhooks().await })
+    }
+
     fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {
         Stubs::new(&self.agent.env).alias(did)
     }

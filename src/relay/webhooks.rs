@@ -43,6 +43,15 @@ impl Host {
         }
     }
 
+    /// `POST https://internal/reseal`: seals some secrets anew.
+    pub(super) fn reseal(&self, request: &Incoming) -> Response {
+        let outcome = self.config().and_then(|config| {
+            let found = self.turn(|relay, _| relay.reseal_hooks(&self.store, &config.kek, &SystemEntropy))?;
+            plain::Response::json(&webhooks::resealed(&found))
+        });
+        http::answer(outcome.unwrap_or_else(|error| http::refusal(&error)), request)
+    }
+
     async fn create_webhook(&self, new: NewHook) -> Result<plain::Response, XrpcError> {
         let config = self.config()?;
         self.fetcher(&config).allows(&new.url).map_err(|reason| XrpcError::named("InvalidUrl", reason))?;

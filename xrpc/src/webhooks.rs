@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use murmuration_data::{Ipld, json};
 use murmuration_firehose::Timestamp;
 use murmuration_lexicons::{self as lexicons, Catalog};
-use murmuration_relay::{HookState, HookView, NewHook};
+use murmuration_relay::{HookState, HookView, NewHook, ResealedHooks};
 use murmuration_syntax::Did;
 use serde_json::{Map, Value as Json, json as object};
 
 use crate::agent::{Args, input};
 use crate::events::{filter, refused};
+use crate::host::reseal::Resealed;
 use crate::http::{Request, Response};
 use crate::method::Method;
 use crate::{Config, XrpcError, auth, table};
@@ -80,6 +81,13 @@ pub fn created(hook: &HookView, secret: &str) -> Result<Response, XrpcError> {
 /// None that a caller could cause.
 pub fn listed(hooks: &[HookView]) -> Result<Response, XrpcError> {
     Response::json(&object!({ "webhooks": hooks.iter().map(view).collect::<Vec<_>>() }))
+}
+
+/// What was sealed anew, for the operator.
+#[must_use]
+pub fn resealed(found: &ResealedHooks) -> Resealed {
+    let failed = found.failed.iter().map(|id| format!("{id:x}")).collect();
+    Resealed { resealed: found.resealed, failed, done: found.done }
 }
 
 /// `WebhookNotFound`.

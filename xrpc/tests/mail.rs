@@ -138,6 +138,10 @@ impl Agents for Overtaken<'_> {
         self.world.objects.call(did, call)
     }
 
+    fn reseal_webhooks(&self) -> Task<'_, Result<AgentAnswer, XrpcError>> {
+        self.world.objects.reseal_webhooks()
+    }
+
     fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {
         self.world.objects.alias(did)
     }

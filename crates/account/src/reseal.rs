@@ -23,6 +23,21 @@ impl Account {
         self.peek(|open| open.behind)
     }
 
+    /// Seals everything anew that is sealed under an older key-encryption key than the newest, in as many runs as it takes: a row
+    /// for each secret, of which an account has a signing key and at most [`crate::MAX_LIVE_EPOCHS`] more. Answers whether there was
+    /// anything.
+    ///
+    /// # Errors
+    /// [`AccountError::Key`] if a secret does not open: it stays as it is.
+    pub fn reseal_all(&self, entropy: &dyn Entropy) -> Result<bool, AccountError> {
+        // Also what is left of an account that was deleted: whoever tells of it must be able to read it.
+        let behind = self.read_remains(|open| Ok(open.behind))?;
+        while self.is_behind() {
+            self.change_remains(|open| self.reseal(open, entropy))?;
+        }
+        Ok(behind)
+    }
+
     /// One run: seals at most [`RESEAL_ROWS`] secrets anew, a row each. [`Account::is_behind`] says whether any are left.
     pub(crate) fn reseal(&self, open: &mut Open, entropy: &dyn Entropy) -> Result<(), AccountError> {
         if !open.behind {

@@ -116,6 +116,12 @@ impl Keks {
         open(&self.0, aad, sealed)
     }
 
+    /// The version of the newest.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.newest().version
+    }
+
     /// What a secret begins with that is sealed under the newest: others are to be sealed anew.
     #[must_use]
     pub fn header(&self) -> [u8; HEADER_BYTES] {

@@ -26,7 +26,7 @@ use crate::filter::{Filter, Sight};
 use crate::index::Index;
 use crate::limits::{
     HOOK_BACKOFF_SECONDS, HOOK_BACKSTOP_MS, HOOK_EVENTS, MAX_FLYING, MAX_HOOK_FAILURES, MAX_HOOK_NAMES,
-    MAX_HOOKS, MAX_HOOKS_OF_ACCOUNT,
+    MAX_HOOKS, MAX_HOOKS_OF_ACCOUNT, MAX_RESEALED_HOOKS,
 };
 use crate::log::Log;
 use crate::page::Page;
@@ -98,6 +98,17 @@ pub enum Outcome {
     Failed,
     /// It was not asked: this host asks it often enough. Seconds until it may be asked again.
     Postponed(u64),
+}
+
+/// Secrets of webhooks that were sealed anew.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ResealedHooks {
+    /// How many.
+    pub resealed: usize,
+    /// Webhooks whose secrets do not open.
+    pub failed: Vec<u64>,
+    /// Whether that is all.
+    pub done: bool,
 }
 
 /// The webhooks of a host.
@@ -227,6 +238,36 @@ impl Hooks {
         store::delete(store, id)?;
         self.forget(id);
         Ok(true)
+    }
+
+    /// Seals secrets anew that are under an older key-encryption key than the newest, at most [`MAX_RESEALED_HOOKS`]. Writes 1 row
+    /// for each.
+    pub(crate) fn reseal(
+        &mut self,
+        store: &dyn Store,
+        keks: &Keks,
+        entropy: &dyn Entropy,
+    ) -> Result<ResealedHooks, StoreError> {
+        let head = keks.header();
+        let mut found = ResealedHooks { done: true, ..ResealedHooks::default() };
+        for (id, hook) in self.hooks.iter_mut().filter(|(_, hook)| !hook.secret.starts_with(&head)) {
+            if found.resealed >= MAX_RESEALED_HOOKS {
+                found.done = false;
+                break;
+            }
+            let name = binding(*id, &hook.did);
+            let Ok(secret) = keks.open(&name, &hook.secret) else {
+                found.failed.push(*id);
+                continue;
+            };
+            let mut nonce = [0; NONCE_BYTES];
+            entropy.fill(&mut nonce);
+            let sealed = keks.seal(nonce, &name, &secret);
+            store::set_secret(store, *id, &sealed)?;
+            hook.secret = sealed;
+            found.resealed += 1;
+        }
+        Ok(found)
     }
 
     /// Deletes the webhooks of an account that is gone.

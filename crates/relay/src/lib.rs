@@ -51,7 +51,7 @@ pub use cursor::{Opening, opening};
 pub use error::RelayError;
 pub use feed::{CLOSE_POLICY, Feed, Message, Pump, Reads, Refusal, Sockets, SubscriberId, refusal};
 pub use filter::{Filter, FilterError, Sight};
-pub use hooks::{Delivery, HookState, HookView, NewHook, Outcome};
+pub use hooks::{Delivery, HookState, HookView, NewHook, Outcome, ResealedHooks};
 pub use log::{Appended, Batch, Log, LogConfig};
 pub use page::Page;
 pub use relay::Relay;

@@ -74,6 +74,9 @@ pub const MAX_WAITING: usize = 1_024;
 /// Webhooks of an account.
 pub const MAX_HOOKS_OF_ACCOUNT: usize = 10;
 
+/// Secrets of webhooks that a turn seals anew: a row each, and others wait meanwhile.
+pub const MAX_RESEALED_HOOKS: usize = 100;
+
 /// Webhooks of the host: each is a row that is read whenever the relay wakes.
 pub const MAX_HOOKS: usize = 1_000;
 

@@ -10,7 +10,7 @@ use crate::crawl::Crawl;
 use crate::feed::{Feed, Pump, Reads, Refusal, Sockets, SubscriberId, refusal};
 use crate::filter::{Filter, Sight};
 use crate::holdings::{self, Holdings};
-use crate::hooks::{Delivery, HookView, Hooks, NewHook, Outcome};
+use crate::hooks::{Delivery, HookView, Hooks, NewHook, Outcome, ResealedHooks};
 use crate::limits::{KNOWN_PAIRS, PUMP_BACKSTOP_MS};
 use crate::log::{Log, LogConfig};
 use crate::page::Page;
@@ -289,6 +289,19 @@ impl Relay {
         now_ms: u64,
     ) -> Result<Option<(HookView, String)>, RelayError> {
         Ok(self.hooks.add(store, new, keks, entropy, now_ms)?)
+    }
+
+    /// Seals secrets of webhooks under the newest key-encryption key, some a call. Writes 1 row for each.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn reseal_hooks(
+        &mut self,
+        store: &dyn Store,
+        keks: &Keks,
+        entropy: &dyn Entropy,
+    ) -> Result<ResealedHooks, RelayError> {
+        Ok(self.hooks.reseal(store, keks, entropy)?)
     }
 
     /// The webhooks of an account, oldest first.

@@ -357,3 +357,41 @@ fn sim_every_webhook_is_told_everything_at_least_once_and_in_order() {
     }
     assert!(sent > 5_000 && repeated > 100, "{sent} {repeated}");
 }
+
+#[test]
+fn a_new_key_encryption_key_seals_all_secrets_anew_some_a_turn_and_they_sign_as_before() {
+    let mut world = World::new(LogConfig::default());
+    let ids: Vec<u64> =
+        (0..150).map(|owner| world.hook(owner, &[if owner == 7 { 1 } else { 2 }]).unwrap()).collect();
+    world.event(1, T0);
+    let signature = |world: &mut World| {
+        let delivery = world.take(T0).remove(0);
+        let signature = header(&delivery, "webhook-signature").to_owned();
+        (delivery.id, signature)
+    };
+    // On its way, and lost when the relay sleeps.
+    let (first, before) = signature(&mut world);
+    let both = Keks::parse(&format!("1:{},2:{}", "3".repeat(64), "4".repeat(64))).unwrap();
+    let mut turns = Vec::new();
+    loop {
+        world.sleep(LogConfig::default());
+        let rows = world.store.counts().written;
+        let found = world.relay.reseal_hooks(&world.store, &both, &world.entropy).unwrap();
+        assert_eq!(world.store.counts().written - rows, found.resealed as u64);
+        turns.push((found.resealed, found.failed.len()));
+        if found.done {
+            break;
+        }
+    }
+    assert_eq!(turns, [(100, 0), (50, 0)]);
+    // The old one is not needed any more.
+    world.keks = Keks::parse(&format!("2:{}", "4".repeat(64))).unwrap();
+    world.sleep(LogConfig::default());
+    let (again, after) = signature(&mut world);
+    assert_eq!((first, before), (again, after));
+    assert_eq!(first, ids[7]);
+    // What none of the keys opens is named, and stays as it is.
+    let other = Keks::parse(&format!("9:{}", "5".repeat(64))).unwrap();
+    let found = world.relay.reseal_hooks(&world.store, &other, &world.entropy).unwrap();
+    assert_eq!((found.resealed, found.failed.len(), found.done), (0, 150, true));
+}

@@ -17,6 +17,12 @@ pub trait Agents {
     /// When the object did not answer at all. What it did in that case is not known.
     fn call<'a>(&'a self, did: &'a Did, call: InternalCall) -> Task<'a, Result<AgentAnswer, XrpcError>>;
 
+    /// Has the relay seal some secrets of webhooks under the newest key-encryption key. Its answer is a [`super::reseal::Resealed`].
+    ///
+    /// # Errors
+    /// When it did not answer.
+    fn reseal_webhooks(&self) -> Task<'_, Result<AgentAnswer, XrpcError>>;
+
     /// The did:cf of the object of a DID, without waking it.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ mod password;
 mod plc;
 pub mod proxy;
 mod repos;
+pub mod reseal;
 mod reserved_key;
 mod rotation;
 mod server;

@@ -71,7 +71,7 @@ fn full() -> XrpcError {
 }
 
 /// What a reserved key is bound to.
-fn secret_name(public: &str) -> Vec<u8> {
+pub(super) fn secret_name(public: &str) -> Vec<u8> {
     format!("{public} reserved").into_bytes()
 }
 

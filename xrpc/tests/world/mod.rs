@@ -16,10 +16,8 @@ mod shelf;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::{Future, ready};
-use std::pin::pin;
+use std::future::ready;
 use std::rc::Rc;
-use std::task::{Context as TaskContext, Poll, Waker};
 
 use murmuration_account::Account;
 use murmuration_bridge::CfDid;
@@ -43,7 +41,10 @@ use murmuration_xrpc::method::{Method, Place, Route};
 use murmuration_xrpc::{Config, XrpcError, auth, table, token};
 use serde_json::{Value, json};
 
+mod run;
+
 pub use network::Network;
+pub use run::block_on;
 pub use shelf::{Shelf, everything_in};
 
 pub const PLC: &str = "https://plc.example";
@@ -94,6 +95,8 @@ pub struct Objects {
     pub deaf: Cell<bool>,
     /// The events that a relay has taken.
     pub sent: RefCell<BTreeMap<Did, Vec<Event>>>,
+    /// What the relay answers to who has it seal anew, the last first.
+    pub webhooks: RefCell<Vec<murmuration_xrpc::host::reseal::Resealed>>,
     pub outside: ending::Outside,
     pub stores: RefCell<BTreeMap<Did, Rc<SqliteStore>>>,
     shelf: Rc<Shelf>,
@@ -214,6 +217,12 @@ impl Agents for Objects {
         Box::pin(ready(answer.ok_or_else(|| XrpcError::internal("the object is gone"))))
     }
 
+    fn reseal_webhooks(&self) -> Task<'_, Result<AgentAnswer, XrpcError>> {
+        let found = self.webhooks.borrow_mut().pop().unwrap_or_default();
+        let body = serde_json::to_vec(&found).unwrap();
+        Box::pin(ready(Ok(AgentAnswer { status: 200, body })))
+    }
+
     fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {
         let id = data_encoding::HEXLOWER.encode(cid_of_raw(did.as_str().as_bytes()).hash().digest());
         CfDid::of_object(&id).map_err(XrpcError::internal)
@@ -312,6 +321,7 @@ impl World {
         let shelf = Rc::new(Shelf { store, faults: faults.clone() });
         let objects = Objects {
             stores: RefCell::default(),
+            webhooks: RefCell::default(),
             outside: ending::Outside::new(faults.clone()),
             shelf: shelf.clone(),
             accounts: RefCell::default(),
@@ -566,14 +576,6 @@ pub fn plain(answer: Result<Response, XrpcError>) -> (u16, Value) {
 
 pub fn did(value: &Value) -> Did {
     Did::parse(value.as_str().unwrap()).unwrap()
-}
-
-/// Runs a future whose outside never waits.
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut TaskContext::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("nothing here waits"),
-    }
 }
 
 pub fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {

@@ -26,6 +26,8 @@ const INSERT_RESTING: &str = "INSERT OR IGNORE INTO resting (did) VALUES (?1)";
 /// Writes 1 row.
 const DELETE_RESTING: &str = "DELETE FROM resting WHERE did = ?1";
 /// Writes 1 row.
+const SET_SECRET: &str = "UPDATE webhook SET secret = ?2 WHERE id = ?1";
+/// Writes 1 row.
 const DELETE: &str = "DELETE FROM webhook WHERE id = ?1";
 
 /// All webhooks.
@@ -81,6 +83,11 @@ pub(super) fn save(store: &dyn Store, id: u64, debt: &Debt) -> Result<(), StoreE
         Param::Int(int(debt.due_at)?),
     ];
     store.query(UPDATE, &params).map(drop)
+}
+
+/// Keeps a secret that was sealed anew.
+pub(super) fn set_secret(store: &dyn Store, id: u64, sealed: &[u8]) -> Result<(), StoreError> {
+    store.query(SET_SECRET, &[Param::Int(int(id)?), Param::Blob(sealed)]).map(drop)
 }
 
 pub(super) fn delete(store: &dyn Store, id: u64) -> Result<(), StoreError> {

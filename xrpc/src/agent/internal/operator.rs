@@ -39,6 +39,8 @@ pub enum OperatorCall {
     },
     /// Say to the stream once more how the account stands.
     Announce,
+    /// Seal everything under the newest key-encryption key, and say whether anything was under another.
+    Reseal,
 }
 
 /// What the operator judges.
@@ -106,6 +108,7 @@ pub(super) fn answer(context: &Context<'_>, call: OperatorCall) -> Result<Respon
             Ok(Response::empty())
         }
         OperatorCall::Announce => tell(context, |_| {}),
+        OperatorCall::Reseal => Response::json(&context.account.reseal_all(context.entropy)?),
     }
 }
 
