@@ -283,6 +283,8 @@ fn a_host_that_has_no_keys_says_so_and_begins_none() {
             assert_eq!(alice.publish().0, 200);
         }
         assert_eq!(send(&to_carol), "ClientCustody");
+        let (code, answer) = alice.post("agent.identity.rotateKeys", &json!({}));
+        assert_eq!((code, &answer["error"]), (400, &json!("ClientCustody")), "{answer}");
         let (code, answer) = alice.post("agent.identity.createAlias", &Value::Null);
         assert_eq!(code, 200, "{answer}");
         let kept = world.objects.store(&alice.did).query("SELECT epoch FROM key_epoch", &[]).unwrap();
@@ -371,7 +373,7 @@ fn a_host_takes_only_keys_that_go_on_from_those_it_has() {
         assert_eq!((code, &answer["error"]), (400, &json!("InvalidRequest")), "{answer}");
     }
     let (code, answer) = alice.post("agent.identity.rotateKeys", &json!({}));
-    assert_eq!((code, &answer["error"]), (400, &json!("InvalidRequest")), "{answer}");
+    assert_eq!((code, &answer["error"]), (400, &json!("ClientCustody")), "{answer}");
     assert_eq!(alice.keys(), kept);
 
     // What a dishonest host would serve, a peer that has seen better refuses.

@@ -38,12 +38,17 @@ pub fn is_clients(account: &Account) -> Result<bool, XrpcError> {
 pub fn ring(context: &Context<'_>, now: u64) -> Result<Rc<Ring>, XrpcError> {
     match context.account.ring() {
         Err(AccountError::NoKeys) if is_clients(context.account)? => {
-            let text = "This agent keeps its keys to itself: seal the message and send it as a parcel";
-            Err(XrpcError::named("ClientCustody", text))
+            Err(refused("seal the message and send it as a parcel"))
         }
         Err(AccountError::NoKeys) => Ok(context.account.start_epoch(context.entropy, now)?),
         other => Ok(other?),
     }
+}
+
+/// What an agent that keeps its keys to itself is told, and what it does instead.
+#[must_use]
+pub fn refused(instead: &str) -> XrpcError {
+    XrpcError::named("ClientCustody", format!("This agent keeps its keys to itself: {instead}"))
 }
 
 /// What a profile says of an agent that keeps its keys to itself.

@@ -95,6 +95,9 @@ pub(super) fn answer(context: &Context<'_>, call: AgencyCall) -> Result<Response
         }
         AgencyCall::Keys => Response::json(&keys(account)?),
         AgencyCall::Rotate { reason, follow } => {
+            if custody::is_clients(account)? {
+                return Err(custody::refused("publish the next epoch of them"));
+            }
             let now = context.clock.now_micros();
             let rotation =
                 account.rotate_keys(SEALED_STORES, reason.as_deref(), !follow, context.entropy, now)?;
