@@ -22,7 +22,7 @@ use crate::limits::{
     MAX_SUBSCRIBERS, MAX_UPDATES, MAX_WANTED_NAMES, PUMP_PAUSE_MS, TOTAL_BUFFER_BYTES, TURN_SCAN_BYTES,
     UPDATES_WINDOW_MS,
 };
-use crate::log::{Batch, Log};
+use crate::log::{Batch, Log, Scope};
 use crate::pace::{Place, Step, high_water, step};
 use crate::telling::{self, Form, Telling};
 
@@ -130,6 +130,7 @@ impl Subscriber {
 /// A stretch of the log that subscribers at one place share.
 struct Stretch {
     after: u64,
+    scope: Scope,
     batch: Batch,
     tellings: Vec<Telling>,
 }
@@ -268,13 +269,15 @@ impl Feed {
     }
 
     /// Sends new events to those who are live, in the turn that stored them. One that has too much before it is behind
-    /// from here on.
-    pub fn publish(&mut self, sockets: &dyn Sockets, frames: &[(Seq, Vec<u8>)]) {
+    /// from here on. Those that read frames are sent the host's own events alone.
+    pub fn publish(&mut self, sockets: &dyn Sockets, frames: &[(Seq, Vec<u8>)], of: Scope) {
         let mark = high_water(self.subscribers.len());
         for (seq, frame) in frames {
-            let readers = self.subscribers.keys().filter(|id| self.index.filter(**id).is_none());
-            let takers = self.ready(sockets, readers.copied().collect(), *seq, mark);
-            sockets.send(&takers, Message::Frame(frame));
+            if of == Scope::Own {
+                let readers = self.subscribers.keys().filter(|id| self.index.filter(**id).is_none());
+                let takers = self.ready(sockets, readers.copied().collect(), *seq, mark);
+                sockets.send(&takers, Message::Frame(frame));
+            }
             if self.index.len() > 0 {
                 self.tell(sockets, *seq, frame, mark);
             }
@@ -336,7 +339,7 @@ impl Feed {
         let mark = high_water(self.subscribers.len());
         let mut total: u64 = self.subscribers.keys().map(|id| sockets.buffered(*id)).sum();
         let (mut again, mut read, mut scanned) = (false, None, 0);
-        for (after, id) in self.queue() {
+        for (scope, after, id) in self.queue() {
             let Some(subscriber) = self.subscribers.get_mut(&id) else { continue };
             let buffered = sockets.buffered(id);
             match step(subscriber.place, buffered, mark, log.head(), subscriber.blocked_since, now_ms) {
@@ -358,7 +361,7 @@ impl Feed {
                 again = true;
                 continue;
             }
-            let stretch = match shared_stretch(&mut read, store, log, after) {
+            let stretch = match shared_stretch(&mut read, store, log, after, scope) {
                 Ok(stretch) => stretch,
                 Err(RelayError::Outrun(_)) => {
                     self.cut(sockets, id);
@@ -394,15 +397,20 @@ impl Feed {
         })
     }
 
-    /// Those who are behind, the furthest first: subscribers at one place share a read.
-    fn queue(&self) -> Vec<(u64, SubscriberId)> {
+    /// Those who are behind, the furthest first: subscribers at one place share a read if they read the same.
+    fn queue(&self) -> Vec<(Scope, u64, SubscriberId)> {
         let place = |(id, subscriber): (&SubscriberId, &Subscriber)| match subscriber.place {
-            Place::Behind { after, .. } => Some((after, *id)),
+            Place::Behind { after, .. } => Some((self.scope(*id), after, *id)),
             Place::Live => None,
         };
         let mut queue: Vec<_> = self.subscribers.iter().filter_map(place).collect();
         queue.sort_unstable();
         queue
+    }
+
+    /// What a subscriber reads of the log.
+    fn scope(&self, id: SubscriberId) -> Scope {
+        if self.index.filter(id).is_some() { Scope::All } else { Scope::Own }
     }
 
     fn cut(&mut self, sockets: &dyn Sockets, id: SubscriberId) {
@@ -451,16 +459,17 @@ fn shared_stretch<'a>(
     store: &dyn Store,
     log: &Log,
     after: u64,
+    scope: Scope,
 ) -> Result<&'a Stretch, RelayError> {
-    if read.as_ref().is_some_and(|stretch| stretch.after != after) {
+    if read.as_ref().is_some_and(|stretch| (stretch.after, stretch.scope) != (after, scope)) {
         *read = None;
     }
     match read {
         Some(stretch) => Ok(stretch),
         none => {
-            let batch = log.read(store, after)?;
+            let batch = log.read(store, after, scope)?;
             let tellings = batch.frames.iter().map(|_| Telling::default()).collect();
-            Ok(none.insert(Stretch { after, batch, tellings }))
+            Ok(none.insert(Stretch { after, scope, batch, tellings }))
         }
     }
 }

@@ -18,6 +18,8 @@
 //!   through an index, and is written once for all of them.
 //! - Which account holds records of which collection is noted on the way, for [`Relay::holders`].
 //! - Webhooks ([`NewHook`]) read the log as those do, and are sent what they want at a URL of theirs.
+//! - Peers ([`NewPeer`]) are other hosts whose events are verified and merged into what readers of events read, and readers of
+//!   frames do not.
 //! - [`Crawl`] asks other relays to come, and asks again.
 //! - [`Relay`] is the three as one object; the Worker gives it storage, sockets and the time.
 //! - [`wire`] is what agents' objects and the relay's say to each other.
@@ -39,6 +41,7 @@ pub mod pace;
 mod pack;
 mod page;
 mod partition;
+mod peers;
 mod relay;
 mod schema;
 mod telling;
@@ -54,4 +57,9 @@ pub use filter::{Filter, FilterError, Sight};
 pub use hooks::{Delivery, HookState, HookView, NewHook, Outcome, ResealedHooks};
 pub use log::{Appended, Batch, Log, LogConfig};
 pub use page::Page;
-pub use relay::Relay;
+pub use peers::{
+    End, Found, Haul, Identities, Identity, NewPeer, PeerHost, PeerView, Session, Trust, Visit, Visited, Want,
+};
+pub use relay::{Relay, TakenIn};
+
+pub use log::Scope;

@@ -114,6 +114,68 @@ pub const MAX_UPDATES: u32 = 60;
 /// Milliseconds of the window of [`MAX_UPDATES`].
 pub const UPDATES_WINDOW_MS: u64 = 60_000;
 
+/// Peers of a host, blocked ones included: each is a row that is read whenever the relay wakes.
+pub const MAX_PEERS: usize = 64;
+
+/// Accounts that a peer may bring. A stranger makes as many as it likes, and each is a row that stays.
+pub const MAX_PEER_ACCOUNTS: u64 = 1_000;
+
+/// The same of a peer that the operator knows.
+pub const MAX_VERIFIED_ACCOUNTS: u64 = 100_000;
+
+/// Frames of a visit to a peer.
+pub const PEER_SESSION_EVENTS: usize = 1_000;
+
+/// Bytes of a visit to a peer, and one frame more: they wait in memory.
+pub const PEER_SESSION_BYTES: usize = 4 << 20;
+
+/// Bytes of a peer's stream that have come and were not looked at: a visit's, and one frame.
+pub const PEER_WAITING_BYTES: u32 = 9_500_000;
+
+/// Milliseconds that a visit listens: an object that holds a socket of its own making is awake, and paid for.
+pub const PEER_SESSION_MS: u64 = 10_000;
+
+/// Milliseconds without a frame after which a peer has nothing more to say for now.
+pub const PEER_QUIET_MS: u64 = 1_500;
+
+/// Milliseconds until a peer has taken the request for its stream.
+pub const PEER_CONNECT_MS: u32 = 10_000;
+
+/// Frames of a peer that are judged in one turn: some 50 ms of verification.
+pub const PEER_TURN_EVENTS: usize = 32;
+
+/// DID documents that are looked up for one visit.
+pub const PEER_LOOKUPS: usize = 64;
+
+/// Milliseconds from a visit that brought something to the next.
+pub const PEER_PAUSE_MS: u64 = 5_000;
+
+/// Milliseconds to the next visit of a peer that had more to say than a visit takes.
+pub const PEER_BUSY_PAUSE_MS: u64 = 3_000;
+
+/// Milliseconds between visits that bring nothing, at the most. Such a visit writes the alarm's row.
+pub const PEER_MAX_PAUSE_MS: u64 = 60_000;
+
+/// Milliseconds that a peer may be visited early, so that one alarm serves all whose time has come.
+pub const PEER_SLACK_MS: u64 = 2_000;
+
+/// Seconds until a peer is visited again of which one visit, two, ... have gone wrong; from then on as after the last of these.
+pub const PEER_BACKOFF_SECONDS: [u64; 6] = [10, 30, 120, 600, 1_800, 3_600];
+
+/// Bytes that are read of all peers together in a day; each has an equal share. A quarter of [`LOG_BYTES`], so that no peer can
+/// push the host's own events out of the log before their time.
+pub const PEERS_DAY_BYTES: u64 = 1 << 30;
+
+/// Accounts out of step whose hosts are asked for their latest commit in one visit.
+pub const PEER_MENDS: usize = 4;
+
+/// Seconds until a host is asked again for the latest commit of an account that stayed out of step. After these it is not asked:
+/// the account waits for a `#sync` of its own.
+pub const PEER_MEND_SECONDS: [u64; 4] = [60, 600, 3_600, 21_600];
+
+/// Bytes of the status of a peer's account (lexicon: agent.relay.subscribeEvents).
+pub const MAX_STATUS_BYTES: usize = 32;
+
 /// Bytes that the platform keeps with a socket that sleeps.
 pub const ATTACHMENT_BYTES: usize = 16_384;
 

@@ -1,5 +1,8 @@
 //! The log: numbers events, keeps their frames, gives them back from any place, and lets the old ones go.
 //!
+//! Beside the host's own events it keeps those of other hosts ([`crate::peers`]), under numbers of the same count and in rows of
+//! their own; who reads the host's own reads past them ([`Scope`]).
+//!
 //! One billed row a push, whatever it holds; see [`crate::partition`] for where it goes. Memory follows the storage: it
 //! changes only after a transaction has held.
 
@@ -64,6 +67,15 @@ pub struct Log {
     known: Known,
 }
 
+/// Which events a reader reads.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Scope {
+    /// The host's own: `com.atproto.sync.subscribeRepos`.
+    Own,
+    /// Those of its peers, too: `agent.relay`.
+    All,
+}
+
 /// What an append has done.
 #[derive(Debug)]
 pub struct Appended {
@@ -72,6 +84,9 @@ pub struct Appended {
     /// The new frames, for those who follow live.
     pub frames: Vec<(Seq, Vec<u8>)>,
 }
+
+/// Frames with their numbers.
+type Frames = Vec<(Seq, Vec<u8>)>;
 
 /// A stretch of the log.
 #[derive(Debug, Default)]
@@ -126,23 +141,10 @@ impl Log {
         let did = push.did.as_str();
         let known = self.known_ord(store, push)?;
         let is_new = |item: &&Item<'_>| known.is_none_or(|known| item.ord > known);
-        let mut frames = Vec::new();
-        let mut packs: Vec<Pack> = Vec::new();
-        let mut next = self.head;
-        for item in push.items.iter().filter(is_new) {
-            next += 1;
-            let seq = Seq::new(next).ok_or(RelayError::Exhausted)?;
-            let bytes = frame(item.draft, seq)?;
-            match packs.last_mut() {
-                Some(pack) if pack.has_room(&bytes, self.config.row_bytes) => {
-                    pack.push(seq, item.ord, &bytes)?
-                }
-                _ => packs.push(Pack::new(seq, item.ord, &bytes)?),
-            }
-            frames.push((seq, bytes));
-        }
+        let new = push.items.iter().filter(is_new);
+        let (packs, frames) = self.packed(new.map(|item| (item.ord, item.draft)))?;
         if !packs.is_empty() {
-            self.store_packs(store, did, &packs, now_ms)?;
+            self.store_packs(store, did, &packs, now_ms, || Ok(()))?;
         }
         let last = push.items.last().map_or(0, |item| item.ord);
         let through = known.map_or(last, |known| known.max(last));
@@ -156,12 +158,54 @@ impl Log {
         Ok(Appended { ack: Ack { through, first, sequenced, duplicates }, frames })
     }
 
+    /// Numbers and stores events of another host, each under its number there, in one transaction with what `beside` writes.
+    /// One row written for as many as fit one.
+    ///
+    /// # Errors
+    /// [`RelayError::Exhausted`]; [`RelayError::Store`]; what `beside` gives.
+    pub(crate) fn merge(
+        &mut self,
+        store: &dyn Store,
+        host: &str,
+        drafts: &[(u64, Vec<u8>)],
+        now_ms: u64,
+        beside: impl FnOnce() -> Result<(), RelayError>,
+    ) -> Result<Frames, RelayError> {
+        let (packs, frames) = self.packed(drafts.iter().map(|(ord, draft)| (*ord, draft.as_slice())))?;
+        if packs.is_empty() {
+            transaction(store, beside)?;
+        } else {
+            self.store_packs(store, &partition::of_peer(host), &packs, now_ms, beside)?;
+        }
+        Ok(frames)
+    }
+
+    /// The rows for these drafts, and their frames, under the next numbers.
+    fn packed<'d>(
+        &self,
+        drafts: impl Iterator<Item = (u64, &'d [u8])>,
+    ) -> Result<(Vec<Pack>, Frames), RelayError> {
+        let (mut packs, mut frames) = (Vec::<Pack>::new(), Vec::new());
+        let mut next = self.head;
+        for (ord, draft) in drafts {
+            next += 1;
+            let seq = Seq::new(next).ok_or(RelayError::Exhausted)?;
+            let bytes = frame(draft, seq)?;
+            match packs.last_mut() {
+                Some(pack) if pack.has_room(&bytes, self.config.row_bytes) => pack.push(seq, ord, &bytes)?,
+                _ => packs.push(Pack::new(seq, ord, &bytes)?),
+            }
+            frames.push((seq, bytes));
+        }
+        Ok((packs, frames))
+    }
+
     /// At most a batch of frames after the number `after` (0 for the beginning), for a replay.
     ///
     /// # Errors
     /// [`RelayError::Outrun`] when events after `after` have been dropped: a reader that goes on would miss them.
     /// [`RelayError::Store`].
-    pub fn read(&self, store: &dyn Store, after: u64) -> Result<Batch, RelayError> {
+    pub fn read(&self, store: &dyn Store, after: u64, scope: Scope) -> Result<Batch, RelayError> {
         if after >= self.head {
             return Ok(Batch { frames: Vec::new(), at_head: true });
         }
@@ -171,19 +215,19 @@ impl Log {
         }
         let skip = self.partitions.iter().rposition(|partition| partition.first_seq <= wanted).unwrap_or(0);
         for partition in self.partitions.iter().skip(skip) {
-            let heads = partition.from(store, wanted, self.config.batch_rows)?;
+            let heads = partition.from(store, wanted, self.config.batch_rows, scope)?;
             let Some(first) = heads.first() else { continue };
             let budget = first.size + self.config.batch_bytes;
             let end = heads.iter().take_while(|row| row.seq == first.seq || row.size <= budget).last();
             let end = end.unwrap_or(first);
             let mut frames = Vec::new();
-            for (seq, body) in partition.bodies(store, first.seq, end.seq)? {
+            for (seq, body) in partition.bodies(store, first.seq, end.seq, scope)? {
                 let fresh = unpack(seq, &body)?.into_iter().filter(|(seq, _)| seq.get() > after);
                 frames.extend(fresh.map(|(seq, frame)| (seq, frame.to_vec())));
             }
             return Ok(Batch { frames, at_head: end.last == self.head });
         }
-        // Everything after the place was purged.
+        // Everything after the place was purged, or is not of the scope.
         Ok(Batch { frames: Vec::new(), at_head: true })
     }
 
@@ -280,6 +324,7 @@ impl Log {
         did: &str,
         packs: &[Pack],
         now_ms: u64,
+        beside: impl FnOnce() -> Result<(), RelayError>,
     ) -> Result<(), RelayError> {
         let at = now_ms.max(self.last_at);
         let fresh = self.needs_partition(at).then(|| self.successor(at));
@@ -298,7 +343,7 @@ impl Log {
                 partition.insert(store, row, did, pack.ord, &pack.body)?;
                 tail = Some(row);
             }
-            Ok::<_, RelayError>(())
+            beside()
         })?;
         self.partitions.extend(fresh);
         self.tail = tail;

@@ -7,7 +7,7 @@ use crate::cursor::{Opening, opening};
 use crate::feed::{Message, Refusal, refusal};
 use crate::filter::Filter;
 use crate::limits::{MAX_PAGE_BYTES, TURN_SCAN_BYTES};
-use crate::log::Log;
+use crate::log::{Log, Scope};
 use crate::telling::{self, Telling, payload};
 
 /// A page of events.
@@ -58,7 +58,7 @@ impl Page {
             Self { cursor: after.max(kept_after), outdated: after < kept_after, ..Self::default() };
         let (mut scanned, mut bytes) = (0, 0);
         while !page.at_head && scanned < TURN_SCAN_BYTES {
-            let batch = log.read(store, page.cursor)?;
+            let batch = log.read(store, page.cursor, Scope::All)?;
             for (seq, frame) in &batch.frames {
                 if page.events.len() >= limit || bytes >= MAX_PAGE_BYTES || seq.get() > through {
                     return Ok(page);

@@ -1,10 +1,13 @@
 //! One table of the log, and the catalogue of them.
 //!
 //! A partition covers a stretch of sequence numbers and is dropped whole when its last event is old enough. Its columns
-//! stand in `migrations/relay/0001_log.sql`. The body comes last, so that a scan of the other columns does not touch the
+//! stand in `migrations/relay/0001_log.sql`. A row of a peer's events has in the place of the DID the peer's name, such that no
+//! DID is like it, and in the place of the account's count the peer's own number. The body comes last, so that a scan of the other columns does not touch the
 //! pages that large bodies overflow into.
 
 use murmuration_platform::{Param, Row, Store, StoreError};
+
+use crate::log::Scope;
 
 /// Reads a row a partition.
 const SELECT_PARTITIONS: &str = "SELECT id, first_seq, first_at FROM partition ORDER BY id";
@@ -107,13 +110,20 @@ impl Partition {
         heads(store, &sql, &[Param::Int(int(seq)?)]).map(|mut heads| heads.pop())
     }
 
-    /// At most `limit` rows that hold events from `seq` on; the first may begin before it. Reads a row more.
-    pub(crate) fn from(&self, store: &dyn Store, seq: u64, limit: u32) -> Result<Vec<Head>, StoreError> {
-        let table = self.id;
+    /// At most `limit` rows that hold events from `seq` on; the first may begin before it. Reads a row more, and those of
+    /// peers that lie between.
+    pub(crate) fn from(
+        &self,
+        store: &dyn Store,
+        seq: u64,
+        limit: u32,
+        scope: Scope,
+    ) -> Result<Vec<Head>, StoreError> {
+        let (table, own) = (self.id, only(scope));
         let sql = format!(
             "SELECT seq, last, at, size FROM log_{table} \
              WHERE seq >= COALESCE((SELECT seq FROM log_{table} WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1), 0) \
-             ORDER BY seq LIMIT ?2"
+             {own} ORDER BY seq LIMIT ?2"
         );
         let mut heads = heads(store, &sql, &[Param::Int(int(seq)?), Param::Int(limit.into())])?;
         heads.retain(|head| head.last >= seq);
@@ -126,8 +136,10 @@ impl Partition {
         store: &dyn Store,
         first: u64,
         last: u64,
+        scope: Scope,
     ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        let sql = format!("SELECT seq, body FROM log_{} WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq", self.id);
+        let (table, own) = (self.id, only(scope));
+        let sql = format!("SELECT seq, body FROM log_{table} WHERE seq BETWEEN ?1 AND ?2 {own} ORDER BY seq");
         let rows = store.query(&sql, &[Param::Int(int(first)?), Param::Int(int(last)?)])?;
         rows.into_iter().map(|mut row| Ok((natural(&mut row, 0)?, row.blob(1)?))).collect()
     }
@@ -168,6 +180,19 @@ impl Partition {
     pub(crate) fn purge(&self, store: &dyn Store, did: &str, ord: u64, seq: u64) -> Result<(), StoreError> {
         let sql = format!("DELETE FROM log_{} WHERE did = ?1 AND ord < ?2 AND seq < ?3", self.id);
         store.query(&sql, &[Param::Text(did), Param::Int(int(ord)?), Param::Int(int(seq)?)]).map(drop)
+    }
+}
+
+/// What a peer's rows have in the place of a DID.
+pub(crate) fn of_peer(host: &str) -> String {
+    format!("peer:{host}")
+}
+
+/// What a statement asks of a row beside its place.
+const fn only(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Own => "AND did >= 'did:' AND did < 'did;'",
+        Scope::All => "",
     }
 }
 

@@ -1,5 +1,7 @@
 //! The relay of one host: the log, its subscribers and its watchdog, as one object.
 
+mod peers;
+
 use murmuration_firehose::{Event, Frame, Glance, Seq};
 use murmuration_keys::seal::Keks;
 use murmuration_platform::{Entropy, Store, StoreError};
@@ -12,10 +14,13 @@ use crate::filter::{Filter, Sight};
 use crate::holdings::{self, Holdings};
 use crate::hooks::{Delivery, HookView, Hooks, NewHook, Outcome, ResealedHooks};
 use crate::limits::{KNOWN_PAIRS, PUMP_BACKSTOP_MS};
-use crate::log::{Log, LogConfig};
+use crate::log::{Log, LogConfig, Scope};
 use crate::page::Page;
+use crate::peers::Peers;
 use crate::waiting::Waiting;
 use crate::wire::{Ack, Push, Told};
+
+pub use peers::TakenIn;
 
 /// The relay of one host.
 ///
@@ -29,6 +34,7 @@ pub struct Relay {
     holdings: Holdings,
     waiting: Waiting,
     hooks: Hooks,
+    peers: Peers,
 }
 
 impl Relay {
@@ -45,6 +51,7 @@ impl Relay {
             holdings: Holdings::new(KNOWN_PAIRS),
             waiting: Waiting::default(),
             hooks: Hooks::open(store)?,
+            peers: Peers::open(store)?,
         })
     }
 
@@ -77,8 +84,27 @@ impl Relay {
     ) -> Result<Ack, RelayError> {
         self.holdings.learn(store, push)?;
         let appended = self.log.append(store, push, now_ms)?;
-        self.feed.publish(sockets, &appended.frames);
-        for (seq, frame) in &appended.frames {
+        self.publish(store, sockets, &appended.frames, Scope::Own, now_ms)?;
+        if self.hooks.has(push.did.as_str()) {
+            self.note_standing(store, push.did.as_str(), &appended.frames)?;
+        }
+        if !appended.frames.is_empty() {
+            self.crawl.want(store, now_ms)?;
+        }
+        Ok(appended.ack)
+    }
+
+    /// Tells new events to all who follow.
+    fn publish(
+        &mut self,
+        store: &dyn Store,
+        sockets: &dyn Sockets,
+        frames: &[(Seq, Vec<u8>)],
+        of: Scope,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        self.feed.publish(sockets, frames, of);
+        for (seq, frame) in frames {
             if self.waiting.is_empty() && self.hooks.is_idle() {
                 break;
             }
@@ -87,13 +113,7 @@ impl Relay {
                 self.hooks.owe(store, *seq, &sight, now_ms)?;
             }
         }
-        if self.hooks.has(push.did.as_str()) {
-            self.note_standing(store, push.did.as_str(), &appended.frames)?;
-        }
-        if !appended.frames.is_empty() {
-            self.crawl.want(store, now_ms)?;
-        }
-        Ok(appended.ack)
+        Ok(())
     }
 
     /// Notes whether an account is active, if it says so: the webhooks of one that is not rest.
@@ -232,7 +252,8 @@ impl Relay {
     #[must_use]
     pub fn urgent_alarm(&self, now_ms: u64) -> Option<u64> {
         let pump = self.feed.is_behind().then_some(now_ms + PUMP_BACKSTOP_MS);
-        pump.into_iter().chain(self.crawl.next_due()).chain(self.hooks.next_due(now_ms)).min()
+        let due = [self.crawl.next_due(), self.hooks.next_due(now_ms), self.peers.next_due(now_ms)];
+        pump.into_iter().chain(due.into_iter().flatten()).min()
     }
 
     /// When the object must wake by itself, milliseconds; `None` if it need not.

@@ -6,11 +6,12 @@
 use murmuration_platform::{Param, Store, StoreError, run_script, transaction};
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/relay/0001_log.sql"),
     include_str!("../../../migrations/relay/0002_collection.sql"),
     include_str!("../../../migrations/relay/0003_webhook.sql"),
     include_str!("../../../migrations/relay/0004_resting.sql"),
+    include_str!("../../../migrations/relay/0005_peer.sql"),
 ];
 
 /// Reads 1 row.

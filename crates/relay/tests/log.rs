@@ -8,7 +8,7 @@ use murmuration_firehose::{Event, Seq, SyncEvent, Timestamp};
 use murmuration_platform::Store;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::wire::{Ack, Item, Push};
-use murmuration_relay::{Log, LogConfig, RelayError};
+use murmuration_relay::{Log, LogConfig, RelayError, Scope};
 use murmuration_syntax::Tid;
 
 fn open(store: &SqliteStore) -> Log {
@@ -19,7 +19,7 @@ fn open(store: &SqliteStore) -> Log {
 fn replay(store: &SqliteStore, log: &Log, mut after: u64) -> Vec<(u64, u64, u64)> {
     let mut all = Vec::new();
     loop {
-        let batch = log.read(store, after).unwrap();
+        let batch = log.read(store, after, Scope::Own).unwrap();
         for (seq, frame) in &batch.frames {
             assert!(seq.get() > after);
             after = seq.get();
@@ -110,7 +110,7 @@ fn huge_frames_get_rows_of_their_own() {
     assert!((4..=6).contains(&rows), "{rows}");
     let mut after = 0;
     loop {
-        let batch = log.read(&store, after).unwrap();
+        let batch = log.read(&store, after, Scope::Own).unwrap();
         for (seq, frame) in &batch.frames {
             assert_eq!(seq.get(), after + 1);
             after += 1;
@@ -290,8 +290,8 @@ fn numbers_never_come_back_when_everything_is_gone() {
     for mut log in [log, open(&store), open(&store)] {
         assert_eq!(log.head(), 5);
         assert_eq!(log.earliest(), 6);
-        assert!(log.read(&store, 5).unwrap().at_head);
-        assert!(matches!(log.read(&store, 4), Err(RelayError::Outrun(4))));
+        assert!(log.read(&store, 5, Scope::Own).unwrap().at_head);
+        assert!(matches!(log.read(&store, 4, Scope::Own), Err(RelayError::Outrun(4))));
         while log.prune(&store, T0 + 2_000_000).unwrap() {}
     }
     let mut log = open(&store);

@@ -9,7 +9,7 @@ use murmuration_account::Account;
 use murmuration_firehose::{Event, Frame};
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::wire::{Item, Push};
-use murmuration_relay::{LogConfig, Message, Relay, Sockets, SubscriberId};
+use murmuration_relay::{LogConfig, Message, Relay, Scope, Sockets, SubscriberId};
 use murmuration_syntax::Did;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::agent::ending::Remains;
@@ -42,7 +42,7 @@ impl Outside {
 
     /// What a reader of the whole stream is told of an account.
     pub fn told(&self, did: &Did) -> Vec<Event> {
-        let batch = self.relay.borrow().log().read(&self.store, 0).unwrap();
+        let batch = self.relay.borrow().log().read(&self.store, 0, Scope::Own).unwrap();
         assert!(batch.at_head);
         let events = batch.frames.iter().map(|(_, frame)| match Frame::decode(frame).unwrap() {
             Frame::Event { event, .. } => event,

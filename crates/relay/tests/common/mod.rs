@@ -9,6 +9,8 @@
     unreachable_pub
 )]
 
+pub mod author;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
