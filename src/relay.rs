@@ -7,21 +7,23 @@
 //!   resumes it if the object is evicted in between.
 //! - *The alarm* drops what has expired, and asks relays to crawl. It is set only when it would fire earlier than it does
 //!   already, because setting it is a billed row.
-//! - *Requests to crawl*, and messages to webhooks, go out behind the answer.
+//! - *Requests to crawl*, and messages to webhooks, go out behind the answer; so do the visits to peers.
 
 mod list;
+mod peers;
 mod subscribe;
 mod webhooks;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
+use murmuration_bridge::resolver::Cache;
 use murmuration_lexicons::Catalog;
 use murmuration_platform::{Clock, Outbound};
 use murmuration_relay::limits::MAX_PUSH_BYTES;
 use murmuration_relay::wire::{Purge, Push, Told};
 use murmuration_relay::{LogConfig, Pump, Relay, RelayError, crawl_request};
-use murmuration_xrpc::{Config, XrpcError, listing, webhooks as webhooks_methods};
+use murmuration_xrpc::{Config, XrpcError, listing, peers as peers_methods, webhooks as webhooks_methods};
 use worker::{
     DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, durable_object,
 };
@@ -69,6 +71,8 @@ struct Host {
     alarm: Cell<Option<Option<u64>>>,
     /// How often other hosts were asked, once one was.
     visits: OnceCell<Option<Rc<Visits>>>,
+    /// Whom peers have spoken of.
+    cache: Cache,
 }
 
 impl DurableObject for RelayObject {
@@ -83,6 +87,7 @@ impl DurableObject for RelayObject {
             pumping: Cell::new(false),
             alarm: Cell::new(None),
             visits: OnceCell::new(),
+            cache: Cache::default(),
         };
         Self { host: Rc::new(host) }
     }
@@ -99,6 +104,9 @@ impl DurableObject for RelayObject {
         #[cfg(feature = "test-routes")]
         if let Some(answer) = test_routes::fetch(&host.state, &host.store, &host.env, &request).await {
             return Ok(answer);
+        }
+        if let Some(method) = peers_methods::find(request.path()) {
+            return Ok(host.peers(&request, method).await);
         }
         match (names_internal_host(request.url()), request.path()) {
             (_, LIST_PATH) => Ok(host.list(&request)),
@@ -238,6 +246,7 @@ impl Host {
         self.start_pump();
         self.start_crawls();
         self.start_deliveries();
+        self.start_visits();
         if let Err(error) = self.arm().await {
             worker::console_error!("firehose: {error}");
         }

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod guard;
+mod socket;
 mod stream;
 mod visits;
 
@@ -25,6 +26,7 @@ use crate::body::{self, BodyError, Encoding, Sender};
 use crate::clock::WallClock;
 use visits::Errand;
 
+pub(crate) use socket::{Heard, Patience};
 pub(crate) use stream::{Arrival, Passage};
 pub(crate) use visits::Visits;
 

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod listing;
 pub mod mail;
 pub mod method;
+pub mod peers;
 pub mod protected;
 pub mod service_auth;
 pub mod table;

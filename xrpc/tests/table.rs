@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use murmuration_lexicons::{Catalog, MethodKind};
-use murmuration_xrpc::method::{Auth, Kind};
+use murmuration_xrpc::method::{Auth, Kind, Place};
 use murmuration_xrpc::table::{find, methods};
 
 #[test]
@@ -60,6 +60,30 @@ fn only_these_methods_are_open() {
             "com.atproto.sync.subscribeRepos",
         ]
     );
+}
+
+/// Spelled out, so that a method that puts an event into the stream is seen here. What writes among these is a webhook's owner,
+/// who says where events go, and the operator, who says whose are read.
+#[test]
+fn no_method_lets_a_caller_emit_an_event() {
+    let written = |kind| {
+        let of_relay = methods().filter(|method| matches!(method.place, Place::Relay));
+        of_relay
+            .filter(|method| method.kind == kind)
+            .map(|method| (method.nsid, method.auth))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        written(Kind::Procedure),
+        [
+            ("agent.relay.createWebhook", Auth::Access),
+            ("agent.relay.deleteWebhook", Auth::Access),
+            ("agent.relay.putPeer", Auth::Admin),
+        ]
+    );
+    let of_agents: Vec<_> = methods().filter(|method| method.nsid.starts_with("agent.relay.")).collect();
+    assert!(of_agents.iter().all(|method| matches!(method.place, Place::Relay)));
+    assert_eq!(of_agents.len(), 8);
 }
 
 #[test]

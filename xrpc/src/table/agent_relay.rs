@@ -10,9 +10,16 @@ pub(super) const METHODS: &[Method] = &[
     webhook("agent.relay.deleteWebhook", Kind::Procedure),
     Method::new("agent.relay.describeRelay", Kind::Query, Place::Relay),
     Method::new("agent.relay.listEvents", Kind::Query, Place::Relay).cost(LIST_COST),
+    peers("agent.relay.listPeers", Kind::Query),
     webhook("agent.relay.listWebhooks", Kind::Query),
+    peers("agent.relay.putPeer", Kind::Procedure),
     Method::new("agent.relay.subscribeEvents", Kind::Subscription, Place::Relay),
 ];
+
+/// What the operator does with the host's peers.
+const fn peers(nsid: &'static str, kind: Kind) -> Method {
+    Method::new(nsid, kind, Place::Relay).auth(Auth::Admin)
+}
 
 /// What an account does with its webhooks.
 const fn webhook(nsid: &'static str, kind: Kind) -> Method {
