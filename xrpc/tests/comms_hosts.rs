@@ -126,6 +126,30 @@ fn a_delivery_is_believed_when_token_header_and_proof_agree() {
     assert_eq!(hosts.deliver(&again, &parcel), (200, "duplicate".into()));
 }
 
+/// What an object remembers of tokens goes with it, and may: docs/decisions/0013.
+#[test]
+fn a_token_that_was_used_and_forgotten_brings_nothing_that_its_sender_does_not_want() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    hosts.there.say_of(&hosts.bob, &hosts.alice.did, "allowed");
+    let mallory = hosts.here.agent("mallory");
+    hosts.share_the_directory();
+    let (parcel, foreign) = (hosts.parcel("one"), hosts.parcel_of(&mallory, "mine"));
+    let token = hosts.token(&hosts.alice, &hosts.inbox(), "agent.comms.deliver");
+    assert_eq!(hosts.deliver(&token, &parcel), (200, "delivered".into()));
+    assert_eq!(hosts.deliver(&token, &parcel), (401, "BadJwt".into()));
+    let again = |parcel: &Value| {
+        hosts.there.objects.crash(&hosts.bob.did);
+        hosts.deliver(&token, parcel)
+    };
+    assert_eq!(again(&parcel), (200, "duplicate".into()));
+    assert_eq!(again(&foreign), (400, "InvalidProof".into()));
+    let second = hosts.parcel("two");
+    assert_eq!(again(&second), (200, "delivered".into()));
+    assert_eq!(again(&second), (200, "duplicate".into()));
+    assert_eq!(texts(&hosts.there.claim(&hosts.bob)), ["one", "two"]);
+}
+
 #[test]
 fn a_token_must_have_a_name_and_be_in_its_time() {
     let hosts = Hosts::new();

@@ -311,4 +311,4 @@ pub(crate) fn corrupt() -> StoreError {
 /// Bytes of parcels in one answer, at most, save that the first always comes.
 pub(crate) const MAX_PAGE_BYTES: usize = 2_000_000;
 /// Behind every `ord`.
-const MAX_ORD: i64 = 1 << 53;
+const MAX_ORD: i64 = (1 << 53) - 1;

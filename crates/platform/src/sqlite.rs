@@ -89,6 +89,13 @@ impl Store for SqliteStore {
         max_bytes: usize,
     ) -> Result<Vec<Row>, StoreError> {
         self.strike()?;
+        // What the storage of an object would refuse is refused here, too.
+        if params
+            .iter()
+            .any(|param| matches!(param, Param::Int(number) if number.unsigned_abs() > MAX_INTEGER))
+        {
+            return Err(StoreError::Engine("an integer beyond 2^53 does not survive JavaScript".into()));
+        }
         let connection = self.connection.borrow();
         let before = connection.total_changes();
         let mut statement = connection.prepare_cached(sql).map_err(engine)?;
@@ -143,6 +150,9 @@ impl Store for SqliteStore {
         self.counts.get()
     }
 }
+
+/// The largest integer that JavaScript keeps exactly.
+const MAX_INTEGER: u64 = (1 << 53) - 1;
 
 fn engine(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {

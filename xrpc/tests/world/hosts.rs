@@ -128,12 +128,17 @@ impl Hosts {
 
     /// A parcel that Alice has signed for Bob and that has not come yet.
     pub fn parcel(&self, text: &str) -> Value {
+        self.parcel_of(&self.alice, text)
+    }
+
+    /// The same of another.
+    pub fn parcel_of(&self, sender: &Agent, text: &str) -> Value {
         self.weather.set(Weather::Away);
-        self.here.tell(&self.alice, &self.bob.did, text);
+        self.here.tell(sender, &self.bob.did, text);
         self.weather.set(Weather::Fine);
-        let (_, threads) = self.here.look(&self.alice, "listThreads", &[]);
+        let (_, threads) = self.here.look(sender, "listThreads", &[]);
         let thread = threads["threads"][0]["id"].as_str().unwrap();
-        let (_, page) = self.here.look(&self.alice, "getThread", &[("thread", thread)]);
+        let (_, page) = self.here.look(sender, "getThread", &[("thread", thread)]);
         page["items"].as_array().unwrap().last().unwrap()["parcel"].clone()
     }
 
