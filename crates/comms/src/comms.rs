@@ -8,7 +8,7 @@ use murmuration_platform::{Param, Store, StoreError, transaction};
 use murmuration_rate::Windows;
 
 use crate::CommsError;
-use crate::limits::{MAX_RATED, MAX_TOKENS, RATE, ROOM_SECONDS, STRANGER_RATE};
+use crate::limits::{MAX_RATED, MAX_TOKENS, RATE, STRANGER_RATE};
 use crate::line::Lines;
 use crate::news::Fresh;
 
@@ -158,11 +158,12 @@ impl Comms {
         windows.take(sender, 1, now).map(drop).map_err(|status| busy(status.seconds_left(now)))
     }
 
-    /// Notes the use of a token that ends at a second, and refuses the second use. What an object forgets between the two is
-    /// no harm: the same message is a duplicate, and another needs its sender's signature.
+    /// Notes the use of a token that ends at a second, and refuses the second use. When too many are remembered, the one that ends
+    /// first is forgotten, and an object that dies forgets all: that is no harm (docs/decisions/0013), for the same message is a
+    /// duplicate, and another needs its sender's signature.
     ///
     /// # Errors
-    /// [`CommsError::Replayed`], and [`CommsError::Busy`] when too many are remembered that have not ended.
+    /// [`CommsError::Replayed`].
     pub fn spend(&self, token: &str, ends: u64, now_seconds: u64) -> Result<(), CommsError> {
         let mut tokens = self.tokens.borrow_mut();
         if tokens.len() >= MAX_TOKENS {
@@ -172,7 +173,8 @@ impl Comms {
             return Err(CommsError::Replayed);
         }
         if tokens.len() >= MAX_TOKENS {
-            return Err(CommsError::Busy { reason: "too many messages come at once", seconds: ROOM_SECONDS });
+            let first = tokens.iter().min_by_key(|(_, ends)| **ends).map(|(token, _)| token.clone());
+            first.map(|token| tokens.remove(&token));
         }
         tokens.insert(token.to_owned(), ends);
         Ok(())

@@ -360,15 +360,20 @@ fn messages_are_listed_the_last_first_by_what_they_are() {
 }
 
 #[test]
-fn a_token_is_used_once() {
+fn a_token_is_used_once_while_it_is_remembered_and_nobody_is_refused_for_others() {
     let (alice, _) = pair();
-    let spend = |token: &str, now| alice.comms.spend(token, now + 60, now);
-    assert!(spend("a", 1000).is_ok());
-    assert!(matches!(spend("a", 1001), Err(CommsError::Replayed)));
+    let spend = |token: &str, lives, now| alice.comms.spend(token, now + lives, now);
+    assert!(spend("a", 60, 1000).is_ok());
+    assert!(matches!(spend("a", 60, 1001), Err(CommsError::Replayed)));
     for n in 1..MAX_TOKENS {
-        assert!(spend(&n.to_string(), 1000).is_ok());
+        assert!(spend(&n.to_string(), 3600, 1000).is_ok());
     }
-    assert!(matches!(spend("one more", 1059), Err(CommsError::Busy { .. })));
-    // Those that have ended give way.
-    assert!(spend("one more", 1060).is_ok());
+    // The one that ends first gives way.
+    assert!(spend("one more", 3600, 1001).is_ok());
+    assert!(matches!(spend("one more", 3600, 1001), Err(CommsError::Replayed)));
+    assert!(matches!(spend("1", 3600, 1001), Err(CommsError::Replayed)));
+    assert!(spend("a", 60, 1002).is_ok());
+    // And all that have ended.
+    assert!(spend("much later", 60, 9000).is_ok());
+    assert!(spend("1", 60, 9000).is_ok());
 }
