@@ -13,6 +13,7 @@
 //! | `notes` | answers how many notes there are |
 //! | `fetch` | in the Worker: fetches `url` through the guarded client, with `limit` bytes, `ms` and `private=true` |
 //! | `pass` | in the Worker: lets the body of `url` pass, with `ms` for a chunk and `total` for all of it |
+//! | `seal` | in the Worker: seals a kilobyte to `readers` by `suite`, or with `open` opens it, for `ms`, and says how often |
 //! | `stream` | streams `chunks` chunks of a kilobyte, and panics after `panic` of them |
 //! | `sleep` | answers after `ms` milliseconds |
 //! | `rows` | answers the object's row counters since it woke |
@@ -24,6 +25,8 @@
 //! | `socket` | a WebSocket that echoes, and panics at the message `panic` |
 //! | `bench` | answers the microseconds of a statement: `insert` and `select` of one row, `scan` of a row among many |
 //! | `sql` | runs the checks of `SqlStore` against the real storage |
+
+mod sealing;
 
 use std::time::Duration;
 
@@ -175,6 +178,7 @@ async fn in_worker(verb: &str, url: &Url) -> Response {
         }
         "fetch" => json(fetched(url).await),
         "pass" => passed(url).await,
+        "seal" => sealed(url),
         "stream" => http::give(streamed(url), Asked::default()).into(),
         _ => http::refuse(404, "NotFound", "no such test route"),
     }
@@ -300,6 +304,16 @@ async fn passed(url: &Url) -> Response {
         Ok(Some(body)) => worker::ResponseBuilder::new().stream(body),
         Ok(None) => json("{}".into()),
         Err(error) => http::refuse(502, "UpstreamFailure", &error.to_string()),
+    }
+}
+
+/// How often something was sealed or opened.
+fn sealed(url: &Url) -> Response {
+    let (readers, ms) = (number(url, "readers").unwrap_or(1), number(url, "ms").unwrap_or(0));
+    let open = parameter(url, "open").is_some();
+    match sealing::run(&parameter(url, "suite").unwrap_or_default(), readers, open, ms) {
+        Ok(times) => json(json!({ "times": times }).to_string()),
+        Err(error) => http::refuse(500, "TestFailed", &error.to_string()),
     }
 }
 

@@ -17,6 +17,7 @@
 // This package is tests, all of it: a broken expectation ends them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod agent;
 pub mod bench;
 mod client;
 pub mod malformed;
@@ -27,6 +28,7 @@ mod watcher;
 mod wire;
 mod world;
 
+pub use agent::{Agent, all_done, message, texts};
 pub use client::{Answer, Client};
 pub use scale::{Dice, scaled};
 pub use stand_in::{Noted, Reply, StandIn, pause};

@@ -14,7 +14,7 @@ use xtask::state::{Secrets, State};
 use xtask::worker::{Build, Flavour};
 use xtask::workerd::Workerd;
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::subscriber::Subscriber;
 
 /// How a world is made. [`World::start`] takes the defaults.
@@ -180,6 +180,12 @@ impl World {
         Subscriber::connect(&self.address(), &format!("/xrpc/com.atproto.sync.subscribeRepos{query}"))
     }
 
+    /// A reader of the events in JSON that a query wants.
+    #[must_use]
+    pub fn subscribe_events(&self, query: &str) -> Subscriber {
+        Subscriber::connect(&self.address(), &format!("/xrpc/agent.relay.subscribeEvents?{query}"))
+    }
+
     /// Makes an account. Its handle is `{name}.test`, its password [`Account::PASSWORD`].
     #[track_caller]
     pub fn account(&self, name: &str) -> Account {
@@ -189,6 +195,22 @@ impl World {
             "password": Account::PASSWORD,
         });
         Account::of(&self.client().post("com.atproto.server.createAccount", &body).ok().json())
+    }
+
+    /// A procedure, by the operator.
+    pub fn operate(&self, nsid: &str, body: &Value) -> Answer {
+        let pair = format!("admin:{}", self.admin_password());
+        let header = format!("Basic {}", data_encoding::BASE64.encode(pair.as_bytes()));
+        let headers = [("authorization", header.as_str()), ("content-type", "application/json")];
+        self.client().send("POST", &format!("/xrpc/{nsid}"), &headers, body.to_string().into_bytes()).unwrap()
+    }
+
+    /// Rows that an object has written since it woke; `object` is `agent` or `relay`.
+    #[must_use]
+    #[track_caller]
+    pub fn rows_written(&self, object: &str, name: &str) -> u64 {
+        let counts = self.client().path(&format!("/test/rows?object={object}&name={name}")).ok().json();
+        counts["written"].as_u64().unwrap()
     }
 
     /// Kills workerd in the middle of whatever it does. The PLC server lives on.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use murmuration_tests::bench::{Against, NAMES, Plan, run, table};
+use murmuration_tests::bench::{Against, NAMES, Plan, agent_table, run, run_agents, table};
 
 #[test]
 fn every_measure_has_a_figure_of_both_hosts() {
@@ -13,4 +13,14 @@ fn every_measure_has_a_figure_of_both_hosts() {
         assert!(line.this > 0.0 && line.other > 0.0, "{line:?}");
     }
     assert_eq!(table(&lines, "reference PDS").lines().count(), 2 + lines.len());
+}
+
+#[test]
+fn what_agents_do_has_figures_and_a_delivered_message_its_rows() {
+    let figures = run_agents(&Plan::QUICK, &[]);
+    assert!(figures.len() > 20 && figures.iter().all(|line| line.figure >= 0.0), "{figures:?}");
+    let table = agent_table(&figures);
+    assert_eq!(table.lines().count(), 2 + figures.len());
+    let rows = table.lines().find(|line| line.contains("rows written")).unwrap();
+    assert!(rows.ends_with("| at most 6 rows | met |"), "{rows}");
 }

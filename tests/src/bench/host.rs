@@ -43,11 +43,7 @@ impl Host {
 
     /// Processor time that its process has taken, in seconds; nothing where the system does not say it as Linux does.
     pub(super) fn processor_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // Behind the name, which may hold spaces: utime and stime are the 14th and 15th field of all.
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let ticks: f64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
-        ticks / TICKS
+        processor_seconds(self.pid)
     }
 
     /// Records it has.
@@ -102,7 +98,7 @@ impl Host {
 
     /// A connection in the account's name.
     pub(super) fn connect(&self) -> Connection {
-        Connection::open(self)
+        Connection::open(&self.address, &self.access)
     }
 
     fn rkey(&self, turn: usize) -> &str {
@@ -110,7 +106,17 @@ impl Host {
     }
 }
 
-fn post() -> Value {
+/// Processor time that a process has taken, in seconds; nothing where the system does not say it as Linux does.
+pub(super) fn processor_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which may hold spaces: utime and stime are the 14th and 15th field of all.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    ticks / TICKS
+}
+
+/// A post.
+pub(super) fn post() -> Value {
     json!({ "$type": COLLECTION, "text": TEXT, "langs": ["en"], "createdAt": "2026-11-27T12:00:00.000Z" })
 }
 
@@ -122,10 +128,11 @@ pub(super) const CREATE: &str = "/xrpc/com.atproto.repo.createRecord";
 /// Where batches are written.
 pub(super) const BATCH: &str = "/xrpc/com.atproto.repo.applyWrites";
 
-const COLLECTION: &str = "app.bsky.feed.post";
+/// Of what a post is.
+pub(super) const COLLECTION: &str = "app.bsky.feed.post";
 
-/// A post of usual length.
-const TEXT: &str = "A murmuration is many starlings in flight as one: each follows its seven nearest neighbours, and \
+/// A text of usual length.
+pub(super) const TEXT: &str = "A murmuration is many starlings in flight as one: each follows its seven nearest neighbours, and \
      from that alone the whole turns, splits and closes again.";
 
 /// A prime that no number of records is a multiple of, so that steps of it visit all.

@@ -4,8 +4,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::host::Host;
-
 /// One client's connection to a host.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -17,12 +15,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects in the name of the host's account.
-    pub(super) fn open(host: &Host) -> Self {
-        let stream = TcpStream::connect(&host.address).unwrap();
+    /// Connects to a host in the name of whoever has the token.
+    pub(super) fn open(address: &str, token: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let common = format!("host: {}\r\nauthorization: Bearer {}\r\n", host.address, host.access);
+        let common = format!("host: {address}\r\nauthorization: Bearer {token}\r\n");
         Self {
             stream: BufReader::with_capacity(BUFFER_BYTES, stream),
             common,

@@ -2,8 +2,9 @@
 //!
 //! Both run on this machine, each with one account of the same records, made the same way. Every round takes one sample of
 //! each measure of both, one after the other, so that what else the machine does falls on both; the table shows medians
-//! over the rounds. No time is asserted by any test: times are for people to read.
+//! over the rounds. No time is asserted by any test: times are for people to read. What agents do has a table of its own.
 
+mod agents;
 mod firehose;
 mod host;
 mod http;
@@ -18,6 +19,7 @@ use xtask::worker::{Build, Flavour};
 
 use crate::world::{Setup, World};
 
+pub use agents::{AGENT_NAMES, Figure, agent_table, run_agents};
 use host::{BATCH, Host};
 pub use measures::NAMES;
 use measures::{BATCH_WRITES, Bar, MEASURES, Measure};
@@ -43,6 +45,14 @@ pub struct Plan {
     pub exports: usize,
     /// Subscribers that listen while records are created.
     pub subscribers: usize,
+    /// Messages of a sender in a sample.
+    pub messages: usize,
+    /// Subscribers that want some of the events.
+    pub filtered: usize,
+    /// Events that are written for them in a sample.
+    pub events: usize,
+    /// Milliseconds for which is sealed and opened in a sample.
+    pub seal_ms: u32,
 }
 
 impl Plan {
@@ -57,6 +67,10 @@ impl Plan {
         lists: 320,
         exports: 3,
         subscribers: 100,
+        messages: 60,
+        filtered: 300,
+        events: 400,
+        seal_ms: 1_000,
     };
 
     /// Only whether everything runs.
@@ -70,6 +84,10 @@ impl Plan {
         lists: 16,
         exports: 2,
         subscribers: 10,
+        messages: 2,
+        filtered: 8,
+        events: 8,
+        seal_ms: 1,
     };
 }
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use murmuration_tests::bench::{Against, NAMES, Plan, run, table};
+use murmuration_tests::bench::{AGENT_NAMES, Against, NAMES, Plan, agent_table, run, run_agents, table};
 
 fn main() -> ExitCode {
     let mut plan = Plan::FULL;
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     while let Some(word) = words.next() {
         match (word.as_str(), words.by_ref()) {
             ("--quick", _) => plan = Plan::QUICK,
-            ("--only", words) => match words.next().filter(|name| NAMES.contains(&name.as_str())) {
+            ("--only", words) => match words.next().filter(|name| names().any(|known| known == name)) {
                 Some(name) => only.push(name),
                 None => return usage("--only takes the name of a measure"),
             },
@@ -30,11 +30,22 @@ fn main() -> ExitCode {
         Some(folder) => (Against::Build(folder), "the other build"),
         None => (Against::Reference, "reference PDS"),
     };
-    println!("{}", table(&run(&plan, &only, &against), name));
+    let wants =
+        |names: &[&str]| only.is_empty() || only.iter().any(|chosen| names.contains(&chosen.as_str()));
+    if wants(&NAMES) {
+        println!("{}", table(&run(&plan, &only, &against), name));
+    }
+    if wants(&AGENT_NAMES) {
+        println!("{}", agent_table(&run_agents(&plan, &only)));
+    }
     ExitCode::SUCCESS
 }
 
+fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.into_iter().chain(AGENT_NAMES)
+}
+
 fn usage(problem: &str) -> ExitCode {
-    eprintln!("bench: {problem}; measures: {}", NAMES.join(", "));
+    eprintln!("bench: {problem}; measures: {}", names().collect::<Vec<_>>().join(", "));
     ExitCode::FAILURE
 }
