@@ -57,7 +57,7 @@ use crate::{Config, XrpcError};
 pub use agents::{AgentAnswer, Agents, check_active};
 pub use comms::{DeliveryQueue, Redeemed, Ticket};
 pub use directory::{Database, Directory, Task};
-pub use pages::PageRequest;
+pub use pages::{PageRequest, paths};
 
 /// A request of a host's method that passed everything that all methods share.
 pub struct HostCall {

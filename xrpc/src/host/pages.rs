@@ -25,6 +25,36 @@ pub struct PageRequest<'a> {
     pub query: &'a [(String, String)],
 }
 
+/// What is at a path.
+#[derive(Clone, Copy)]
+enum Page {
+    Welcome,
+    Robots,
+    Did,
+    Document,
+    ChangePassword,
+    Reset,
+    ResetScript,
+    TlsCheck,
+}
+
+const PAGES: [(&str, Page); 8] = [
+    ("/", Page::Welcome),
+    ("/.well-known/atproto-did", Page::Did),
+    ("/.well-known/change-password", Page::ChangePassword),
+    ("/.well-known/did.json", Page::Document),
+    (RESET_PATH, Page::Reset),
+    ("/account/reset-password.js", Page::ResetScript),
+    ("/robots.txt", Page::Robots),
+    ("/tls-check", Page::TlsCheck),
+];
+
+/// The paths at which something is served beside XRPC; and there are the documents of did:cf. None of them asks who asks: a
+/// [`PageRequest`] has no credential.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    PAGES.iter().map(|(path, _)| *path)
+}
+
 impl Host<'_> {
     /// Answers it.
     ///
@@ -34,27 +64,25 @@ impl Host<'_> {
         if !matches!(request.verb, Verb::Get | Verb::Head) {
             return Err(nothing_here());
         }
-        match request.path {
-            "/" => Ok(plain(&format!("{WELCOME}\nThis one is {}\n", self.config.public_url))),
-            "/robots.txt" => Ok(plain(ROBOTS)),
-            "/.well-known/atproto-did" => self.well_known_did(request.host).await,
-            "/.well-known/did.json" => self.well_known_document(request.host).await,
-            "/.well-known/change-password" => {
+        let Some((_, page)) = PAGES.iter().find(|(path, _)| *path == request.path) else {
+            let Some(Ok(alias)) = cf::asked_for(request.path) else { return Err(nothing_here()) };
+            return Response::json(self.well_known_alias(&alias).await?.ok_or_else(nothing_here)?.json());
+        };
+        match page {
+            Page::Welcome => Ok(plain(&format!("{WELCOME}\nThis one is {}\n", self.config.public_url))),
+            Page::Robots => Ok(plain(ROBOTS)),
+            Page::Did => self.well_known_did(request.host).await,
+            Page::Document => self.well_known_document(request.host).await,
+            Page::ChangePassword => {
                 let found = Response { status: 302, ..Response::empty() };
                 Ok(found.with("location", format!("{}{RESET_PATH}", self.config.public_url)))
             }
-            RESET_PATH => Ok(document("text/html; charset=utf-8", RESET_PAGE)
+            Page::Reset => Ok(document("text/html; charset=utf-8", RESET_PAGE)
                 .with("content-security-policy", RESET_POLICY)
                 .with("x-content-type-options", "nosniff")
                 .with("referrer-policy", "no-referrer")),
-            RESET_SCRIPT_PATH => Ok(document("text/javascript; charset=utf-8", RESET_SCRIPT)),
-            "/tls-check" => self.tls_check(request.query).await,
-            path => match cf::asked_for(path) {
-                Some(Ok(alias)) => {
-                    Response::json(self.well_known_alias(&alias).await?.ok_or_else(nothing_here)?.json())
-                }
-                _ => Err(nothing_here()),
-            },
+            Page::ResetScript => Ok(document("text/javascript; charset=utf-8", RESET_SCRIPT)),
+            Page::TlsCheck => self.tls_check(request.query).await,
         }
     }
 
@@ -159,7 +187,6 @@ can log in.
 const ROBOTS: &str =
     "# All that is public here may be read by machines. Most readers here are.\nUser-agent: *\nAllow: /\n";
 const RESET_PATH: &str = "/account/reset-password";
-const RESET_SCRIPT_PATH: &str = "/account/reset-password.js";
 const RESET_PAGE: &str = include_str!("pages/reset-password.html");
 const RESET_SCRIPT: &str = include_str!("pages/reset-password.js");
 /// The page runs its own script, which talks to this host, and nothing else.
