@@ -20,6 +20,7 @@
 mod agent;
 pub mod bench;
 mod client;
+pub mod demo;
 pub mod malformed;
 mod scale;
 mod search;

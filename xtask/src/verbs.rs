@@ -31,6 +31,9 @@ cargo xtask bench [--quick] [--only NAME]... [--against DIR]
     --against DIR  another build of the Worker instead of the reference
 cargo xtask build
     Builds the Worker into build/, prints its size, and makes .dev.vars for `npx wrangler dev`.
+cargo xtask demo
+    Two hosts on this machine and three agents on them, who write to each other, work for each other and survive a death;
+    prints what happens and what was verified, and fails when anything does not hold.
 cargo xtask lexicons [--check]
     Writes lexicons/generated from the locked npm package, or fails when it differs.
 cargo xtask plc [--port N] [--state DIR]
@@ -51,6 +54,7 @@ pub fn run(arguments: Vec<String>) -> Result<()> {
     match verb.as_deref() {
         Some("dev") => dev::run(dev::Options::parse(arguments)?),
         Some("bench") => program::run("bench", &["--config", OPTIMIZED], &arguments.rest()),
+        Some("demo") => program::run("demo", &[], &arguments.rest()),
         Some("build") => arguments.end().and_then(|()| build::run()),
         Some("test") => test::run(arguments),
         Some("plc") => plc::run(arguments),
