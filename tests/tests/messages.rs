@@ -1,4 +1,4 @@
-//! Messages between agents in the real Worker: sealed where they lie, cheap, and delivered once whatever is killed.
+//! Messages between agents in the real Worker: cheap, and delivered once whatever is killed. That they lie sealed is in `canary.rs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,13 +9,12 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use murmuration_syntax::Tid;
-use murmuration_tests::{Account, Answer, Client, Dice, Setup, World};
+use murmuration_tests::{Agent, Answer, Dice, Search, Setup, World, all_done, message, texts};
 use serde_json::{Value, json};
 
 /// Rows that a delivered message may write on both sides together.
@@ -38,161 +37,21 @@ const POISONED: u64 = 5;
 const LEAST_CROSSINGS: u64 = 4;
 const MOST_CROSSINGS: u64 = 25;
 
-/// An agent, and a client in its name.
-#[derive(Clone)]
-struct Agent {
-    did: String,
-    client: Client,
-}
-
-impl Agent {
-    fn new(world: &World, name: &str) -> Self {
-        let Account { did, access, .. } = world.account(name);
-        Self { did, client: world.client().with_token(&access) }
-    }
-
-    fn call(&self, method: &str, body: &Value) -> Value {
-        self.client.post(&format!("agent.comms.{method}"), body).ok().json()
-    }
-
-    fn look(&self, method: &str, parameters: &[(&str, &str)]) -> Value {
-        self.client.get(&format!("agent.comms.{method}"), parameters).ok().json()
-    }
-
-    fn tell(&self, to: &Self, text: &str, privacy: &str) -> Value {
-        self.call("sendMessage", &json!({ "record": message(text), "to": [to.did], "privacy": privacy }))
-    }
-
-    fn claim(&self) -> Vec<Value> {
-        let body = json!({ "max": 50, "leaseSeconds": LEASE_SECONDS });
-        self.call("claimMessages", &body)["items"].as_array().unwrap().clone()
-    }
-
-    fn done(&self, items: &[Value]) {
-        assert_eq!(
-            self.call("ackMessages", &all_done(items)),
-            json!({ "acked": items.len(), "missing": [] })
-        );
-    }
-
-    /// Claims until nothing comes, and says of all that it is done.
-    fn claim_all(&self) -> Vec<Value> {
-        let mut all = Vec::new();
-        loop {
-            let items = self.claim();
-            if items.is_empty() {
-                return all;
-            }
-            self.done(&items);
-            all.extend(items);
-        }
-    }
-
-    /// How it stands with the only recipient of a message.
-    fn status(&self, sent: &Value) -> Value {
-        self.look("getDeliveryStatus", &[("id", sent["id"].as_str().unwrap())])["receipts"][0].clone()
-    }
-
-    fn thread(&self, name: &str) -> Vec<Value> {
-        let (mut items, mut cursor) = (Vec::new(), None::<String>);
-        loop {
-            let mut query = vec![("thread", name)];
-            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let page = self.look("getThread", &query);
-            assert_eq!(page["gaps"], json!([]));
-            items.extend(page["items"].as_array().unwrap().iter().cloned());
-            cursor = page["cursor"].as_str().map(str::to_owned);
-            if cursor.is_none() {
-                return items;
-            }
-        }
-    }
-}
-
-fn message(text: &str) -> Value {
-    json!({ "$type": "agent.comms.message", "content": { "kind": "text", "text": text } })
-}
-
-fn all_done(items: &[Value]) -> Value {
-    let done = |item: &Value| json!({ "leaseId": item["leaseId"], "outcome": "done" });
-    json!({ "results": items.iter().map(done).collect::<Vec<_>>() })
-}
-
-fn text(item: &Value) -> String {
-    item["record"]["content"]["text"].as_str().unwrap_or_else(|| panic!("no text in {item}")).to_owned()
-}
-
-fn texts(items: &[Value]) -> Vec<String> {
-    items.iter().map(text).collect()
-}
-
-/// The files below a folder in which the bytes of a word are.
-fn files_with(folder: &Path, word: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_with(&path, word));
-        } else if std::fs::read(&path).unwrap().windows(word.len()).any(|bytes| bytes == word.as_bytes()) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
-}
-
-#[test]
-fn a_sealed_message_is_read_by_both_and_lies_open_in_no_file() {
-    let mut world = World::start();
-    let (alice, bob) = (Agent::new(&world, "alice"), Agent::new(&world, "bob"));
-    let (sealed, open) = ("meetmeatthemast-4711", "hearhearallofyou-4711");
-    let sent = alice.tell(&bob, sealed, "private");
-    assert_eq!(sent["receipts"][0]["state"], "delivered", "{sent}");
-    assert_eq!(alice.status(&sent)["state"], "delivered");
-    let items = bob.claim();
-    assert_eq!(texts(&items), [sealed]);
-    bob.done(&items);
-    assert!(bob.claim().is_empty());
-    let thread = items[0]["parcel"]["header"]["thread"].as_str().unwrap();
-    for agent in [&alice, &bob] {
-        assert_eq!(texts(&agent.thread(thread)), [sealed]);
-    }
-
-    // What is open is found by the same search.
-    let _ = alice.tell(&bob, open, "public");
-    assert_eq!(texts(&bob.claim()), [open]);
-    // While the objects live their newest pages are in the logs of SQLite, and after their end in its files.
-    for _ in 0..2 {
-        assert_eq!(files_with(&world.folder(), sealed), Vec::<String>::new());
-        let found = files_with(&world.folder().join("storage"), open);
-        let files: BTreeSet<_> = found.iter().map(|path| path.split(".sqlite").next().unwrap()).collect();
-        assert!(files.len() >= 2, "the sender's and the reader's: {found:?}");
-        assert!(!world.log().contains(sealed));
-        world.restart();
-        assert_eq!(texts(&bob.thread(thread)), [sealed, open]);
-    }
-}
-
 #[test]
 fn a_delivered_message_is_six_rows_on_both_sides_together() {
     let world = World::start();
     let (alice, bob) = (Agent::new(&world, "alice"), Agent::new(&world, "bob"));
-    let rows = || -> u64 {
-        let written = |agent: &Agent| {
-            let path = format!("/test/rows?object=agent&name={}", agent.did);
-            world.client().path(&path).ok().json()["written"].as_u64().unwrap()
-        };
-        written(&alice) + written(&bob)
-    };
-    // The first makes their keys.
+    let rows = || [&alice, &bob].map(|agent| world.rows_written("agent", &agent.did)).iter().sum::<u64>();
+    // The first wakes them.
     let _ = alice.tell(&bob, "first", "private");
-    bob.done(&bob.claim());
+    bob.done(&bob.claim(LEASE_SECONDS));
     let before = rows();
     for n in 0..SAMPLE {
         let sent = alice.tell(&bob, &format!("message {n}"), "private");
         assert_eq!(sent["receipts"][0]["state"], "delivered", "{sent}");
     }
     let sent = rows() - before;
-    let items = bob.claim();
+    let items = bob.claim(LEASE_SECONDS);
     assert_eq!(u64::try_from(items.len()).unwrap(), SAMPLE);
     bob.done(&items);
     let all = rows() - before;
@@ -357,6 +216,19 @@ fn messages_sent_under_kills_come_once_and_in_order() {
     println!("{ROUNDS} kills in {count} messages: {again} were handed out again");
 }
 
+/// Claims until nothing comes, and says of all that it is done.
+fn claim_all(agent: &Agent) -> Vec<Value> {
+    let mut all = Vec::new();
+    loop {
+        let items = agent.claim(LEASE_SECONDS);
+        if items.is_empty() {
+            return all;
+        }
+        agent.done(&items);
+        all.extend(items);
+    }
+}
+
 #[test]
 fn messages_to_an_object_that_dies_again_and_again_come_once_and_in_order() {
     let world = World::start();
@@ -380,7 +252,7 @@ fn messages_to_an_object_that_dies_again_and_again_come_once_and_in_order() {
         sender.note(&answer);
     }
     sender.wait_until_delivered();
-    let items = bob.claim_all();
+    let items = claim_all(&bob);
     assert_eq!(texts(&items), sender.said());
     let thread = items[0]["parcel"]["header"]["thread"].as_str().unwrap();
     assert_eq!(texts(&bob.thread(thread)), sender.said());
@@ -402,7 +274,7 @@ fn a_ticket_that_kills_the_wasm_does_not_hold_up_the_others() {
         sender.note(&answer);
     }
     sender.wait_until_delivered();
-    assert_eq!(texts(&bob.claim_all()), sender.said());
+    assert_eq!(texts(&claim_all(&bob)), sender.said());
     assert!(world.log().contains("a message of a queue failed"), "the poison was not taken");
 }
 
@@ -410,19 +282,8 @@ fn a_ticket_that_kills_the_wasm_does_not_hold_up_the_others() {
 fn a_sealed_message_crosses_to_a_host_that_is_killed_in_between() {
     let here = World::start();
     let mut there = Setup::new().plc_of(&here).start();
-    let alice = Agent::new(&here, "alice");
-    let (bob, carol) = (Agent::new(&there, "bob"), Agent::new(&there, "carol"));
-    let contact = json!({
-        "$type": "agent.comms.contact", "subject": alice.did, "status": "allowed",
-        "createdAt": "2026-11-28T06:00:00.000Z",
-    });
-    let body =
-        json!({ "repo": bob.did, "collection": "agent.comms.contact", "rkey": alice.did, "record": contact });
-    let _ = bob.client.post("com.atproto.repo.putRecord", &body).ok();
-    // The first message to Bob makes his keys, and publishes them.
-    let _ = carol.tell(&bob, "hello", "private");
-    bob.done(&bob.claim());
-
+    let (alice, bob) = (Agent::new(&here, "alice"), Agent::new(&there, "bob"));
+    bob.allow(&alice);
     let first = alice.tell(&bob, "acrossthewater-4711", "private");
     assert_eq!(first["receipts"][0]["state"], "delivered", "{first}");
     // The other host dies whenever it likes, until it has died with a sealed message on its way.
@@ -446,10 +307,10 @@ fn a_sealed_message_crosses_to_a_host_that_is_killed_in_between() {
     sender.wait_until_delivered();
     let mut said = vec!["acrossthewater-4711".to_owned()];
     said.extend(sender.said());
-    let items = bob.claim_all();
+    let items = claim_all(&bob);
     assert_eq!(texts(&items), said);
     for world in [&here, &there] {
-        assert_eq!(files_with(&world.folder(), "acrossthewater-4711"), Vec::<String>::new());
+        assert!(Search::new().word("it", "acrossthewater-4711").found_below(&world.folder()).is_empty());
     }
     println!("{} messages to a host that was killed {kills} times", sender.sent);
 }
