@@ -90,3 +90,72 @@ fn an_agent_is_made_found_by_all_of_its_names_listed_and_ended() {
     assert_eq!((gone.status, &gone.json()["error"]), (400, &json!("DidDeactivated")));
     assert_eq!(world.client().path(&path(&format!("did:cf:{}", "0".repeat(64)))).status, 404);
 }
+
+/// The alarm brings what is sealed under the new keys while messages go on and the host dies.
+#[test]
+fn keys_rotate_between_messages_and_all_of_them_stay_readable() {
+    let mut world = World::start();
+    let (wren, robin) = (world.account("wren"), world.account("robin"));
+    let as_agent = |world: &World, account: &Account| world.client().with_token(&account.access);
+    let alias = as_agent(&world, &wren);
+    let _ = alias.send("POST", &format!("/xrpc/{NS}.createAlias"), &[], Vec::new()).unwrap().ok();
+    let tell = |world: &World, text: &str| {
+        let record = json!({ "$type": "agent.comms.message", "content": { "kind": "text", "text": text } });
+        let sent = as_agent(world, &robin)
+            .post("agent.comms.sendMessage", &json!({ "record": record, "to": [wren.did] }))
+            .ok()
+            .json();
+        assert_eq!(sent["receipts"][0]["state"], "delivered", "{sent}");
+    };
+    let texts = |world: &World| -> Vec<String> {
+        let listed = as_agent(world, &wren).get("agent.comms.listInbox", &[]).ok().json();
+        let items = listed["items"].as_array().unwrap().iter().rev();
+        items
+            .map(|item| item["record"]["content"]["text"].as_str().unwrap_or("(closed)").to_owned())
+            .collect()
+    };
+    let mut told = Vec::new();
+    for round in 0..3 {
+        for n in 0..2 {
+            told.push(format!("{round} {n}"));
+            tell(&world, told.last().unwrap());
+        }
+        let rotated = as_agent(&world, &wren).post(&format!("{NS}.rotateKeys"), &json!({})).ok().json();
+        assert_eq!(
+            (&rotated["epoch"], &rotated["documentPending"]),
+            (&json!(round + 2), &json!(false)),
+            "{rotated}"
+        );
+        assert_eq!(texts(&world), told);
+        if round == 1 {
+            world.kill_9();
+            world.restart();
+        } else {
+            world.evict("agent", &wren.did);
+        }
+        assert_eq!(texts(&world), told);
+    }
+    let document =
+        as_agent(&world, &wren).get(&format!("{NS}.resolveAlias"), &[("did", &wren.did)]).ok().json();
+    let keys = world.client().get(&format!("{NS}.getKeys"), &[("agent", &wren.did)]).ok().json();
+    let named = &document["aliasDoc"]["verificationMethod"][1]["publicKeyMultibase"];
+    assert_eq!(*named, keys["epochs"][3]["agreementKey"]);
+
+    // A pass over all that is sealed under the host's key finds nothing to do, and comes to an end.
+    let password = format!("admin:{}", world.admin_password());
+    let header = format!("Basic {}", BASE64.encode(password.as_bytes()));
+    let headers = [("authorization", header.as_str()), ("content-type", "application/json")];
+    let (mut input, mut calls) = (json!({ "limit": 1 }), 0);
+    loop {
+        let body = input.to_string().into_bytes();
+        let path = "/xrpc/agent.host.resealSecrets";
+        let answer = world.client().send("POST", path, &headers, body).unwrap().ok().json();
+        assert_eq!((&answer["resealed"], &answer["failed"]), (&json!(0), &json!([])), "{answer}");
+        calls += 1;
+        match answer.get("cursor") {
+            Some(cursor) => input["cursor"] = cursor.clone(),
+            None => break,
+        }
+    }
+    assert_eq!(calls, 5, "two accounts and the end of them, reserved keys, webhooks");
+}
