@@ -94,6 +94,24 @@ fn a_webhook_is_sent_what_it_wants_signed_and_again_after_a_crash() {
     let two = messages(&receiver, 1).remove(0);
     assert_eq!((texts(&two, secret), two.path.as_str()), (vec!["two".to_owned()], "/hook"));
 
+    // Nothing is sent for an account that has put itself to rest, until it is active again.
+    let _ = client(&world, &bob).post("com.atproto.server.deactivateAccount", &object!({})).ok();
+    let state = |world: &World| {
+        let list = client(world, &bob).get("agent.relay.listWebhooks", &[]).ok().json();
+        checked("agent.relay.listWebhooks", list)["webhooks"][0]["state"].clone()
+    };
+    let patience = Instant::now() + Duration::from_secs(10);
+    while state(&world) != "paused" {
+        assert!(Instant::now() < patience);
+        pause(20);
+    }
+    note(&world, &alice, "at rest");
+    world.evict("relay", "host");
+    pause(300);
+    assert!(receiver.take().is_empty());
+    let _ = client(&world, &bob).post("com.atproto.server.activateAccount", &object!({})).ok();
+    assert_eq!(texts(&messages(&receiver, 1)[0], secret), ["at rest"]);
+
     // It is away for a while, and the host dies.
     receiver.script(|_| Reply::Answer(503, Vec::new(), Vec::new()));
     note(&world, &alice, "three");
