@@ -40,9 +40,9 @@ cargo xtask plc [--port N] [--state DIR]
     Runs a PLC server alone (2582), for `npx wrangler dev`.
 cargo xtask test [--quick]
     Checks and tests everything; --quick keeps to what runs natively.
-cargo xtask soak [--only NAME] [--rounds N] [--writes N] [--schedules N] [--events N]
+cargo xtask soak [--only NAME] [--rounds N] [--writes N] [--schedules N] [--events N] [--messages N]
     The programmes of faults at length: `kill` (500 kills in 100,000 writes), `schedules` (250, each lived through four
-    times with evictions in every gap), `replay` (100,000 events while writes go on).";
+    times with evictions in every gap), `replay` (100,000 events while writes go on), `deliveries` (10,000 messages between two hosts that are killed).";
 
 /// Runs the verb that the arguments name.
 ///

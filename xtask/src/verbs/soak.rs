@@ -46,6 +46,12 @@ const PROGRAMMES: &[Programme] = &[
         test: "a_long_replay_has_no_gap_and_no_repeat_while_writes_go_on",
         options: &[Number { option: "--events", variable: "SOAK_EVENTS", default: 100_000 }],
     },
+    Programme {
+        name: "deliveries",
+        file: "deliveries",
+        test: "messages_between_two_hosts_under_kills_and_faults_come_once_and_in_order",
+        options: &[Number { option: "--messages", variable: "SOAK_MESSAGES", default: 10_000 }],
+    },
 ];
 
 pub(super) fn run(mut arguments: Arguments) -> Result<()> {
@@ -66,7 +72,7 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
         environment.push((number.variable, value.to_string()));
     }
     if only.as_ref().is_some_and(|only| PROGRAMMES.iter().all(|programme| programme.name != only)) {
-        return Err(Error::Usage("--only wants kill, schedules or replay".to_owned()));
+        return Err(Error::Usage("--only wants kill, schedules, replay or deliveries".to_owned()));
     }
     Build::ensure(&root(), Flavour::Plain)?;
     Build::ensure(&root(), Flavour::Test)?;
