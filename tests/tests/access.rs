@@ -53,7 +53,7 @@ const METHODS: &[(&str, Auth, Reach)] = &[
     ("agent.identity.getKeys", Auth::Open, Reach::Same),
     ("agent.identity.listAgents", Auth::Open, Reach::Same),
     ("agent.identity.resolveAlias", Auth::Open, Reach::Same),
-    ("agent.identity.rotateKeys", Auth::Access, Reach::Own),
+    ("agent.identity.rotateKeys", Auth::Full, Reach::Own),
     ("agent.identity.searchAgents", Auth::Open, Reach::Same),
     ("agent.relay.createWebhook", Auth::Access, Reach::Own),
     ("agent.relay.deleteWebhook", Auth::Access, Reach::Named),

@@ -9,6 +9,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,9 +29,8 @@ const EACH: u64 = 12;
 const PATIENCE: Duration = Duration::from_secs(150);
 /// Short, so that what a dead reader held comes back soon.
 const LEASE_SECONDS: u64 = 10;
-/// Messages to an object that dies with two of three of them, and how often it must.
-const MESSAGES: u64 = 40;
-const LEAST_DEATHS: u64 = 20;
+/// Messages that are sent behind one that its reader's object died with.
+const BEHIND: u64 = 4;
 /// Messages that wait in the queue beside one that kills whoever takes it.
 const POISONED: u64 = 5;
 /// Kills of the other host, at least, and those after which one must have caught a message on its way.
@@ -95,14 +95,25 @@ impl Sender {
         self.sent += 1;
     }
 
-    /// Sends until nobody answers, or `most`, and says each success. What was not answered is sent again next time.
-    fn send(&mut self, to: &Agent, most: u64, success: &mpsc::Sender<()>) {
-        for _ in 0..most {
-            let Ok(answer) = self.ask(to) else { return };
-            if (answer.status, &answer.json()["error"]) == (502, &json!("UpstreamFailure")) {
-                // The reader's host is gone: without the reader's keys nothing is sealed, nor stored.
-                return;
+    /// Sends the next message through the death of the Wasm that it may bring about, by which all calls fail that are on their
+    /// way; says whether it did.
+    fn insist(&mut self, to: &Agent) -> bool {
+        let mut died = false;
+        loop {
+            let answer = self.ask(to).unwrap();
+            if answer.status != 500 {
+                self.note(&answer.ok().json());
+                return died;
             }
+            assert!(!died, "{}", answer.text());
+            died = true;
+        }
+    }
+
+    /// Sends until nobody answers, or it is enough, and says each success. What was not answered is sent again next time.
+    fn send(&mut self, to: &Agent, enough: &AtomicBool, success: &mpsc::Sender<()>) {
+        while !enough.load(Ordering::Relaxed) {
+            let Ok(answer) = self.ask(to) else { return };
             self.note(&answer.ok().json());
             let _ = success.send(());
         }
@@ -175,7 +186,7 @@ fn messages_sent_under_kills_come_once_and_in_order() {
         thread::scope(|scope| {
             for sender in &mut senders {
                 let (bob, success) = (&bob, success.clone());
-                scope.spawn(move || sender.send(bob, u64::MAX, &success));
+                scope.spawn(move || sender.send(bob, &AtomicBool::new(false), &success));
             }
             let (read, bob) = (&mut read, &bob);
             scope.spawn(move || read.read(bob, |_| false));
@@ -188,8 +199,9 @@ fn messages_sent_under_kills_come_once_and_in_order() {
         world.restart();
     }
     // Once more what nobody has answered; the alarm brings what was stored and not delivered.
-    let (success, _successes) = mpsc::channel();
-    senders.iter_mut().for_each(|sender| sender.send(&bob, 1, &success));
+    for sender in &mut senders {
+        let _ = sender.insist(&bob);
+    }
     let count: u64 = senders.iter().map(|sender| sender.sent).sum();
     let deadline = Instant::now() + PATIENCE;
     let settled = |read: &Read| {
@@ -230,34 +242,33 @@ fn claim_all(agent: &Agent) -> Vec<Value> {
 }
 
 #[test]
-fn messages_to_an_object_that_dies_again_and_again_come_once_and_in_order() {
+fn a_message_that_its_readers_object_dies_with_comes_once_and_in_its_place() {
     let world = World::start();
-    let (alice, bob) = (Agent::new(&world, "alice"), Agent::new(&world, "bob"));
-    let (mut sender, mut dice, mut deaths) = (Sender::new(alice, "alice"), Dice::new(223_606_797), 0);
-    while sender.sent < MESSAGES {
-        let when = match dice.roll(3) {
-            0 => "before",
-            1 => "after",
-            _ => "",
-        };
-        if !when.is_empty() {
-            let path = format!("/test/break-take?object=agent&name={}&when={when}", bob.did);
-            let _ = bob.client.path(&path).ok();
+    let mut pairs = Vec::new();
+    for (name, reader, when) in [
+        ("alice", "bob", "before"),
+        ("carol", "dave", "after"),
+        ("erin", "frank", "before"),
+        ("grace", "heidi", "after"),
+    ] {
+        let (mut sender, reader) = (Sender::new(Agent::new(&world, name), name), Agent::new(&world, reader));
+        assert!(!sender.insist(&reader));
+        let path = format!("/test/break-take?object=agent&name={}&when={when}", reader.did);
+        let _ = reader.client.path(&path).ok();
+        // What the object has stored and not flushed is gone with it. What is sent behind that waits for it.
+        assert!(sender.insist(&reader), "{when}");
+        for _ in 0..BEHIND {
+            assert!(!sender.insist(&reader));
         }
-        let answer = sender.ask(&bob).unwrap().ok().json();
-        // It has died with the message, and what it had stored and not flushed is gone.
-        let expected = if when.is_empty() { "delivered" } else { "queued" };
-        assert_eq!(answer["receipts"][0]["state"], expected, "{when} {answer}");
-        deaths += u64::from(!when.is_empty());
-        sender.note(&answer);
+        pairs.push((sender, reader));
     }
-    sender.wait_until_delivered();
-    let items = claim_all(&bob);
-    assert_eq!(texts(&items), sender.said());
-    let thread = items[0]["parcel"]["header"]["thread"].as_str().unwrap();
-    assert_eq!(texts(&bob.thread(thread)), sender.said());
-    assert!(deaths >= LEAST_DEATHS, "{deaths}");
-    println!("{MESSAGES} messages, and {deaths} deaths with one of them");
+    for (sender, reader) in &pairs {
+        sender.wait_until_delivered();
+        let items = claim_all(reader);
+        assert_eq!(texts(&items), sender.said());
+        let thread = items[0]["parcel"]["header"]["thread"].as_str().unwrap();
+        assert_eq!(texts(&reader.thread(thread)), sender.said());
+    }
 }
 
 #[test]
@@ -269,9 +280,7 @@ fn a_ticket_that_kills_the_wasm_does_not_hold_up_the_others() {
     for _ in 0..POISONED {
         let path = format!("/test/break-take?object=agent&name={}&when=before", bob.did);
         let _ = bob.client.path(&path).ok();
-        let answer = sender.ask(&bob).unwrap().ok().json();
-        assert_eq!(answer["receipts"][0]["state"], "queued", "{answer}");
-        sender.note(&answer);
+        let _ = sender.insist(&bob);
     }
     sender.wait_until_delivered();
     assert_eq!(texts(&claim_all(&bob)), sender.said());
@@ -291,14 +300,17 @@ fn a_sealed_message_crosses_to_a_host_that_is_killed_in_between() {
     let (mut dice, mut kills) = (Dice::new(1_732_050_807), 0);
     while sender.queued == 0 || kills < LEAST_CROSSINGS {
         let (success, successes) = mpsc::channel();
+        // A message to a host that is away is taken, and waits.
+        let enough = AtomicBool::new(false);
         thread::scope(|scope| {
-            let (sender, bob) = (&mut sender, &bob);
-            scope.spawn(move || sender.send(bob, u64::MAX, &success));
+            let (sender, bob, enough) = (&mut sender, &bob, &enough);
+            scope.spawn(move || sender.send(bob, enough, &success));
             for _ in 0..=dice.roll(3) {
                 successes.recv().expect("the sender gave up before the host died");
             }
             thread::sleep(Duration::from_millis(dice.roll(20)));
             there.kill_9();
+            enough.store(true, Ordering::Relaxed);
         });
         there.restart();
         kills += 1;

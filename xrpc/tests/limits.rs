@@ -101,6 +101,8 @@ fn the_table_has_the_reference_servers_limits_and_some_of_its_own() {
         // The reference server counts none of these, or has no such method.
         ("agent.comms.cancelTask", sent.clone()),
         ("agent.comms.deliver", sent.clone()),
+        ("agent.comms.getHandedOver", sent.clone()),
+        ("agent.comms.getHandoff", sent.clone()),
         ("agent.comms.sendMessage", sent),
         // The reference server counts none of these.
         ("agent.identity.createAgent", vec![(Per::Client, 100, 300)]),

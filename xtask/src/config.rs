@@ -118,7 +118,7 @@ impl Settings {
             Queue::Bundled => (BUNDLED_QUEUES.to_owned(), bindings + QUEUE_BINDING),
             Queue::At(address) => {
                 let service = EXTERNAL_QUEUES.replace("ADDRESS", &quote(address));
-                (service, bindings + QUEUE_BINDING)
+                (service, bindings + EXTERNAL_BINDING)
             }
             Queue::Absent => (String::new(), bindings),
         };
@@ -250,6 +250,10 @@ const BUNDLED_QUEUES: &str = r#"
 
 const EXTERNAL_QUEUES: &str = r#"
     (name = "queues", external = (address = ADDRESS, http = ())),"#;
+
+/// What is no Worker takes no properties.
+const EXTERNAL_BINDING: &str = r#"    (name = "DELIVERIES", queue = "queues"),
+"#;
 
 const QUEUE_BINDING: &str = r#"    (name = "DELIVERIES", queue = (name = "queues", props = (json = "{\"queue\":\"murmuration-deliveries\"}"))),
 "#;

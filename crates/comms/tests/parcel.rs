@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Agent, NOW, Random};
-use murmuration_comms::limits::{MAX_HEADER_DID_BYTES, MAX_PARCEL_BYTES, MAX_SKEW_MICROS};
+use murmuration_comms::limits::{MAX_HEADER_DID_BYTES, MAX_PARCEL_BYTES, MAX_SKEW_MICROS, TOO_OLD_MICROS};
 use murmuration_comms::{Body, CommsError, Header, Parcel, Sender, binding, cid_of, default_thread};
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::{Envelope, Recipient};
@@ -192,7 +192,8 @@ fn a_parcel_has_its_size_and_its_time() {
     assert!(matches!(short.check_time(NOW + 1000), Err(CommsError::Expired)));
     assert!(parcel.check_time(NOW - MAX_SKEW_MICROS).is_ok());
     assert!(matches!(parcel.check_time(NOW - MAX_SKEW_MICROS - 1000), Err(CommsError::Future)));
-    assert!(parcel.check_time(u64::MAX).is_ok());
+    assert!(parcel.check_time(NOW + TOO_OLD_MICROS - 1).is_ok());
+    assert!(matches!(parcel.check_time(NOW + TOO_OLD_MICROS), Err(CommsError::Expired)));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("agent.identity.rotateKeys", Kind::Procedure, |host, call| {
         Box::pin(async move { host.rotate_keys(&call).await })
     })
-    .auth(Auth::Access)
+    .auth(Auth::Full)
     .standing(Standing::Active)
     // Each is a commit with all epochs in it, a row that the object wakes with, and an operation on the DID.
     .limits(&[Limit::account(4, DAY)]),
