@@ -109,7 +109,8 @@ fn a_webhook_is_sent_what_it_wants_signed_and_again_after_a_crash() {
     world.evict("relay", "host");
     pause(300);
     assert!(receiver.take().is_empty());
-    let _ = client(&world, &bob).post("com.atproto.server.activateAccount", &object!({})).ok();
+    let path = "/xrpc/com.atproto.server.activateAccount";
+    let _ = client(&world, &bob).send("POST", path, &[], Vec::new()).unwrap().ok();
     assert_eq!(texts(&messages(&receiver, 1)[0], secret), ["at rest"]);
 
     // It is away for a while, and the host dies.
