@@ -1,0 +1,167 @@
+//! A vector as it is kept: whole numbers of eight bits.
+
+use crate::EmbeddingError;
+
+/// The most dimensions a vector may have: the largest models in use (`text-embedding-3-large` shortened, `bge-m3`, `e5`)
+/// give 1,536 or fewer. A thousand memories of so many take 1.5 MB of an object's memory.
+pub const MAX_DIMS: usize = 1_536;
+
+/// A direction: each coordinate as eight bits of the largest one.
+///
+/// Two vectors are compared by the cosine of their angle, so a vector's length says nothing and is not kept. Eight bits cost
+/// nothing that can be measured in recall (`docs/benchmarks.md`), and a scan reads a quarter of the memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vector(Box<[i8]>);
+
+impl Vector {
+    /// The vector of coordinates from any model.
+    ///
+    /// # Errors
+    /// [`EmbeddingError::Vector`] when there are none or more than [`MAX_DIMS`], when one is not finite, or when all are 0.
+    pub fn from_f32(coordinates: &[f32]) -> Result<Self, EmbeddingError> {
+        if coordinates.is_empty() || coordinates.len() > MAX_DIMS {
+            return Err(EmbeddingError::Vector("from 1 to 1536 dimensions"));
+        }
+        if !coordinates.iter().all(|coordinate| coordinate.is_finite()) {
+            return Err(EmbeddingError::Vector("a coordinate is not finite"));
+        }
+        let largest = coordinates.iter().fold(0.0_f32, |largest, coordinate| largest.max(coordinate.abs()));
+        if largest <= f32::MIN_POSITIVE {
+            return Err(EmbeddingError::Vector("all coordinates are zero"));
+        }
+        // Divided first: 127 / largest overflows for the smallest of numbers.
+        Ok(Self(coordinates.iter().map(|coordinate| eight_bits(coordinate / largest * 127.0)).collect()))
+    }
+
+    /// Reads [`Self::as_bytes`].
+    ///
+    /// # Errors
+    /// [`EmbeddingError::Vector`] as [`Self::from_f32`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EmbeddingError> {
+        if bytes.is_empty() || bytes.len() > MAX_DIMS {
+            return Err(EmbeddingError::Vector("from 1 to 1536 dimensions"));
+        }
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Err(EmbeddingError::Vector("all coordinates are zero"));
+        }
+        Ok(Self(bytes.iter().map(|byte| byte.cast_signed()).collect()))
+    }
+
+    /// A byte a dimension, two's complement.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().map(|coordinate| coordinate.cast_unsigned()).collect()
+    }
+
+    /// The coordinates.
+    #[must_use]
+    pub fn coordinates(&self) -> &[i8] {
+        &self.0
+    }
+
+    /// How many coordinates it has.
+    #[must_use]
+    pub fn dims(&self) -> usize {
+        self.0.len()
+    }
+
+    /// One over its length: what a dot product is multiplied by.
+    #[must_use]
+    pub fn inverse_length(&self) -> f32 {
+        inverse_length(&self.0)
+    }
+
+    /// The cosine of the angle to another vector; 0 where their dimensions differ.
+    #[must_use]
+    pub fn cosine(&self, other: &Self) -> f32 {
+        if self.dims() != other.dims() {
+            return 0.0;
+        }
+        to_f32(dot(&self.0, &other.0)) * self.inverse_length() * other.inverse_length()
+    }
+}
+
+/// The sum of the products of two rows of coordinates; what one has more than the other does not count.
+///
+/// It cannot overflow: [`MAX_DIMS`] products of at most 128 x 128 stay below 2^25.
+#[must_use]
+pub fn dot(one: &[i8], other: &[i8]) -> i32 {
+    // Lanes of its own, because that is what the compiler turns into `i32x4.dot_i16x8_s` and its kin.
+    let (ones, one_rest) = one.as_chunks::<LANES>();
+    let (others, other_rest) = other.as_chunks::<LANES>();
+    let mut sum = 0;
+    for (one, other) in ones.iter().zip(others) {
+        sum += one.iter().zip(other).map(|(one, other)| i32::from(*one) * i32::from(*other)).sum::<i32>();
+    }
+    sum + one_rest.iter().zip(other_rest).map(|(one, other)| i32::from(*one) * i32::from(*other)).sum::<i32>()
+}
+
+fn inverse_length(coordinates: &[i8]) -> f32 {
+    let square = dot(coordinates, coordinates);
+    if square == 0 { 0.0 } else { 1.0 / to_f32(square).sqrt() }
+}
+
+#[expect(clippy::as_conversions, reason = "there is no other way from i32 to f32; sums stay below 2^25")]
+fn to_f32(sum: i32) -> f32 {
+    sum as f32
+}
+
+#[expect(clippy::as_conversions, reason = "rounded and within -127..=127; `as` saturates besides")]
+fn eight_bits(coordinate: f32) -> i8 {
+    coordinate.round() as i8
+}
+
+/// Coordinates multiplied in one step: two registers of 128 bits.
+const LANES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_survives_its_bytes() {
+        let vector = Vector::from_f32(&[0.5, -1.0, 0.0]).unwrap();
+        assert_eq!(vector.coordinates(), [64, -127, 0]);
+        assert_eq!(Vector::from_bytes(&vector.to_bytes()).unwrap(), vector);
+    }
+
+    #[test]
+    #[expect(clippy::as_conversions, reason = "small numbers")]
+    fn the_cosine_is_that_of_the_numbers_it_was_made_from() {
+        let one: Vec<f32> = (0..256).map(|n| ((n * 37 % 101) as f32 - 50.0) / 400.0).collect();
+        let other: Vec<f32> = (0..256).map(|n| ((n * 53 % 97) as f32 - 40.0) / 9.0).collect();
+        let product: f32 = one.iter().zip(&other).map(|(a, b)| a * b).sum();
+        let length = |v: &[f32]| v.iter().map(|a| a * a).sum::<f32>().sqrt();
+        let exact = product / length(&one) / length(&other);
+        let kept = Vector::from_f32(&one).unwrap().cosine(&Vector::from_f32(&other).unwrap());
+        assert!((kept - exact).abs() < 0.005, "{kept} {exact}");
+    }
+
+    #[test]
+    #[expect(clippy::as_conversions, reason = "small numbers")]
+    fn the_product_in_lanes_is_the_plain_product() {
+        for length in [1, 31, 32, 33, 384, 1536] {
+            let one: Vec<i8> = (0..length).map(|n| (n * 7 % 255 - 127) as i8).collect();
+            let other: Vec<i8> = (0..length).map(|n| (n * 11 % 255 - 127) as i8).collect();
+            let plain: i32 = one.iter().zip(&other).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+            assert_eq!(dot(&one, &other), plain);
+        }
+        assert_eq!(dot(&[-128; MAX_DIMS], &[-128; MAX_DIMS]), 128 * 128 * 1536);
+    }
+
+    #[test]
+    fn refuses_numbers_that_are_no_direction() {
+        for coordinates in [&[][..], &[0.0; 4], &[f32::NAN, 1.0], &[f32::INFINITY], &[1.0; MAX_DIMS + 1]] {
+            assert!(Vector::from_f32(coordinates).is_err());
+        }
+        assert!(Vector::from_bytes(&[0; 16]).is_err());
+        // The smallest numbers there are still point somewhere.
+        assert_eq!(Vector::from_f32(&[1e-37, -2e-37]).unwrap().coordinates(), [64, -127]);
+    }
+
+    #[test]
+    fn vectors_of_different_models_are_not_alike() {
+        let (short, long) = (Vector::from_f32(&[1.0]).unwrap(), Vector::from_f32(&[1.0, 0.0]).unwrap());
+        assert_eq!(short.cosine(&long), 0.0);
+    }
+}

@@ -1,0 +1,63 @@
+//! Vectors in one row, and the scan over them.
+
+use murmuration_embedding::{MAX_DIMS, Vector, dot};
+
+use crate::entry::Embedded;
+
+/// The vectors of one model, row after row.
+#[derive(Clone, Debug)]
+pub(crate) struct Vectors {
+    /// The model's number.
+    pub(crate) by: u16,
+    dims: usize,
+    coordinates: Vec<i8>,
+    /// One over each vector's length.
+    lengths: Vec<f32>,
+}
+
+impl Vectors {
+    pub(crate) fn new(by: u16, dims: usize) -> Self {
+        Self { by, dims, coordinates: Vec::new(), lengths: Vec::new() }
+    }
+
+    /// Whether vectors of this kind belong here.
+    pub(crate) fn holds(&self, by: u16, vector: &Vector) -> bool {
+        self.by == by && self.dims == vector.dims()
+    }
+
+    /// Adds a vector; gives its place.
+    pub(crate) fn push(&mut self, vector: &Vector) -> usize {
+        self.coordinates.extend(vector.coordinates());
+        self.lengths.push(vector.inverse_length());
+        self.lengths.len() - 1
+    }
+
+    /// The vector at a place.
+    pub(crate) fn embedded(&self, place: usize) -> Option<Embedded> {
+        let row = self.coordinates.get(place * self.dims..(place + 1) * self.dims)?;
+        let bytes: Vec<u8> = row.iter().map(|coordinate| coordinate.cast_unsigned()).collect();
+        Some(Embedded { by: self.by, vector: Vector::from_bytes(&bytes).ok()? })
+    }
+
+    /// Bytes that the vectors take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.coordinates.len() + self.lengths.len() * size_of::<f32>()
+    }
+
+    /// The cosines between a vector and all of these, in their order.
+    pub(crate) fn cosines(&self, query: &Vector) -> Vec<f32> {
+        let length = query.inverse_length();
+        let rows = self.coordinates.chunks_exact(self.dims.clamp(1, MAX_DIMS));
+        rows.zip(&self.lengths)
+            .map(|(row, inverse)| to_f32(dot(query.coordinates(), row)) * length * inverse)
+            .collect()
+    }
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "there is no other way from i32 to f32; a product stays below 2^25"
+)]
+fn to_f32(product: i32) -> f32 {
+    product as f32
+}
