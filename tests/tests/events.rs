@@ -330,7 +330,8 @@ fn broadcasts_come_to_those_who_want_their_topic() {
     // One of them may still be on its way from its account.
     let (mut commits, mut cursor) = (0, "0".to_owned());
     while commits < 2 {
-        let page = list(&world.client(), &[("wantedTopics", "news"), ("cursor", &cursor), ("waitSeconds", "20")]);
+        let page =
+            list(&world.client(), &[("wantedTopics", "news"), ("cursor", &cursor), ("waitSeconds", "20")]);
         let events = page["events"].as_array().unwrap();
         assert_ne!(events.len(), 0, "{commits} of 2 have come");
         commits += events.iter().filter(|event| kind(event) == "#commit").count();
