@@ -6,6 +6,7 @@
 // The attribute macro of `wasm-bindgen` expands to unsafe code.
 #![allow(unsafe_code)]
 
+mod deadline;
 mod guard;
 mod socket;
 mod stream;
@@ -20,10 +21,11 @@ use murmuration_platform::{
 use url::Url;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, Headers, Request, RequestInit, RequestRedirect, Response};
+use web_sys::{Headers, Request, RequestInit, RequestRedirect, Response};
 
 use crate::body::{self, BodyError, Encoding, Sender};
 use crate::clock::WallClock;
+use deadline::Deadline;
 use visits::Errand;
 
 pub(crate) use socket::{Heard, Patience};
@@ -79,7 +81,9 @@ impl Fetcher {
     async fn exchange(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
         let url = self.check(&request.url, Errand::Lookup)?;
         let failed = |error: JsValue| failure(&error, request.timeout_ms);
-        let prepared = prepare(url.as_str(), &request).map_err(failed)?;
+        // Lives until the body is read.
+        let deadline = Deadline::after(request.timeout_ms).map_err(failed)?;
+        let prepared = prepare(url.as_str(), &request, &deadline).map_err(failed)?;
         let answer = JsFuture::from(fetch(&prepared).map_err(failed)?).await.map_err(failed)?;
         let answer: Response = answer.unchecked_into();
         let headers = headers(&answer);
@@ -100,7 +104,7 @@ impl Outbound for Fetcher {
     }
 }
 
-fn prepare(url: &str, request: &OutboundRequest) -> Result<Request, JsValue> {
+fn prepare(url: &str, request: &OutboundRequest, deadline: &Deadline) -> Result<Request, JsValue> {
     let headers = Headers::new()?;
     headers.set("user-agent", USER_AGENT)?;
     for (name, value) in &request.headers {
@@ -113,7 +117,7 @@ fn prepare(url: &str, request: &OutboundRequest) -> Result<Request, JsValue> {
     });
     init.set_headers(&headers);
     init.set_redirect(RequestRedirect::Manual);
-    init.set_signal(Some(&AbortSignal::timeout_with_u32(request.timeout_ms)));
+    init.set_signal(Some(&deadline.signal()));
     if request.verb == Verb::Post {
         init.set_body(&Uint8Array::from(request.body.as_slice()));
     }
