@@ -14,6 +14,7 @@
 //! | `fetch` | in the Worker: fetches `url` through the guarded client, with `limit` bytes, `ms` and `private=true` |
 //! | `pass` | in the Worker: lets the body of `url` pass, with `ms` for a chunk and `total` for all of it |
 //! | `seal` | in the Worker: seals a kilobyte to `readers` by `suite`, or with `open` opens it, for `ms`, and says how often |
+//! | `owner` | in the Worker: does what the owner of an agent does who keeps its keys; the body says what (`owner.rs`) |
 //! | `stream` | streams `chunks` chunks of a kilobyte, and panics after `panic` of them |
 //! | `sleep` | answers after `ms` milliseconds |
 //! | `rows` | answers the object's row counters since it woke |
@@ -26,6 +27,7 @@
 //! | `bench` | answers the microseconds of a statement: `insert` and `select` of one row, `scan` of a row among many |
 //! | `sql` | runs the checks of `SqlStore` against the real storage |
 
+mod owner;
 mod sealing;
 
 use std::time::Duration;
@@ -69,6 +71,7 @@ pub(crate) async fn outside(request: &Incoming, env: &Env) -> Option<Response> {
         Some("agent") => "AGENT",
         Some("relay") => "RELAY",
         _ if verb == "queue" => return Some(enqueued(env, &url).await),
+        _ if verb == "owner" => return Some(owned(request).await),
         _ => return Some(in_worker(verb, &url).await),
     };
     let name = parameter(&url, "name").unwrap_or_else(|| "test".into());
@@ -314,6 +317,15 @@ fn sealed(url: &Url) -> Response {
     match sealing::run(&parameter(url, "suite").unwrap_or_default(), readers, open, ms) {
         Ok(times) => json(json!({ "times": times }).to_string()),
         Err(error) => http::refuse(500, "TestFailed", &error.to_string()),
+    }
+}
+
+/// What the owner of an agent does.
+async fn owned(request: &Incoming) -> Response {
+    let asked = request.bytes(owner::MAX_BYTES).await;
+    match asked.map_err(Into::into).and_then(|asked| owner::run(&asked)) {
+        Ok(answer) => json(answer.to_string()),
+        Err(error) => http::refuse(400, "TestFailed", &error.to_string()),
     }
 }
 
