@@ -14,6 +14,8 @@ use crate::world::{Setup, World};
 
 use story::Story;
 
+pub use story::Claim;
+
 /// The hosts, the agents, and what was said.
 struct Stage {
     near: World,
@@ -23,16 +25,18 @@ struct Stage {
     wren: Agent,
     /// On the far host.
     jay: Agent,
+    /// The thread of Robin and Jay.
+    thread: String,
     /// What nobody but the readers may see.
     secrets: Search,
 }
 
-/// Plays it. Whether all of it holds.
+/// Plays it, and says what was verified.
 ///
 /// # Panics
 /// When a host does not start, or refuses what the story needs.
 #[must_use]
-pub fn run() -> bool {
+pub fn run() -> Vec<Claim> {
     let start = Instant::now();
     let mut story = Story::new();
     let mut stage = Stage::set(&mut story);
@@ -67,6 +71,6 @@ impl Stage {
         jay.allow(&wren);
         robin.allow(&jay);
         wren.allow(&jay);
-        Self { near, far, robin, wren, jay, secrets: Search::new() }
+        Self { near, far, robin, wren, jay, thread: String::new(), secrets: Search::new() }
     }
 }

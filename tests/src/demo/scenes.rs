@@ -29,6 +29,7 @@ pub(super) fn sealed_message(stage: &mut Stage, story: &mut Story) {
     let sent = stage.robin.tell(&stage.jay, GREETING, "private");
     story.tell(&format!("Robin sends a message: {}", sent["receipts"][0]["state"]));
     let item = next(&stage.jay, "agent.comms.message");
+    text(&item["parcel"]["header"]["thread"]).clone_into(&mut stage.thread);
     story.quote("Jay", said(&item));
     story.check("Jay reads what Robin has sealed", said(&item) == GREETING);
     let body = &item["parcel"]["body"];
@@ -139,18 +140,39 @@ pub(super) fn death(stage: &mut Stage, story: &mut Story) {
     story.check("nothing that was done is handed out again", stage.jay.claim(5).is_empty());
 }
 
-/// One hands its work over to another.
+/// One hands its work over to another, and with it what was said: by keys, not by copies.
 pub(super) fn handoff(stage: &mut Stage, story: &mut Story) {
     story.scene("Jay hands its work over to Wren");
     stage.keep("the summary", SUMMARY);
+    let (jay, wren) = (&stage.jay, &stage.wren);
     let record = json!({
         "$type": "agent.comms.handoff", "summary": SUMMARY, "state": { "next": "hawthorn" }, "reason": "moulting",
     });
-    let sent = stage.jay.send(&[&stage.wren], &record, "private");
+    let body = json!({ "record": record, "to": [wren.did], "privacy": "private", "handOver": stage.thread });
+    let sent = jay.call("sendMessage", &body);
     story.check("the handoff is delivered", sent["receipts"][0]["state"] == "delivered");
-    let item = next(&stage.wren, "agent.comms.handoff");
+    let item = next(wren, "agent.comms.handoff");
     story.quote("Wren", text(&item["record"]["summary"]));
     story.check("Wren has the summary and the state", item["record"]["state"]["next"] == "hawthorn");
+    let keys = item["record"]["messages"].as_array().map_or(0, Vec::len);
+    story.tell(&format!("In it are the keys of {keys} messages, and none of the messages."));
+    let copied = wren.client.get("agent.comms.getThread", &[("thread", &stage.thread)]);
+    story.check("nothing of the thread is copied to Wren's host", copied.json()["error"] == "ThreadNotFound");
+    let handed = wren.look("getHandoff", &[("handoff", text(&sent["uri"]))])["messages"].clone();
+    let handed = handed.as_array().cloned().unwrap_or_default();
+    let thread = jay.thread(&stage.thread);
+    let parcels = |items: &[Value]| items.iter().map(|item| item["parcel"].clone()).collect::<Vec<_>>();
+    let same = !handed.is_empty() && parcels(&handed) == parcels(&thread);
+    story.check("Wren gets every parcel of the thread as it was sent, from Jay's host", same);
+    let proven = handed.iter().all(|item| item["proven"] == true);
+    story.check("and each carries the proof of who has written it", !handed.is_empty() && proven);
+    let reads = |text: &str| handed.iter().any(|item| said(item) == text);
+    for text in [GREETING, MISSED].into_iter().filter(|text| reads(text)) {
+        story.quote("Wren", text);
+    }
+    story.check("Wren opens with these keys what was sealed to Jay alone", reads(GREETING) && reads(MISSED));
+    let refused = stage.robin.client.get("agent.comms.getHandoff", &[("handoff", text(&sent["uri"]))]);
+    story.check("nobody else is given it", refused.json()["error"] == "MessageNotFound");
 }
 
 /// One speaks to all who listen.
