@@ -81,7 +81,7 @@ impl<'a> Owner<'a> {
 
     fn publish(&self, input: &Value) {
         let _ = self.post("com.atproto.repo.putRecord", input);
-        let _ = self.post("agent.identity.createAlias", &json!({}));
+        let _ = self.client.send("POST", "/xrpc/agent.identity.createAlias", &[], Vec::new()).unwrap().ok();
     }
 
     /// Begins the next epoch of its keys.
@@ -112,10 +112,8 @@ impl<'a> Owner<'a> {
 
     /// The key that it signs messages with, by the directory.
     fn signing_key(&self) -> String {
-        let document = Client::new(self.world.plc_url()).path(&format!("/{}", self.did)).ok().json();
-        let keys = document["verificationMethod"].as_array().unwrap().clone();
-        let key = keys.iter().find(|key| key["id"].as_str().unwrap().ends_with("#atproto")).unwrap();
-        format!("did:key:{}", key["publicKeyMultibase"].as_str().unwrap())
+        let state = Client::new(self.world.plc_url()).path(&format!("/{}/data", self.did)).ok().json();
+        state["verificationMethods"]["atproto"].as_str().unwrap().to_owned()
     }
 
     /// Seals a text and sends it.

@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if murmuration_tests::demo::run().iter().all(|claim| claim.holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if murmuration_tests::demo::run().iter().all(|claim| claim.holds) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
