@@ -15,6 +15,8 @@
 //! | `pass` | in the Worker: lets the body of `url` pass, with `ms` for a chunk and `total` for all of it |
 //! | `seal` | in the Worker: seals a kilobyte to `readers` by `suite`, or with `open` opens it, for `ms`, and says how often |
 //! | `owner` | in the Worker: does what the owner of an agent does who keeps its keys; the body says what (`owner.rs`) |
+//! | `embed` | in the Worker: the vector of `text` by the host's embedder |
+//! | `recall` | in the Worker: builds an index of `entries`, searches it for `ms`, and says how long each took |
 //! | `stream` | streams `chunks` chunks of a kilobyte, and panics after `panic` of them |
 //! | `sleep` | answers after `ms` milliseconds |
 //! | `rows` | answers the object's row counters since it woke |
@@ -28,6 +30,7 @@
 //! | `sql` | runs the checks of `SqlStore` against the real storage |
 
 mod owner;
+mod recall;
 mod sealing;
 
 use std::time::Duration;
@@ -182,6 +185,10 @@ async fn in_worker(verb: &str, url: &Url) -> Response {
         "fetch" => json(fetched(url).await),
         "pass" => passed(url).await,
         "seal" => sealed(url),
+        "embed" => measured(recall::embed(&parameter(url, "text").unwrap_or_default()).await),
+        "recall" => measured(
+            recall::search(number(url, "entries").unwrap_or(1000), number(url, "ms").unwrap_or(0)).await,
+        ),
         "stream" => http::give(streamed(url), Asked::default()).into(),
         _ => http::refuse(404, "NotFound", "no such test route"),
     }
@@ -326,6 +333,14 @@ async fn owned(request: &Incoming) -> Response {
     match asked.map_err(Into::into).and_then(|asked| owner::run(&asked)) {
         Ok(answer) => json(answer.to_string()),
         Err(error) => http::refuse(400, "TestFailed", &error.to_string()),
+    }
+}
+
+/// What was measured.
+fn measured(outcome: Result<serde_json::Value, Box<dyn std::error::Error>>) -> Response {
+    match outcome {
+        Ok(value) => json(value.to_string()),
+        Err(error) => http::refuse(500, "TestFailed", &error.to_string()),
     }
 }
 

@@ -206,6 +206,7 @@ const main :Workerd.Worker = (
     (name = "src/entry.js", esModule = embed "entry.js"),
     (name = "build/index.js", esModule = embed "index.js"),
     (name = "build/index_bg.wasm", wasm = embed "index_bg.wasm"),
+    (name = "build/model.bin", data = embed "model.bin"),
   ],
   compatibilityDate = DATE,TEST_FLAGS
   durableObjectNamespaces = [

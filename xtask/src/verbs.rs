@@ -29,6 +29,9 @@ cargo xtask bench [--quick] [--only NAME]... [--against DIR]
     --quick        only whether everything runs
     --only NAME    one measure; a wrong name lists all
     --against DIR  another build of the Worker instead of the reference
+cargo xtask bench memory [--quick] [--texts DIR]
+    Measures how well memories are found, and how fast; prints tables.
+    --texts DIR    the texts, as crates/embedding/model/README.md says (.tools/memory)
 cargo xtask build
     Builds the Worker into build/, prints its size, and makes .dev.vars for `npx wrangler dev`.
 cargo xtask demo

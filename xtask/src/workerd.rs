@@ -32,7 +32,7 @@ impl Workerd {
         for module in ["entry.js", "entry.test.js"] {
             copy(&root.join("src").join(module), &folder.join(module))?;
         }
-        for module in ["index.js", "index_bg.wasm"] {
+        for module in ["index.js", "index_bg.wasm", "model.bin"] {
             copy(&build.folder.join(module), &folder.join(module))?;
         }
         let file = folder.join("config.capnp");

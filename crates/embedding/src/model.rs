@@ -1,6 +1,7 @@
 //! The model: its file, checked once, and a text's vector out of it.
 
 use data_encoding::HEXLOWER;
+use murmuration_platform::{EmbedFuture, Embedder};
 use sha2::{Digest, Sha256};
 
 use crate::pieces::pieces_of;
@@ -150,6 +151,16 @@ impl Model {
                 }
             }
         }
+    }
+}
+
+impl Embedder for Model {
+    fn id(&self) -> &str {
+        self.id()
+    }
+
+    fn embed<'a>(&'a self, texts: &'a [&'a str]) -> EmbedFuture<'a> {
+        Box::pin(async move { Ok(texts.iter().map(|text| self.coordinates(text)).collect()) })
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a host gives to the pure crates: storage, a clock, entropy, outbound HTTP, and mail.
+//! What a host gives to the pure crates: storage, a clock, entropy, outbound HTTP, mail, and vectors of texts.
 //!
-//! Everything below `src/` is written against these five traits, so that an account or a relay runs the same natively
+//! Everything below `src/` is written against these six traits, so that an account or a relay runs the same natively
 //! (tests, fuzzing, simulation) and in a Durable Object. The traits are small on purpose: a host that keeps them keeps
 //! every promise that the crates above rely on.
 //!
@@ -10,7 +10,9 @@
 //! - [`Entropy`]: bytes from a cryptographic source.
 //! - [`Outbound`]: one guarded HTTP exchange.
 //! - [`Mailer`]: a letter on its way. Like the exchange asynchronous.
+//! - [`Embedder`]: vectors of texts, asynchronous too, because some are on other hosts.
 
+mod embedder;
 mod mail;
 mod outbound;
 mod script;
@@ -18,6 +20,7 @@ mod script;
 pub mod sqlite;
 mod store;
 
+pub use embedder::{EmbedError, EmbedFuture, Embedder};
 pub use mail::{Letter, MailError, MailFuture, Mailer};
 pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Verb};
 pub use script::{run_script, statements};

@@ -12,8 +12,8 @@
 //! - **words**: BM25 over tokens, against the best of the index;
 //! - **recency** and **importance**: a little, so that of two memories that fit equally the newer or weightier comes first.
 //!
-//! Words weigh as much as the vector where all of the query's words occur together, and less the fewer do: a query in other
-//! words than the memory's is what vectors are for. The weights are measured (`docs/benchmarks.md`), and are [`Weights`].
+//! Words weigh as much as the vector, unless none of the query's occurs at all: then the vector has all of it. The weights are
+//! measured (`docs/benchmarks.md`), and are [`Weights`].
 //!
 //! ```
 //! use murmuration_recall::{Entry, Index, Query, tokens};

@@ -27,7 +27,7 @@ impl Default for Query {
 /// How much each channel counts. What is not given to recency and importance is shared between vector and words.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weights {
-    /// Of what vector and words share, the words' part when all of the query's words occur in one memory. From 0 to 1.
+    /// Of what vector and words share, the words' part. From 0 to 1.
     pub words: f32,
     /// The part of recency, from 0 to 1.
     pub recency: f32,

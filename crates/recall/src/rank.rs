@@ -3,9 +3,9 @@
 //! - Cosines are brought to 0..1 between the least and the greatest of the index, but never as if the greatest were nearer
 //!   than it is: where nothing is near, nothing scores high.
 //! - BM25 (k1 = 1.2, b = .75) is divided by the greatest of the index.
-//! - *Coverage* is the part of the query's words that the best memory has, each counted by how rare it is. It is what the
-//!   words' weight is multiplied by, and the vector has the rest: a query whose words stand in no memory together is one
-//!   that asks in other words.
+//! - *Coverage* is the part of the query's words that the best memory has, each counted by how rare it is. Where the query has
+//!   no vector, it says how near the best came. To lean on the vector where it is low was measured, too: it lost seven points of
+//!   recall@10 where a query is a sentence of which one rare word is the right text's, and won a tenth of one elsewhere.
 
 use crate::entry::Slot;
 use crate::index::{Index, Row};
@@ -53,7 +53,14 @@ impl<'a> Ranking<'a> {
         let near = most(|fit| fit.cosine.unwrap_or(0.0)).max(NEAR);
         let far = rows.iter().filter_map(|fit| fit.cosine).fold(0.0, f32::min);
         let weights = self.query.weights;
-        let by_words = if self.cosines.is_some() { weights.words * coverage } else { 1.0 };
+        // Where none of its words occurs, the vector has all of it.
+        let by_words = if self.cosines.is_none() {
+            1.0
+        } else if best > 0.0 {
+            weights.words
+        } else {
+            0.0
+        };
         let by_fit = 1.0 - weights.recency - weights.importance;
 
         let mut hits: Vec<Hit> = rows

@@ -9,6 +9,7 @@ mod firehose;
 mod host;
 mod http;
 mod measures;
+mod memory;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use agents::{AGENT_NAMES, Figure, agent_table, run_agents};
 use host::{BATCH, Host};
 pub use measures::NAMES;
 use measures::{BATCH_WRITES, Bar, MEASURES, Measure};
+pub use memory::memory;
 
 /// How much is asked of the hosts.
 #[derive(Clone, Debug)]

@@ -5,13 +5,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use murmuration_tests::bench::{AGENT_NAMES, Against, NAMES, Plan, agent_table, run, run_agents, table};
+use murmuration_tests::bench::{
+    AGENT_NAMES, Against, NAMES, Plan, agent_table, memory, run, run_agents, table,
+};
 
 fn main() -> ExitCode {
     let mut plan = Plan::FULL;
     let mut only = Vec::new();
     let mut build: Option<PathBuf> = None;
-    let mut words = std::env::args().skip(1);
+    let mut words = std::env::args().skip(1).peekable();
+    if words.next_if(|word| word == "memory").is_some() {
+        return memories(words);
+    }
     while let Some(word) = words.next() {
         match (word.as_str(), words.by_ref()) {
             ("--quick", _) => plan = Plan::QUICK,
@@ -39,6 +44,28 @@ fn main() -> ExitCode {
         println!("{}", agent_table(&run_agents(&plan, &only)));
     }
     ExitCode::SUCCESS
+}
+
+/// The tables of memories: a part of its own, because its texts are not on every machine.
+fn memories(mut words: impl Iterator<Item = String>) -> ExitCode {
+    let (mut folder, mut quick) = (xtask::root().join(".tools/memory"), false);
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.by_ref()) {
+            ("--quick", _) => quick = true,
+            ("--texts", words) => match words.next() {
+                Some(chosen) => folder = chosen.into(),
+                None => return usage("--texts takes a folder"),
+            },
+            _ => return usage(&format!("`{word}` is not understood")),
+        }
+    }
+    match memory(&folder, quick, |table| println!("{table}")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("bench: {problem}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
