@@ -1,14 +1,12 @@
 //! did:plc against the reference library: `vectors/plc.json`, which `vectors/plc.mjs` makes.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod fake;
-
-use fake::{Network, block_on};
 use murmuration_bridge::plc::{AuditEntry, Client, Operation, State, verify, verify_audit, verify_next};
 use murmuration_bridge::{BridgeError, Document};
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::{Did, Handle};
 use serde_json::Value;
+
+use crate::fake::{Network, block_on};
 
 const PDS: &str = "https://pds.example";
 

@@ -1,15 +1,13 @@
 //! Handles and DIDs, resolved over a network of canned answers.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod fake;
-
-use fake::{Hands, Network, block_on};
 use murmuration_bridge::plc::{Operation, State};
 use murmuration_bridge::resolver::{Cache, Purpose, Sources};
 use murmuration_bridge::{AgentKeys, BridgeError, CfDid, Document, Resolver, cf, handle};
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::{Did, Handle};
 use serde_json::json;
+
+use crate::fake::{Hands, Network, block_on};
 
 const PLC: &str = "https://plc.example";
 const DOH: &str = "https://dns.example/query";

@@ -148,7 +148,9 @@ pub fn import_car(data: &[u8]) {
     car::block(&mut out, &commit.cid(), &commit.encode());
     blocks.iter().for_each(|block| car::block(&mut out, &cid_of_cbor(block), block));
     if import.push(&out).is_ok() {
-        taken(import.finish(&out, &did(), &[signing_key().verifying_key()]).and_then(|whole| whole.collect()));
+        taken(
+            import.finish(&out, &did(), &[signing_key().verifying_key()]).and_then(|whole| whole.collect()),
+        );
     }
 }
 

@@ -2,8 +2,8 @@
 
 use murmuration_data::cid_of_cbor;
 use murmuration_firehose::{
-    AccountEvent, AccountStatus, CommitEvent, CommitParts, Event, Frame, Glance, IdentityEvent, Seq, SyncEvent, Timestamp,
-    error_frame, frame as finish, info_frame, verify_commit, verify_sync,
+    AccountEvent, AccountStatus, CommitEvent, CommitParts, Event, Frame, Glance, IdentityEvent, Seq,
+    SyncEvent, Timestamp, error_frame, frame as finish, info_frame, verify_commit, verify_sync,
 };
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_relay::wire::{Ack, Item, Push};

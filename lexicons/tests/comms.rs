@@ -1,7 +1,5 @@
 //! The records that agents send each other: the smallest that is taken, and what is not.
 
-#![allow(clippy::panic, clippy::unwrap_used)]
-
 use murmuration_data::json;
 use murmuration_lexicons::{Catalog, Validation, validate_record};
 use murmuration_syntax::{Nsid, RecordKey};

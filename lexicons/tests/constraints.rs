@@ -1,7 +1,5 @@
 //! Each constraint of the language, against values made for it.
 
-#![allow(clippy::panic, clippy::unwrap_used)]
-
 use murmuration_data::{Ipld, cid_of_cbor, cid_of_raw, json, limits};
 use murmuration_lexicons::{
     Catalog, Document, LexiconError, Validation, input, message, output, validate_record,

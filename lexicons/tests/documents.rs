@@ -1,7 +1,5 @@
 //! The documents that come with the crate.
 
-#![allow(clippy::panic, clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 
 use murmuration_data::{Ipld, json};

@@ -1,7 +1,5 @@
 //! The published interop data for lexicons, in `../shared/interop/lexicon`.
 
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
-
 use std::fs;
 use std::path::PathBuf;
 

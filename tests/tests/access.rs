@@ -3,8 +3,6 @@
 //! The table of methods here is a second one, written by hand: a method that is added, or opened, fails until somebody has
 //! decided what it asks for and how far it reaches.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::BASE64;

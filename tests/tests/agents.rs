@@ -1,7 +1,5 @@
 //! Agents in the real Worker, beside the reference PLC server: made, found by every name, listed, and gone.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;

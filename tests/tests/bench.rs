@@ -1,7 +1,5 @@
 //! `cargo xtask bench`, small: that it runs, not how fast anything is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use murmuration_tests::bench::{Against, NAMES, Plan, agent_table, run, run_agents, table};
 
 #[test]

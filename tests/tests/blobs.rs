@@ -1,7 +1,5 @@
 //! The bytes of blobs: stored once, served while a record refers to them, and gone when nobody does.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};

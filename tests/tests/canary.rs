@@ -1,7 +1,5 @@
 //! Canaries: what nobody but its readers may see, searched for wherever it might have come to lie.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! Real clients, unmodified, against the Worker that is deployed: `tests/clients` holds them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::process::{Command, Stdio};
 
 use murmuration_tests::Setup;

@@ -1,8 +1,6 @@
 //! Agents whose owners keep their keys, on the real Worker: their host never has a secret or a text. One owner runs the client
 //! library as a program, the other as Wasm, in a runtime that is not the host's.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;

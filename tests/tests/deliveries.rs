@@ -1,14 +1,6 @@
 //! Hundreds of messages, and at length ten thousand, both ways between two hosts that are killed, over links that refuse, lose,
 //! repeat and reorder; one of the hosts has a queue that answers everything with a refusal.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

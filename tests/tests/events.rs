@@ -1,14 +1,6 @@
 //! `agent.relay.subscribeEvents` where only the real runtime can show it: the subprotocol, the way from the log to live,
 //! sleep, and filters that change.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! Identity in the real Worker, beside the reference PLC server: handles, documents by host name, operations, pages.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::fs;
 
 use murmuration_firehose::{Event, Frame};

@@ -1,13 +1,5 @@
 //! A repository comes back from a backup: through the Worker, in one turn, within bounds.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;

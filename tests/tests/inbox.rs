@@ -1,8 +1,6 @@
 //! `agent.comms.subscribeInbox` where only the real runtime can show it: sockets that outlive the object's sleep, a host that is
 //! killed, messages to another host, and what a socket costs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use murmuration_data::json as data;
 use murmuration_lexicons::{Catalog, message};
 use murmuration_tests::{Account, Client, Setup, Subscriber, World};

@@ -1,13 +1,5 @@
 //! What has gone wrong elsewhere and only the real runtime can show: `docs/incidents.md` lists it all.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;

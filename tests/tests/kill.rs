@@ -3,14 +3,6 @@
 //! What was acknowledged is there. What was not is there whole or not at all. The stream's numbers have no gap and no
 //! repeat, a replay is the log byte for byte, and every repository verifies.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::thread;

@@ -1,7 +1,5 @@
 //! A world keeps everything: over a restart, a `kill -9`, and an object's way out of memory and back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use murmuration_tests::{Subscriber, World};
 
 #[test]

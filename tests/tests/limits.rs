@@ -1,7 +1,5 @@
 //! Rate limits in the real Worker: their headers, who is counted, and what survives a kill.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use murmuration_tests::{Account, Answer, Setup, World};
 use serde_json::{Value, json};
 

@@ -1,7 +1,5 @@
 //! Letters in the outbox, and what their codes open in the real Worker.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};

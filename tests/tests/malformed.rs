@@ -1,14 +1,6 @@
 //! Ten thousand requests that fit no lexicon, over every method of the table, and what has crashed others: each is
 //! refused in JSON, at once, and nothing is written.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;

@@ -2,14 +2,6 @@
 //!
 //! `MIGRATION_RECORDS` and `MIGRATION_BLOBS` make it smaller or larger.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

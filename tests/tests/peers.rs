@@ -1,8 +1,6 @@
 //! Peers on the real runtime: one host reads another, verifies it against the PLC server that both have, and tells its events
 //! once, whatever is killed, and not in its own stream.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
-
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;

@@ -1,8 +1,6 @@
 //! Requests on their way to other services: what a service gets to see, what its answer becomes, and what hostile ones
 //! cannot do.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! The reference PDS, beside which this host is measured and between which accounts move.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::Duration;
 
 use murmuration_tests::{Account, Client};

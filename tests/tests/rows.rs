@@ -1,13 +1,5 @@
 //! Rows are the bill: what a write costs, from the storage's own counters, at every size of repository.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use murmuration_tests::{Account, Client, World};
 use serde_json::{Value, json};
 

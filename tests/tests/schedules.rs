@@ -4,14 +4,6 @@
 //! of it the agent's object, the relay's, both or none are evicted, and by the fourth repetition of a schedule every gap has
 //! seen all four. A model says what must be there, and a verifying reader of the stream says the same at the end.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::collections::BTreeMap;
 use std::time::Instant;
 

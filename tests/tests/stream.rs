@@ -1,13 +1,5 @@
 //! The stream's order, its replays, its window: what readers see of the sequencer, over restarts and panics.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::thread;
 use std::time::{Duration, Instant};
 

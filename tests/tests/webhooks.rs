@@ -1,13 +1,5 @@
 //! Webhooks on the real runtime: signed, retried over restarts, nobody else's, and their secrets sealed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,6 @@
 //! The same Worker under wrangler: `npx wrangler dev` answers, with every binding emulated, and
 //! `npx wrangler deploy --dry-run` passes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;

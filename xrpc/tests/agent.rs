@@ -1,7 +1,5 @@
 //! The methods of an agent, as a client sees them: requests in, answers out, over SQLite.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
 use std::cell::Cell;
 use std::rc::Rc;
 

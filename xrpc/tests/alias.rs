@@ -1,7 +1,4 @@
 //! did:cf: given to an account that there is, proven from both sides, and ended for ever.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_bridge::plc::{Operation, State};
 use murmuration_bridge::{AgentKeys, CfDid, Document, cf};
@@ -9,9 +6,10 @@ use murmuration_firehose::Event;
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_syntax::Did;
 use serde_json::{Value, json};
-use world::agency::NS;
-use world::alice::Alice;
-use world::{Fault, World, block_on, did};
+
+use crate::world::agency::NS;
+use crate::world::alice::Alice;
+use crate::world::{Fault, World, block_on, did};
 
 const OBJECT: &str = "5ac35a3f62e5d2a21ba9f39d0ee6d8a1c1f2cbb0d7b46fbd5d3b6a7de3a1f009";
 

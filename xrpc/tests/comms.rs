@@ -1,15 +1,12 @@
 //! Messages between agents of one host.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::unwrap_used)]
-
-mod world;
-
 use murmuration_data::{Ipld, cbor};
 use murmuration_platform::{Param, Store};
 use murmuration_syntax::Did;
 use serde_json::{Value, json};
-use world::agents::{Agent, texts};
-use world::{World, block_on};
+
+use crate::world::agents::{Agent, texts};
+use crate::world::{World, block_on};
 
 fn world() -> (World, Agent, Agent) {
     let world = World::new();
@@ -417,7 +414,7 @@ fn without_a_queue_the_alarm_delivers_what_could_not_be_delivered_at_once() {
 
 #[test]
 fn a_crash_between_any_two_steps_loses_no_message_and_delivers_none_twice() {
-    use world::Fault;
+    use crate::world::Fault;
     for at in 0.. {
         for fault in [Fault::Refused(at), Fault::Lost(at), Fault::Dead(at)] {
             let (world, alice, bob) = world();

@@ -1,15 +1,12 @@
 //! Messages between agents of two hosts.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod world;
-
 use data_encoding::BASE64URL_NOPAD;
 use murmuration_syntax::Did;
 use serde_json::{Value, json};
-use world::agents::texts;
-use world::block_on;
-use world::hosts::{Hosts, Weather};
+
+use crate::world::agents::texts;
+use crate::world::block_on;
+use crate::world::hosts::{Hosts, Weather};
 
 #[test]
 fn a_stranger_of_another_host_waits_until_it_is_allowed_and_is_answered_at_once() {

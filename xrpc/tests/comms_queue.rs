@@ -1,17 +1,14 @@
 //! Messages whose first try fails: what the queue does of it, and what the alarm.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod world;
-
 use murmuration_comms::limits::TICKET_PATIENCE_MICROS;
 use murmuration_comms::{DeliveryState, Receipt};
 use murmuration_platform::Clock;
 use murmuration_xrpc::host::{Redeemed, Ticket};
 use serde_json::{Value, json};
-use world::agents::texts;
-use world::block_on;
-use world::hosts::{Hosts, Weather};
+
+use crate::world::agents::texts;
+use crate::world::block_on;
+use crate::world::hosts::{Hosts, Weather};
 
 fn hosts() -> Hosts {
     let hosts = Hosts::new();

@@ -1,7 +1,4 @@
 //! `createAccount`: an account in four places, or in none, whatever fails.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_bridge::plc::State;
 use murmuration_keys::{Curve, SigningKey};
@@ -10,7 +7,8 @@ use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::host::directory::Status;
 use murmuration_xrpc::http::{Request, Verb};
 use serde_json::{Value, json};
-use world::{Fault, World, block_on, did};
+
+use crate::world::{Fault, World, block_on, did};
 
 fn status(world: &World, name: &str) -> Option<Status> {
     let handle = Handle::parse(&format!("{name}.test")).unwrap();

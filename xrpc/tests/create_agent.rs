@@ -1,7 +1,4 @@
 //! `createAgent`: an agent in five places, or in none, whatever fails; and what of it is found.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_bridge::plc::Operation;
 use murmuration_firehose::Event;
@@ -11,10 +8,11 @@ use murmuration_xrpc::agent::index;
 use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::host::directory::Status;
 use serde_json::{Value, json};
-use world::agency::NS;
-use world::ask::OPERATOR;
-use world::operator::{account, act};
-use world::{Fault, World, block_on, did};
+
+use crate::world::agency::NS;
+use crate::world::ask::OPERATOR;
+use crate::world::operator::{account, act};
+use crate::world::{Fault, World, block_on, did};
 
 fn status(world: &World) -> Option<Status> {
     let handle = Handle::parse("robin.test").unwrap();

@@ -1,15 +1,14 @@
 //! Agents that keep their keys to themselves: the host stores what they publish and what was sealed, and has no secret.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use std::cell::Cell;
 
 use murmuration_client::{Binding, Custody, Did, Entropy, Peer, Tid};
 use murmuration_platform::Store;
 use serde_json::{Value, json};
-use world::World;
-use world::alice::Alice;
+
+use crate::world;
+use crate::world::World;
+use crate::world::alice::Alice;
 
 const MARKER: &[u8] = b"the deploy window is Friday, said the canary";
 

@@ -1,16 +1,14 @@
 //! The deletion of an account: nothing is left of it, whatever fails.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
-
 use murmuration_account::{Blob, Notice};
 use murmuration_data::cid_of_raw;
 use murmuration_firehose::{AccountStatus, Event};
 use murmuration_syntax::Did;
 use murmuration_xrpc::host::Directory;
 use serde_json::{Value, json};
-use world::{Fault, World, block_on, did};
+
+use crate::world;
+use crate::world::{Fault, World, block_on, did};
 
 const DELETE: &str = "com.atproto.server.deleteAccount";
 const REQUEST: &str = "com.atproto.server.requestAccountDelete";

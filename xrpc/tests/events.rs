@@ -1,7 +1,5 @@
 //! `agent.relay.subscribeEvents`: what a reader may ask for.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
-
 use murmuration_lexicons::Catalog;
 use murmuration_relay::Filter;
 use murmuration_xrpc::events::{filter_of_message, filter_of_query, offers_subprotocol};

@@ -1,15 +1,12 @@
 //! Messages to a group: one parcel that each of it opens.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::unwrap_used)]
-
-mod world;
-
 use std::collections::BTreeSet;
 
 use murmuration_syntax::Did;
 use serde_json::{Value, json};
-use world::World;
-use world::agents::{Agent, texts};
+
+use crate::world::World;
+use crate::world::agents::{Agent, texts};
 
 /// The most that a message may have (`agent.comms.sendMessage`).
 const MOST: usize = 64;

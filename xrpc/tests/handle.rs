@@ -1,19 +1,16 @@
 //! `updateHandle`: the old handle or the new one, in all four places, whatever fails.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_account::Profile;
 use murmuration_bridge::plc::Operation;
-use murmuration_firehose::Event;
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::host::directory::{Change, Claim, Status};
 use serde_json::{Value, json};
-use world::alice::Alice;
-use world::ask::OPERATOR;
-use world::{Fault, World, block_on, did};
+
+use crate::world::alice::Alice;
+use crate::world::ask::OPERATOR;
+use crate::world::{Fault, World, block_on, did};
 
 const UPDATE: &str = "com.atproto.identity.updateHandle";
 const RESOLVE: &str = "com.atproto.identity.resolveHandle";
@@ -39,16 +36,6 @@ impl Alice {
 
     fn object_handle(&self) -> String {
         self.world.objects.accounts.borrow()[&self.did].profile().unwrap().handle.to_string()
-    }
-
-    /// The handles that `#identity` events have told, oldest first.
-    fn told(&self) -> Vec<Option<String>> {
-        let events = self.world.events(&self.did);
-        let identity = |event| match event {
-            Event::Identity(event) => Some(event.handle.map(|handle| handle.to_string())),
-            _ => None,
-        };
-        events.into_iter().filter_map(identity).collect()
     }
 
     fn resolve(&self, handle: &str) -> Option<String> {
@@ -97,7 +84,7 @@ fn the_same_handle_again_is_told_again_and_makes_the_document_right() {
     assert_eq!(alice.told(), [Some("alice.test".to_owned()), Some("alice.test".to_owned())]);
     assert_eq!(alice.world.network.log.borrow()[&alice.did].len(), 1, "no operation says nothing");
     let state = alice.world.network.state(&alice.did).unwrap();
-    alice.sign(state.with_handle(&"elsewhere.example.com".parse().unwrap()));
+    alice.put_state(state.with_handle(&"elsewhere.example.com".parse().unwrap()));
     assert_eq!(alice.update("alice.test").0, 200);
     alice.assert_whole("alice.test", "after a change elsewhere");
 }
@@ -108,7 +95,7 @@ impl Alice {
     }
 
     /// Gives the DID another state.
-    fn sign(&self, state: murmuration_bridge::plc::State) {
+    fn put_state(&self, state: murmuration_bridge::plc::State) {
         let mut log = self.world.network.log.borrow()[&self.did].clone();
         let key = &self.world.config.plc_rotation_key;
         log.push(Operation::update(&log.last().unwrap().cid(), state, key).unwrap());
@@ -220,7 +207,7 @@ fn a_did_that_this_host_may_not_change_keeps_its_handle_until_it_claims_the_new_
     let stranger = SigningKey::from_bytes(Curve::K256, &[7; 32]).unwrap();
     let mut state = alice.world.network.state(&alice.did).unwrap();
     state.rotation_keys = vec![stranger.did_key()];
-    alice.sign(state.clone());
+    alice.put_state(state.clone());
     assert_eq!(alice.update("alicia.test"), (400, "InvalidRequest".into()));
     alice.assert_whole("alice.test", "without a key");
     let mut log = alice.world.network.log.borrow()[&alice.did].clone();

@@ -1,17 +1,15 @@
 //! Handing a thread over: its keys, and where its messages lie; no copy of them.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod world;
-
 use murmuration_lexicons::{Catalog, output};
 use murmuration_platform::{Param, Store};
 use murmuration_syntax::Did;
 use murmuration_xrpc::token::Scope;
 use serde_json::{Value, json};
-use world::World;
-use world::agents::{Agent, texts};
-use world::hosts::Hosts;
+
+use crate::world;
+use crate::world::World;
+use crate::world::agents::{Agent, texts};
+use crate::world::hosts::Hosts;
 
 const HANDOFF: &str = "agent.comms.handoff";
 

@@ -1,14 +1,12 @@
 //! Finding accounts: sessions, handles, lists, descriptions.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_platform::{Param, Store};
 use murmuration_syntax::Handle;
 use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::host::directory::{Entry, Reservation, Status};
 use serde_json::json;
-use world::{Fault, PLC, World, block_on, did, plain};
+
+use crate::world::{Fault, PLC, World, block_on, did, plain};
 
 const RESOLVE: &str = "com.atproto.identity.resolveHandle";
 const LIST: &str = "com.atproto.sync.listRepos";

@@ -1,7 +1,4 @@
 //! Names, documents and pages: what others read of who an account is.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_bridge::Document;
 use murmuration_bridge::plc::{Operation, State};
@@ -10,7 +7,8 @@ use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::auth::Caller;
 use murmuration_xrpc::table;
 use serde_json::{Value, json};
-use world::{World, block_on, did};
+
+use crate::world::{World, block_on, did};
 
 const RESOLVE_DID: &str = "com.atproto.identity.resolveDid";
 const RESOLVE_HANDLE: &str = "com.atproto.identity.resolveHandle";

@@ -1,9 +1,5 @@
 //! Repositories that come along with their account: good ones are taken over whole, the others leave everything as it is.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions)]
-
-mod world;
-
 use std::rc::Rc;
 
 use murmuration_account::{Account, NewAccount};
@@ -25,7 +21,8 @@ use murmuration_xrpc::method::Place;
 use murmuration_xrpc::token::{self, Claims, Scope};
 use murmuration_xrpc::{Config, XrpcError, table};
 use serde_json::Value;
-use world::{World, block_on};
+
+use crate::world::{World, block_on};
 
 const IMPORT: &str = "com.atproto.repo.importRepo";
 

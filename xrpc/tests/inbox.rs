@@ -1,9 +1,5 @@
 //! `agent.comms.subscribeInbox`: who is told what, and what is done on a socket.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
-
-mod world;
-
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,8 +14,10 @@ use murmuration_xrpc::inbox::{
 };
 use murmuration_xrpc::method::Place;
 use serde_json::{Value, json};
-use world::agents::{Agent, texts};
-use world::{World, block_on};
+
+use crate::world;
+use crate::world::agents::{Agent, texts};
+use crate::world::{World, block_on};
 
 /// Sockets whose other ends do nothing but read, or not.
 #[derive(Default)]

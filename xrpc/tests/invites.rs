@@ -1,14 +1,11 @@
 //! Invite codes: made by the operator, earned by accounts, used once a use.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
-
 use murmuration_syntax::Did;
 use murmuration_xrpc::host::Directory;
 use serde_json::{Value, json};
-use world::ask::OPERATOR;
-use world::{Fault, World, block_on, did};
+
+use crate::world::ask::OPERATOR;
+use crate::world::{Fault, World, block_on, did};
 
 const SERVER: &str = "com.atproto.server";
 const ADMIN: &str = "com.atproto.admin";

@@ -1,14 +1,13 @@
 //! The keys of agents over XRPC: those that the host keeps, and those that it never sees.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_data::json as data;
 use murmuration_firehose::Event;
 use murmuration_keyring::PublishedKeys;
 use murmuration_lexicons::{Catalog, Validation, output, validate_record};
 use serde_json::{Value, json};
-use world::alice::Alice;
+
+use crate::world;
+use crate::world::alice::Alice;
 
 const KEYS: &str = "agent.identity.getKeys";
 const ROTATE: &str = "agent.identity.rotateKeys";

@@ -1,9 +1,5 @@
 //! Rate limits as a client meets them, and what the table says of every method.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
-
 use murmuration_data::Ipld;
 use murmuration_xrpc::agent::Args;
 use murmuration_xrpc::auth::Caller;
@@ -11,7 +7,9 @@ use murmuration_xrpc::http::Response;
 use murmuration_xrpc::limits::{self, Per};
 use murmuration_xrpc::method::{Auth, Place, Route};
 use murmuration_xrpc::table::{find, methods};
-use world::{World, block_on};
+
+use crate::world;
+use crate::world::{World, block_on};
 
 fn limited() -> World {
     let mut world = World::new();

@@ -1,7 +1,5 @@
 //! `listReposByCollection`: parameters in, pages out.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::as_conversions)]
-
 use murmuration_lexicons::Catalog;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::http::Body;

@@ -1,9 +1,5 @@
 //! What hangs on mail: addresses, and forgotten passwords.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
-
 use std::cell::{Cell, RefCell};
 use std::future::ready;
 
@@ -19,8 +15,9 @@ use murmuration_xrpc::mail::HttpMailer;
 use murmuration_xrpc::method::Place;
 use murmuration_xrpc::table::find;
 use serde_json::{Value, json};
-use world::ask::OPERATOR;
-use world::{Fault, World, block_on, did};
+
+use crate::world::ask::OPERATOR;
+use crate::world::{Fault, World, block_on, did};
 
 const NS: &str = "com.atproto.server";
 

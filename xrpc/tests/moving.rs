@@ -1,7 +1,4 @@
 //! Moving in and out: an account with a DID that it brings, and whether it is served.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use data_encoding::BASE64URL_NOPAD;
 use murmuration_bridge::plc::{Operation, State};
@@ -12,7 +9,8 @@ use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::host::directory::Status;
 use serde_json::{Value, json};
-use world::{Fault, World, block_on, did};
+
+use crate::world::{Fault, World, block_on, did};
 
 const CREATE: &str = "com.atproto.server.createAccount";
 const STATUS: &str = "com.atproto.server.checkAccountStatus";

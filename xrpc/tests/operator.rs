@@ -1,7 +1,4 @@
 //! What the operator does: takedowns of accounts, records and blobs, accounts looked up and found.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_data::cid_of_raw;
 use murmuration_firehose::{AccountStatus, Event};
@@ -11,9 +8,10 @@ use murmuration_xrpc::method::Auth;
 use murmuration_xrpc::table;
 use murmuration_xrpc::token::Scope;
 use serde_json::{Value, json};
-use world::ask::OPERATOR;
-use world::operator::{NOBODY, NS, account, act, alice, events, read};
-use world::{Fault, World, block_on};
+
+use crate::world::ask::OPERATOR;
+use crate::world::operator::{NOBODY, NS, account, act, alice, events, read};
+use crate::world::{Fault, World, block_on};
 
 const NOTE: &str = "com.example.note";
 

@@ -1,13 +1,11 @@
 //! Accounts as the operator sees and changes them.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_firehose::Event;
 use serde_json::{Value, json};
-use world::ask::OPERATOR;
-use world::operator::{NOBODY, NS, account, act, alice, events, read};
-use world::{Fault, World};
+
+use crate::world::ask::OPERATOR;
+use crate::world::operator::{NOBODY, NS, account, act, alice, events, read};
+use crate::world::{Fault, World};
 
 #[test]
 fn an_account_is_shown_with_its_times() {

@@ -1,17 +1,14 @@
 //! The keys of agents of other hosts: proven by their repositories, going on from what was seen, and kept while a host is away.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod world;
-
 use std::cell::Cell;
 
 use murmuration_client::{Custody, Entropy};
 use murmuration_platform::Store;
 use serde_json::{Value, json};
-use world::agents::texts;
-use world::block_on;
-use world::hosts::{Hosts, Weather};
+
+use crate::world::agents::texts;
+use crate::world::block_on;
+use crate::world::hosts::{Hosts, Weather};
 
 struct Seed(Cell<u8>);
 

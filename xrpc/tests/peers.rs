@@ -1,7 +1,4 @@
 //! Peers: what the operator may say of them, who they are, and what they are asked.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -20,7 +17,9 @@ use murmuration_xrpc::peers::{
 };
 use murmuration_xrpc::{Config, XrpcError};
 use serde_json::{Value, json};
-use world::{World, block_on, config};
+
+use crate::world;
+use crate::world::{World, block_on, config};
 
 const PEER: &str = "https://peer.example.com";
 

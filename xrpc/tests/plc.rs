@@ -1,16 +1,13 @@
 //! Operations on an account's did:plc that its owner asks for.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_bridge::plc::{Operation, State};
-use murmuration_firehose::Event;
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::token::{self, Claims, Scope};
 use serde_json::{Value, json};
-use world::alice::Alice;
-use world::{Fault, World, block_on};
+
+use crate::world::alice::Alice;
+use crate::world::{Fault, World, block_on};
 
 const RECOMMENDED: &str = "com.atproto.identity.getRecommendedDidCredentials";
 const REQUEST: &str = "com.atproto.identity.requestPlcOperationSignature";
@@ -51,13 +48,9 @@ impl Alice {
         self.world.network.log.borrow()[&self.did].len()
     }
 
-    /// The handles of the `#identity` events after the first.
-    fn told(&self) -> Vec<Option<String>> {
-        let identity = |event| match event {
-            Event::Identity(event) => Some(event.handle.map(|handle| handle.to_string())),
-            _ => None,
-        };
-        self.world.events(&self.did).into_iter().filter_map(identity).skip(1).collect()
+    /// What was told after the first time.
+    fn retold(&self) -> Vec<Option<String>> {
+        self.told().split_off(1)
     }
 
     /// A token of another scope.
@@ -181,11 +174,11 @@ fn submits_an_operation_tells_the_world_and_may_be_repeated() {
     let operation = alice.sign(json!({ "alsoKnownAs": ["at://alice.test", "https://alice.example"] }));
     assert_eq!(alice.submit(&operation).0, 200);
     assert_eq!(alice.state().also_known_as, ["at://alice.test", "https://alice.example"]);
-    assert_eq!(alice.told(), [None]);
+    assert_eq!(alice.retold(), [None]);
     let known = alice.world.get("com.atproto.identity.resolveDid", &[("did", alice.did.as_str())]).1;
     assert_eq!(known["didDoc"]["alsoKnownAs"][1], "https://alice.example", "nobody is told of the old one");
     assert_eq!(alice.submit(&operation).0, 200);
-    assert_eq!((alice.operations(), alice.told().len()), (2, 2));
+    assert_eq!((alice.operations(), alice.retold().len()), (2, 2));
 }
 
 #[test]
@@ -269,7 +262,7 @@ fn refuses_an_operation_that_would_break_the_account_or_is_not_valid() {
     }
     assert_eq!(alice.post(SUBMIT, &json!({ "operation": 5 })).0, 400);
     assert_eq!(alice.world.post(SUBMIT, &json!({ "operation": {} })).0, 401);
-    assert_eq!((alice.state(), alice.operations(), alice.told().len()), (state, 1, 0));
+    assert_eq!((alice.state(), alice.operations(), alice.retold().len()), (state, 1, 0));
 }
 
 #[test]
@@ -299,7 +292,7 @@ fn calls_of_a_submission() -> usize {
 fn is_whole(alice: &Alice, what: &str) -> bool {
     let entry = block_on(Directory::new(&alice.world.shelf.store).by_did(&alice.did)).unwrap().unwrap();
     assert_eq!((entry.change, entry.handle.as_str()), (None, "alice.test"), "{what}");
-    let (operations, told) = (alice.operations(), alice.told().len());
+    let (operations, told) = (alice.operations(), alice.retold().len());
     assert!(operations == 1 || told > 0, "{what}: in force and not told");
     operations == 2
 }
@@ -362,9 +355,9 @@ fn sim_a_worker_that_dies_leaves_an_account_that_tells_of_its_operation_by_itsel
             account.say_document_if_due(alice.world.now_millis() * 1_000).unwrap();
         }
         assert!(
-            alice.operations() == 1 || alice.told() == [None],
+            alice.operations() == 1 || alice.retold() == [None],
             "dead at {number}: {code}: in force and told {:?}",
-            alice.told()
+            alice.retold()
         );
     }
     assert!(rescued > 0);
@@ -385,7 +378,7 @@ fn sim_a_signature_that_fails_changes_nothing() {
             alice.world.faults.planned.set(Some(fault(alice.world.faults.calls.get() + number)));
             assert!(alice.post(SIGN, &json!({ "token": code })).0 >= 500);
             alice.world.faults.planned.set(None);
-            assert_eq!((alice.operations(), alice.told().len()), (1, 0));
+            assert_eq!((alice.operations(), alice.retold().len()), (1, 0));
             alice.sign(json!({}));
         }
     }

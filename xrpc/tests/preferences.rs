@@ -1,7 +1,4 @@
 //! Preferences, as clients with the account's password and with an app password see them.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_account::Account;
 use murmuration_lexicons::Catalog;
@@ -12,7 +9,8 @@ use murmuration_xrpc::method::Place;
 use murmuration_xrpc::table;
 use murmuration_xrpc::token::{self, Claims, Scope};
 use serde_json::{Value, json};
-use world::{World, did, plain};
+
+use crate::world::{World, did, plain};
 
 const GET: &str = "app.bsky.actor.getPreferences";
 const PUT: &str = "app.bsky.actor.putPreferences";

@@ -1,7 +1,4 @@
 //! The proxy: whom a request is for, who may send it, with what token, and what an AppView's answer becomes.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use data_encoding::BASE64URL_NOPAD;
 use murmuration_account::{Value as RecordValue, Write, WriteRequest};
@@ -14,7 +11,8 @@ use murmuration_xrpc::method::{Auth, Place};
 use murmuration_xrpc::table;
 use murmuration_xrpc::token::{self, Claims, Scope};
 use serde_json::{Value, json};
-use world::{World, block_on, did};
+
+use crate::world::{World, block_on, did};
 
 const APPVIEW: &str = "https://appview.example";
 const APPVIEW_DID: &str = "did:web:appview.example";

@@ -1,14 +1,12 @@
 //! Devices that are to be sent notifications: which service is told of them, by whom, and what it says.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use data_encoding::BASE64URL_NOPAD;
 use murmuration_syntax::Did;
 use murmuration_xrpc::host::proxy::leads_away;
 use murmuration_xrpc::token::{self, Claims, Scope};
 use serde_json::{Value, json};
-use world::{World, did};
+
+use crate::world::{World, did};
 
 const APPVIEW: &str = "https://appview.example";
 const APPVIEW_DID: &str = "did:web:appview.example";

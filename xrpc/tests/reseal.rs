@@ -1,7 +1,4 @@
 //! A new key-encryption key, brought to all that an older one has sealed: also to accounts that sleep.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use std::cell::Cell;
 
@@ -11,8 +8,9 @@ use murmuration_platform::{Param, Store};
 use murmuration_syntax::Did;
 use murmuration_xrpc::host::reseal::Resealed;
 use serde_json::{Value, json};
-use world::World;
-use world::ask::OPERATOR;
+
+use crate::world::World;
+use crate::world::ask::OPERATOR;
 
 const RESEAL: &str = "agent.host.resealSecrets";
 

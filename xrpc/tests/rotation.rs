@@ -1,13 +1,11 @@
 //! A rotation of an agent's keys, and the DID document that follows it, whatever fails on the way.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use murmuration_firehose::Event;
 use murmuration_platform::Store;
 use murmuration_syntax::Did;
 use serde_json::{Value, json};
-use world::{Fault, World, block_on, did};
+
+use crate::world::{Fault, World, block_on, did};
 
 struct Rotating {
     world: World,

@@ -1,7 +1,4 @@
 //! Service tokens: those that count, and more than two hundred that do not.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,7 +11,9 @@ use murmuration_xrpc::method::{Auth, Method};
 use murmuration_xrpc::{XrpcError, table};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use world::{Fault, MOD_SERVICE, World, block_on};
+
+use crate::world;
+use crate::world::{Fault, MOD_SERVICE, World, block_on};
 
 const UPLOAD: &str = "com.atproto.repo.uploadBlob";
 const CREATE: &str = "com.atproto.server.createAccount";

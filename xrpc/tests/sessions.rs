@@ -1,7 +1,4 @@
 //! Sessions as a client sees them: app passwords, scopes, refresh, takedown; and tokens for other services.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod world;
 
 use data_encoding::BASE64URL_NOPAD;
 use murmuration_keys::VerifyingKey;
@@ -11,8 +8,9 @@ use murmuration_xrpc::method::{Auth, Method};
 use murmuration_xrpc::table;
 use murmuration_xrpc::token::Scope;
 use serde_json::{Value, json};
-use world::ask::OPERATOR;
-use world::{World, block_on, did};
+
+use crate::world::ask::OPERATOR;
+use crate::world::{World, block_on, did};
 
 const GRANT: &str = "com.atproto.server.getServiceAuth";
 const REFRESH: &str = "com.atproto.server.refreshSession";

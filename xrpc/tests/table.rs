@@ -1,7 +1,5 @@
 //! The method table against the lexicons, and what each method asks of its caller.
 
-#![allow(missing_docs, clippy::unwrap_used)]
-
 use murmuration_lexicons::{Catalog, MethodKind};
 use murmuration_xrpc::method::{Auth, Kind, Place};
 use murmuration_xrpc::table::{find, methods};

@@ -77,6 +77,9 @@ pub enum Error {
     /// Lower layers reach for what they must not know.
     #[error("the layers are broken:\n{0}")]
     Layers(String),
+    /// Files of tests that no program runs.
+    #[error("no test program has these files: name them in the `main.rs` beside them\n{0}")]
+    Unrun(String),
     /// A file of the project is not what the verbs expect.
     #[error("{0}")]
     Project(String),

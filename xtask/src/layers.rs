@@ -11,7 +11,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::{Error, Result, child, tools};
+use crate::tools::WASM_TARGET;
+use crate::{Error, Result, child};
 
 /// Checks every crate of the workspace that stands below the Worker.
 ///
@@ -21,21 +22,7 @@ pub fn check(root: &Path) -> Result<()> {
     let mut faults = Vec::new();
     let crates = lower_crates(root)?;
     for (name, folder) in &crates {
-        let tree = child::output(
-            Command::new("cargo")
-                .args([
-                    "tree",
-                    "--locked",
-                    "--package",
-                    name,
-                    "--edges",
-                    "normal",
-                    "--target",
-                    tools::WASM_TARGET,
-                ])
-                .args(["--prefix", "depth", "--format", "{p}|{f}"])
-                .current_dir(root),
-        )?;
+        let tree = tree(root, &["--package", name, "--prefix", "depth", "--format", "{p}|{f}"])?;
         faults.extend(faults_of_tree(name, &tree));
         scan(&folder.join("src"), &mut |path, text| {
             let path = path.strip_prefix(root).unwrap_or(path).display().to_string();
@@ -45,7 +32,23 @@ pub fn check(root: &Path) -> Result<()> {
     if crates.is_empty() {
         faults.push("no crate was found to check".to_owned());
     }
+    let tested = tree(root, &["--features", "test-routes", "--prefix", "none", "--format", "{p}"])?;
+    faults.extend(crates.keys().filter(|name| !reaches(&tested, name)).map(|name| {
+        format!("{name}: not in the Worker that is tested, so nothing shows that it compiles for {WASM_TARGET}")
+    }));
     if faults.is_empty() { Ok(()) } else { Err(Error::Layers(faults.join("\n"))) }
+}
+
+/// `cargo tree`, as the Worker is built.
+fn tree(root: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new("cargo");
+    command.args(["tree", "--locked", "--edges", "normal", "--target", WASM_TARGET]);
+    child::output(command.args(arguments).current_dir(root))
+}
+
+/// Whether a tree without prefixes holds a crate.
+fn reaches(tree: &str, krate: &str) -> bool {
+    tree.lines().any(|line| line.split(' ').next() == Some(krate))
 }
 
 /// The crates below the Worker: their names and folders.
@@ -53,21 +56,35 @@ pub fn check(root: &Path) -> Result<()> {
 /// # Errors
 /// Whatever `cargo metadata` says.
 pub fn lower_crates(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut crates = members(root)?;
+    crates.retain(|name, _| below(name));
+    Ok(crates)
+}
+
+fn below(name: &str) -> bool {
+    !ABOVE.contains(&name)
+}
+
+/// All crates of the workspace: their names and folders.
+///
+/// # Errors
+/// Whatever `cargo metadata` says.
+pub fn members(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let arguments = ["metadata", "--locked", "--no-deps", "--format-version", "1"];
     let text = child::output(Command::new("cargo").args(arguments).current_dir(root))?;
     let metadata: Value =
         serde_json::from_str(&text).map_err(|error| Error::Project(format!("cargo metadata: {error}")))?;
-    Ok(lower_in(&metadata))
+    Ok(packages(&metadata))
 }
 
-fn lower_in(metadata: &Value) -> BTreeMap<String, PathBuf> {
+fn packages(metadata: &Value) -> BTreeMap<String, PathBuf> {
     let packages = metadata.get("packages").and_then(Value::as_array).into_iter().flatten();
     let named = packages.filter_map(|package| {
         let name = package.get("name")?.as_str()?;
         let manifest = Path::new(package.get("manifest_path")?.as_str()?);
         Some((name.to_owned(), manifest.parent()?.to_path_buf()))
     });
-    named.filter(|(name, _)| !ABOVE.contains(&name.as_str())).collect()
+    named.collect()
 }
 
 /// What a crate reaches in `cargo tree --prefix depth --format "{p}|{f}"`, with the way there.
@@ -129,7 +146,8 @@ fn scan(folder: &Path, each: &mut impl FnMut(&Path, &str)) -> Result<()> {
 }
 
 /// The packages that are not below the Worker.
-const ABOVE: [&str; 3] = ["murmuration", "murmuration-tests", "xtask"];
+const ABOVE: [&str; 5] =
+    ["murmuration", "murmuration-bindgen", "murmuration-fuzz", "murmuration-tests", "xtask"];
 
 /// Crates that bring Workers, JavaScript, a clock or entropy.
 const FOREIGN: [&str; 14] = [
@@ -219,13 +237,21 @@ mod tests {
     }
 
     #[test]
+    fn a_crate_is_in_a_tree_by_its_whole_name() {
+        let tree = "murmuration v0.1.0 (/w)\nmurmuration-client v0.1.0 (/w/crates/client)\n";
+        assert!(reaches(tree, "murmuration-client"));
+        assert!(!reaches(tree, "murmuration-cli"));
+    }
+
+    #[test]
     fn the_worker_and_the_tools_are_not_below() {
         let metadata = serde_json::json!({ "packages": [
             { "name": "murmuration", "manifest_path": "/w/Cargo.toml" },
             { "name": "xtask", "manifest_path": "/w/xtask/Cargo.toml" },
             { "name": "murmuration-repo", "manifest_path": "/w/crates/repo/Cargo.toml" },
         ]});
-        let lower: Vec<_> = lower_in(&metadata).into_iter().collect();
-        assert_eq!(lower, [("murmuration-repo".to_owned(), PathBuf::from("/w/crates/repo"))]);
+        let mut lower = packages(&metadata);
+        lower.retain(|name, _| below(name));
+        assert_eq!(lower, BTreeMap::from([("murmuration-repo".to_owned(), PathBuf::from("/w/crates/repo"))]));
     }
 }

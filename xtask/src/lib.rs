@@ -24,6 +24,7 @@ pub mod plc;
 pub mod ports;
 pub mod reference;
 pub mod state;
+pub mod suites;
 pub mod tools;
 pub mod verbs;
 pub mod worker;

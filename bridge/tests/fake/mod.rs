@@ -1,5 +1,4 @@
 //! A network of canned answers, and a clock that is set by hand.
-#![allow(dead_code, unreachable_pub)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

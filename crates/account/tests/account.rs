@@ -1,13 +1,11 @@
 //! The account against a model: whatever is done to it and whenever it is woken, it holds what it was given.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions)]
-
-mod common;
-
-use common::{Dice, World, contents, create, delete, path, put, record, value};
 use murmuration_account::{AccountError, Listing, Write, WriteRequest};
 use murmuration_platform::Store as _;
 use murmuration_syntax::Nsid;
+
+use crate::common;
+use crate::common::{Dice, World, contents, create, delete, path, put, record, value};
 
 const COLLECTIONS: [&str; 3] = ["com.example.note", "com.example.note.more", "com.example.other"];
 

@@ -1,14 +1,11 @@
 //! The life of a blob: uploaded, referenced, dereferenced, collected.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{World, delete, path, value};
 use murmuration_account::{AccountError, Blob, Write};
 use murmuration_data::{Cid, Ipld, cid_of_raw};
+
+use crate::common::{World, delete, path, value};
 
 const DAY: u64 = 86_400_000_000;
 

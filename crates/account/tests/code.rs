@@ -1,14 +1,11 @@
 //! Codes sent by mail.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
 use std::cell::Cell;
 
-use common::World;
 use murmuration_account::{AccountError, Purpose};
 use murmuration_platform::Entropy;
+
+use crate::common::World;
 
 const MINUTE: u64 = 60 * 1_000_000;
 const EVERY: [Purpose; 5] = [

@@ -1,12 +1,9 @@
 //! Accounts that are to be deleted at a time.
 
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
-use common::World;
 use murmuration_account::{AccountError, Notice};
 use murmuration_platform::Store;
+
+use crate::common::World;
 
 const DAY: u64 = 24 * 60 * 60 * 1_000_000;
 

@@ -1,12 +1,9 @@
 //! Accounts whose DID document changes elsewhere.
 
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
-use common::World;
 use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_platform::Store;
+
+use crate::common::World;
 
 /// How many `#identity` events wait for the relay.
 fn said(world: &World) -> usize {

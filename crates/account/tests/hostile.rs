@@ -1,13 +1,10 @@
 //! Writes that were made to hurt: keys that all fall into one node of the tree.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
-use common::{World, create, path};
 use murmuration_account::{AccountError, WriteRequest};
 use murmuration_platform::Store;
 use murmuration_repo::{Key, MAX_ENTRIES_PER_NODE};
+
+use crate::common::{World, create, path};
 
 /// Keys of one run: a node of them all would have 700 kB, and every commit would write it.
 const RUN: usize = 10_000;

@@ -1,21 +1,9 @@
 //! Taking over a repository: whole or not at all, whatever was there, and as good as if it had been written here.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::as_conversions,
-    clippy::print_stdout
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use common::{DID, Dice, Fixed, NOW, World, contents, delete, kek, path, put, record, seed, value};
 use murmuration_account::{Account, AccountError, Blob, NewAccount, Write};
 use murmuration_data::{Cid, Ipld, cid_of_raw};
 use murmuration_firehose::{Event, Frame, Seq, frame};
@@ -25,6 +13,8 @@ use murmuration_platform::sqlite::SqliteStore;
 use murmuration_repo::car::Limits;
 use murmuration_repo::{Import, Whole};
 use murmuration_syntax::Did;
+
+use crate::common::{DID, Dice, Fixed, NOW, World, contents, delete, kek, path, put, record, seed, value};
 
 const COLLECTIONS: [&str; 3] = ["com.example.note", "com.example.note.more", "com.example.other"];
 const DAY: u64 = 86_400_000_000;

@@ -1,10 +1,5 @@
 //! What has gone wrong elsewhere, and must not here. `docs/incidents.md` lists them all.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
-use common::{Fixed, World, create, delete, kek, path, record, value};
 use murmuration_account::{
     Account, AccountError, AppPassword, Blob, Notice, Purpose, Session, Write, WriteRequest, fresh_code,
 };
@@ -12,6 +7,8 @@ use murmuration_data::cid_of_cbor;
 use murmuration_firehose::{CommitEvent, Event, Frame, Seq, frame};
 use murmuration_platform::Store;
 use murmuration_repo::car;
+
+use crate::common::{Fixed, World, create, delete, kek, path, record, value};
 
 /// Microseconds in an hour and in a year.
 const HOUR: u64 = 3_600_000_000;

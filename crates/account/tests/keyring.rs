@@ -1,12 +1,7 @@
 //! An agent's keys: made with what publishes them, sealed at rest, and never replaced.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
 use std::cell::Cell;
 
-use common::{DID, NOW, World, create, delete, put};
 use murmuration_account::{Account, AccountError, Value, Write};
 use murmuration_data::cbor;
 use murmuration_envelope::Binding;
@@ -15,6 +10,8 @@ use murmuration_keys::KeyError;
 use murmuration_keys::seal::Kek;
 use murmuration_platform::{Entropy, Store as _};
 use murmuration_syntax::RepoPath;
+
+use crate::common::{DID, NOW, World, create, delete, put};
 
 /// No two calls give the same bytes.
 struct Counter(Cell<u8>);

@@ -1,18 +1,15 @@
 //! The largest commit in a large repository.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)]
-
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{DID, NOW, World, create, delete, path, put, record, signing_key, value};
 use murmuration_account::{AccountError, Listing};
 use murmuration_firehose::{Event, Frame, Head, MAX_BLOCKS_BYTES, Seq, frame, verify_commit};
 use murmuration_platform::Store;
 use murmuration_repo::car::{self, Limits};
 use murmuration_repo::{Commit, Edit, Import, NodeMap, empty_root};
 use murmuration_syntax::{Did, Nsid, Rev};
+
+use crate::common::{DID, NOW, World, create, delete, path, put, record, signing_key, value};
 
 /// Records before the commit.
 const RECORDS: u32 = 100_000;

@@ -1,11 +1,8 @@
 //! What an account may write: so much an hour and a day, whatever is lost of memory.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
-use common::{World, create, delete, put};
 use murmuration_account::{AccountError, Write, WriteRequest};
+
+use crate::common::{World, create, delete, put};
 
 const HOUR: u64 = 60 * 60 * 1_000_000;
 

@@ -1,11 +1,8 @@
 //! The way of the events: in order, none lost, whatever is lost of memory and however long the relay is away.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::as_conversions)]
-
-mod common;
-
-use common::{Dice, World, create};
 use murmuration_firehose::{Event, Frame, Seq, frame};
+
+use crate::common::{Dice, World, create};
 
 fn event(draft: &[u8]) -> Event {
     match Frame::decode(&frame(draft, Seq::FIRST).unwrap()).unwrap() {

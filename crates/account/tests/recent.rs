@@ -1,11 +1,9 @@
 //! Finding what was written lately, without an index that every write would pay for.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{NOW, World, put};
 use murmuration_platform::Store;
 use murmuration_syntax::{Nsid, RepoPath};
+
+use crate::common::{NOW, World, put};
 
 #[test]
 fn the_newest_are_those_with_the_highest_keys_and_each_knows_its_commit() {

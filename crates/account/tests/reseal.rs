@@ -1,16 +1,13 @@
 //! A new key-encryption key of the host: what is sealed under older ones is sealed anew, some rows a run, until none is left.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
 use std::cell::Cell;
 
-use common::{NOW, World, create};
 use murmuration_account::{Account, AccountError};
 use murmuration_keys::KeyError;
 use murmuration_keys::seal::{Keks, kek_version};
 use murmuration_platform::{Entropy, Store as _};
+
+use crate::common::{NOW, World, create};
 
 struct Counter(Cell<u32>);
 

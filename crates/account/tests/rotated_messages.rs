@@ -1,13 +1,8 @@
 //! Rotations of an agent's keys while messages come and go: all stay readable, and the old secrets go.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use common::{DID, Dice, NOW, World};
 use murmuration_account::{AccountError, Messages, SealedStore};
 use murmuration_comms::{
     Body, Claim, CommsError, Delivery, Filter, Header, Item, Parcel, Verdict, binding, default_thread,
@@ -17,6 +12,8 @@ use murmuration_keyring::Ring;
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_platform::{Entropy, Store};
 use murmuration_syntax::{Did, Tid};
+
+use crate::common::{DID, Dice, NOW, World};
 
 const MINUTE: u64 = 60 * 1_000_000;
 const STORES: &[&dyn SealedStore] = &[&Messages];

@@ -1,16 +1,13 @@
 //! A rotation of an agent's keys: what is sealed is wrapped anew some rows a run, old mail stays readable, and old secrets go.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
 use std::cell::Cell;
 
-use common::{DID, NOW, World};
 use murmuration_account::{AccountError, MAX_LIVE_EPOCHS, Rotation, SealedStore};
 use murmuration_envelope::{Binding, Envelope, KeptKey};
 use murmuration_keyring::Ring;
 use murmuration_platform::{Entropy, Param, Store, StoreError};
+
+use crate::common::{DID, NOW, World};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000_000;
 

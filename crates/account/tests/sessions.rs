@@ -1,12 +1,9 @@
 //! What opens an account, and for how long: passwords, app passwords, sessions.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
-use common::{Fixed, NOW, World};
 use murmuration_account::{Account, AccountError, AppPassword, MAX_APP_PASSWORDS, Session};
 use murmuration_platform::Entropy;
+
+use crate::common::{Fixed, NOW, World};
 
 const DAY: u64 = 86_400_000_000;
 const HOUR: u64 = DAY / 24;

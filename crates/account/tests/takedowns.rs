@@ -1,15 +1,12 @@
 //! Records and blobs that the operator takes down, and what becomes of them when their owner deletes them.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{World, contents, create, delete, path, put, record, value};
 use murmuration_account::{AccountError, Blob, Listing, Write};
 use murmuration_data::{Cid, Ipld, cid_of_raw};
 use murmuration_platform::Store;
+
+use crate::common::{World, contents, create, delete, path, put, record, value};
 
 const DAY: u64 = 86_400_000_000;
 const NOTE: &str = "com.example.note";

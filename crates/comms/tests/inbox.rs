@@ -1,16 +1,13 @@
 //! Messages that come: each once, in order, and no more than there is room for.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod common;
-
-use common::{Agent, NOW, SECOND, text};
 use murmuration_comms::limits::{
     GAP_WAIT_MICROS, MAX_ATTEMPTS, MAX_OPEN_OF_SENDER, MAX_QUARANTINED_OF_SENDER, MAX_TOKENS, RATE,
     STRANGER_RATE,
 };
 use murmuration_comms::{Claim, CommsError, Delivery, Filter, Gap, Item, Outcome, Parcel, State, Verdict};
 use murmuration_syntax::Tid;
+
+use crate::common::{Agent, NOW, SECOND, text};
 
 const MINUTE: u64 = 60 * SECOND;
 

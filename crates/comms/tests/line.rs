@@ -1,13 +1,10 @@
 //! What waits in a line while something before it fails, and what goes on.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod common;
-
-use common::{Agent, NOW, SECOND};
 use murmuration_comms::limits::{FLUSH_PAUSE_MICROS, MAX_AGE_MICROS, STEP_ASIDE_FAULTS, STEP_ASIDE_TRIES};
 use murmuration_comms::{Attempt, DeliveryState, Due, Keeper, Parcel, Settled, Ticket};
 use murmuration_syntax::{Did, Tid};
+
+use crate::common::{Agent, NOW, SECOND};
 
 fn away() -> Attempt {
     Attempt::Later {

@@ -1,11 +1,8 @@
 //! News of an agent's messages: each piece once, in order, after whatever number somebody knows.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod common;
-
-use common::{Agent, NOW, SECOND, text};
 use murmuration_comms::{Attempt, Happened, Keeper, News};
+
+use crate::common::{Agent, NOW, SECOND, text};
 
 /// What has happened, in a word each.
 fn words(news: &[News]) -> Vec<String> {

@@ -1,16 +1,13 @@
 //! Messages that are sent: what becomes of them, the threads they are in, and the tasks they ask for.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod common;
-
-use common::{Agent, NOW, SECOND, text};
 use murmuration_comms::limits::{EARLY_MICROS, MAX_AGE_MICROS, MAX_TICKET_RETRIES, TICKET_PATIENCE_MICROS};
 use murmuration_comms::{
     Attempt, Claim, CommsError, Delivery, DeliveryState, Keeper, Outcome, Parcel, Receipt, Role, TaskChange,
     TaskFilter, TaskState, Ticket, Verdict, backoff,
 };
 use murmuration_syntax::Tid;
+
+use crate::common::{Agent, NOW, SECOND, text};
 
 const MINUTE: u64 = 60 * SECOND;
 

@@ -1,15 +1,12 @@
 //! What a parcel is, and what is none.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod common;
-
-use common::{Agent, NOW, Random};
 use murmuration_comms::limits::{MAX_HEADER_DID_BYTES, MAX_PARCEL_BYTES, MAX_SKEW_MICROS, TOO_OLD_MICROS};
 use murmuration_comms::{Body, CommsError, Header, Parcel, Sender, binding, cid_of, default_thread};
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::{Envelope, Recipient};
 use murmuration_keys::{Curve, SigningKey};
+
+use crate::common::{Agent, NOW, Random};
 
 fn world() -> (Agent, Agent, Parcel) {
     let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));

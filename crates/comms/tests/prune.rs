@@ -1,13 +1,10 @@
 //! What is dropped, and what goes on without it.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod common;
-
-use common::{Agent, NOW, SECOND};
 use murmuration_comms::limits::{OPEN_TASK_MICROS, RETENTION_MICROS, TOO_OLD_MICROS};
 use murmuration_comms::{Attempt, Claim, CommsError, Delivery, Outcome, Parcel};
 use murmuration_platform::Store;
+
+use crate::common::{Agent, NOW, SECOND};
 
 const DAY: u64 = 24 * 60 * 60 * SECOND;
 

@@ -1,15 +1,12 @@
 //! Seeded worlds: a network that loses, repeats and reorders, objects that forget, workers that die.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Agent, NOW, Random, SECOND, text};
 use murmuration_comms::limits::{GAP_WAIT_MICROS, MAX_ATTEMPTS};
 use murmuration_comms::{Attempt, Claim, CommsError, Delivery, DeliveryState, Item, Keeper, Outcome, Parcel};
 use murmuration_syntax::Did;
+
+use crate::common::{Agent, NOW, Random, SECOND, text};
 
 const THREADS: [&str; 3] = ["a", "b", "c"];
 const MESSAGES: usize = 120;

@@ -1,19 +1,16 @@
 //! Ten thousand messages between two hosts that die, over links that lose, repeat and reorder, with queues that refuse, lose and
 //! repeat. Both sides are real, over SQLite; what the Worker does between them (`murmuration_xrpc`, `host/comms`) is played.
 
-#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Agent, NOW, Random, SECOND, text};
 use murmuration_comms::limits::{MAX_ATTEMPTS, MAX_TICKET_RETRIES};
 use murmuration_comms::{
     Attempt, Claim, CommsError, Delivery, DeliveryState, Due, Keeper, Outcome, Parcel, Ticket, backoff,
 };
 use murmuration_platform::Store;
 use murmuration_syntax::{Did, Tid};
+
+use crate::common::{Agent, NOW, Random, SECOND, text};
 
 const MESSAGES: usize = 10_000;
 /// Agents of each host.

@@ -1,7 +1,5 @@
 //! Laws of the two forms, over random values and random bytes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use murmuration_data::limits::MAX_INTEGER;
 use murmuration_data::{Ipld, cbor, cid_of_cbor, cid_of_raw, json, record};
 use proptest::collection::{btree_map, vec};

@@ -1,7 +1,5 @@
 //! What is not DAG-CBOR of the data model is refused, each for its reason.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use murmuration_data::cbor::{self, Reader, Writer};

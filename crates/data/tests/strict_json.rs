@@ -1,7 +1,5 @@
 //! What JSON can say and the data model cannot is refused, each for its reason.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use murmuration_data::limits::{MAX_CONTAINER, MAX_DEPTH, MAX_KEY_BYTES, MAX_RECORD_JSON_BYTES, MAX_VALUES};
 use murmuration_data::{DataError, Ipld, cbor, cid_of_raw, json, record};
 

@@ -1,8 +1,6 @@
 //! Foreign truth: the vectors of project Wycheproof for the primitives, in the versions and with the features that envelopes
 //! use them in.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, XChaCha20Poly1305};
 use hkdf::Hkdf;

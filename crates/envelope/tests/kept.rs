@@ -1,11 +1,8 @@
 //! Data keys that are kept beside an envelope that may not change.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
-use common::{Seeded, binding, epoch_key, key_of, to};
 use murmuration_envelope::{Binding, Envelope, EnvelopeError, KeptKey, Suite};
+
+use crate::common::{Seeded, binding, epoch_key, key_of, to};
 
 #[test]
 fn a_kept_key_opens_without_the_key_that_was_sealed_to() {

@@ -1,12 +1,9 @@
 //! What holds for every message, every place and every set of readers.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
-use common::{Seeded, binding, epoch_key, key_of, to};
 use murmuration_envelope::{Binding, DecryptionKey, Envelope, Recipient, Suite};
 use proptest::prelude::*;
+
+use crate::common::{Seeded, binding, epoch_key, key_of, to};
 
 fn readers(suites: &[bool]) -> Vec<DecryptionKey> {
     let suite = |strong: bool| if strong { Suite::XWing } else { Suite::X25519 };

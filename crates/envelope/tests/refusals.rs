@@ -1,15 +1,12 @@
 //! What does not open, and what is not sealed.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
-use common::{Seeded, binding, epoch_key, key_of, to};
 use murmuration_data::{Ipld, json};
 use murmuration_envelope::{
     Binding, DecryptionKey, Envelope, EnvelopeError, EpochKey, MAX_MESSAGE_BYTES, MAX_RECIPIENTS, PublicKey,
     Recipient, Suite,
 };
+
+use crate::common::{Seeded, binding, epoch_key, key_of, to};
 
 fn sealed_to(keys: &[DecryptionKey], message: &[u8]) -> Envelope {
     let recipients: Vec<Recipient> = keys.iter().map(to).collect();

@@ -1,12 +1,9 @@
 //! Data keys that one who can open an envelope gives to another.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
-use common::{Seeded, binding, epoch_key, key_of, to};
 use murmuration_data::Ipld;
 use murmuration_envelope::{Binding, Envelope, EnvelopeError, SharedKey, Suite};
+
+use crate::common::{Seeded, binding, epoch_key, key_of, to};
 
 #[test]
 fn a_shared_key_opens_the_envelope_for_one_it_was_not_sealed_to() {

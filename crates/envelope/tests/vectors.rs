@@ -1,13 +1,8 @@
 //! The published vectors, `tests/vectors/envelope.json` of the project: all inputs, all randomness, and what comes of them. Another implementation
 //! that gives the same bytes seals as this one does.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
-use common::Tape;
 use data_encoding::HEXLOWER;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
@@ -17,6 +12,9 @@ use murmuration_envelope::{
 };
 use serde_json::Value;
 use sha2::Sha256;
+
+use crate::common;
+use crate::common::Tape;
 
 fn vectors() -> Vec<Value> {
     serde_json::from_str(include_str!("../../../tests/vectors/envelope.json")).unwrap()

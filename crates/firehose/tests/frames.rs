@@ -1,5 +1,4 @@
 //! Frames against an independent decoder of DAG-CBOR.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::collections::BTreeMap;
 

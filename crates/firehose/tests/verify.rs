@@ -1,5 +1,4 @@
 //! Commits as this host makes them, verified as a relay does, whole and damaged.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, missing_docs)]
 
 use std::collections::BTreeMap;
 

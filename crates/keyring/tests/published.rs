@@ -1,7 +1,5 @@
 //! What an agent publishes of its keys, and what a reader believes of it.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
 use std::cell::Cell;
 use std::collections::BTreeMap;
 

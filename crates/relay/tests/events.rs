@@ -1,11 +1,7 @@
 //! Readers of events: what they are told, and that they are told all that they want, once.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic, missing_docs)]
-
-mod common;
 
 use std::cell::Cell;
 
-use common::{Dice, T0, Wires, did, small, wake};
 use murmuration_data::{cbor, cid_of_cbor, cid_to_text, json};
 use murmuration_firehose::{
     AccountEvent, AccountStatus, CommitEvent, CommitParts, Event, Glance, IdentityEvent, Seq, SyncEvent,
@@ -25,6 +21,8 @@ use murmuration_relay::{
 use murmuration_repo::{Action, Commit, Edit, Key, NodeMap, RecordOp, empty_root};
 use murmuration_syntax::{Handle, Rev};
 use serde_json::{Value, json as object};
+
+use crate::common::{Dice, T0, Wires, did, small, wake};
 
 const COLLECTIONS: [&str; 4] =
     ["com.example.note", "com.example.deep.note", "com.examples.note", "agent.comms.message"];

@@ -1,15 +1,13 @@
 //! Subscribers: cursors, replay, the way to live, slow readers, sleep.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{Dice, Drafts, T0, Wires, small, wake};
 use murmuration_firehose::Seq;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::limits::{
     DRAIN_MS, HIGH_WATER_BYTES, MAX_LAG_EVENTS, MAX_SUBSCRIBERS, PUMP_BACKSTOP_MS, TOTAL_BUFFER_BYTES,
 };
 use murmuration_relay::{CLOSE_POLICY, LogConfig, Message, Pump, Reads, Relay, Sockets};
+
+use crate::common::{Dice, Drafts, T0, Wires, small, wake};
 
 fn world(events: u64) -> (SqliteStore, Relay, Wires) {
     let store = SqliteStore::open().unwrap();

@@ -1,10 +1,5 @@
 //! Who holds records of which collection: noted once, listed in pages, forgotten with the account.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
-
-mod common;
-
-use common::{Drafts, T0, Wires, did, small, wake};
 use murmuration_firehose::{CommitEvent, Event, SyncEvent, Timestamp, Touched, touched};
 use murmuration_platform::Store as _;
 use murmuration_platform::sqlite::SqliteStore;
@@ -12,6 +7,9 @@ use murmuration_relay::wire::{Item, Push, Told};
 use murmuration_relay::{LogConfig, Relay};
 use murmuration_repo::{Action, Key, RecordOp, empty_root};
 use murmuration_syntax::{Nsid, Rev};
+
+use crate::common;
+use crate::common::{Drafts, T0, Wires, did, small, wake};
 
 fn nsid(text: &str) -> Nsid {
     Nsid::parse(text).unwrap()

@@ -1,11 +1,7 @@
 //! Webhooks: what is owed is sent, once and in order, again when it was not taken, and given up in the end.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic, missing_docs)]
-
-mod common;
 
 use std::cell::RefCell;
 
-use common::{Dice, Drafts, T0, Wires, did, small};
 use murmuration_firehose::{AccountEvent, AccountStatus, Event, Timestamp};
 use murmuration_keys::seal::Keks;
 use murmuration_platform::sqlite::SqliteStore;
@@ -13,6 +9,8 @@ use murmuration_platform::{Entropy, Store as _};
 use murmuration_relay::limits::{HOOK_BACKSTOP_MS, MAX_FLYING, MAX_HOOK_FAILURES, MAX_HOOKS_OF_ACCOUNT};
 use murmuration_relay::{Delivery, Filter, HookState, LogConfig, NewHook, Outcome, Relay};
 use serde_json::Value;
+
+use crate::common::{Dice, Drafts, T0, Wires, did, small};
 
 const TAKEN: Outcome = Outcome::Answered { status: 204, retry_after: None };
 const BUSY: Outcome = Outcome::Answered { status: 503, retry_after: None };

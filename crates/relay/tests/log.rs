@@ -1,15 +1,13 @@
 //! Numbering, deduplication, retention and replay of the log.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, missing_docs)]
 
-mod common;
-
-use common::{Dice, Drafts, T0, did, draft, small, told};
 use murmuration_firehose::{Event, Seq, SyncEvent, Timestamp};
 use murmuration_platform::Store;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::wire::{Ack, Item, Push};
 use murmuration_relay::{Log, LogConfig, RelayError, Scope};
 use murmuration_syntax::Tid;
+
+use crate::common::{Dice, Drafts, T0, did, draft, small, told};
 
 fn open(store: &SqliteStore) -> Log {
     Log::open(store, small()).unwrap()

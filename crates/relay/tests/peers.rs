@@ -1,12 +1,7 @@
 //! Peers: what they say is believed as far as it is true, told once, and to readers of events alone.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic, missing_docs)]
-
-mod common;
 
 use std::cell::Cell;
 
-use common::author::{Author, frame, time};
-use common::{Drafts, T0, Wires};
 use murmuration_data::{Ipld, cbor};
 use murmuration_firehose::{
     AccountStatus, CommitEvent, Event, IdentityEvent, MAX_REV_AHEAD_MICROS, error_frame, info_frame,
@@ -19,6 +14,10 @@ use murmuration_relay::{
 };
 use murmuration_syntax::{Did, Handle};
 use serde_json::Value;
+
+use crate::common;
+use crate::common::author::{Author, frame, time};
+use crate::common::{Drafts, T0, Wires};
 
 const PDS: &str = "https://peer.example.com";
 const FRAMES: u64 = 1;

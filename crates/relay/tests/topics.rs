@@ -1,9 +1,5 @@
 //! Readers that want the broadcasts of some topics.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::{T0, Wires, did, wake};
 use murmuration_data::{cbor, cid_of_cbor, json};
 use murmuration_firehose::{CommitEvent, CommitParts, Event, Timestamp};
 use murmuration_keys::{Curve, SigningKey};
@@ -13,6 +9,8 @@ use murmuration_relay::{Filter, LogConfig, Pump, Reads, Relay};
 use murmuration_repo::{Commit, Edit, Key, NodeMap, empty_root};
 use murmuration_syntax::Rev;
 use serde_json::{Value, json as object};
+
+use crate::common::{T0, Wires, did, wake};
 
 const BROADCAST: &str = "agent.comms.broadcast";
 

@@ -1,9 +1,5 @@
 //! Visits to peers: how much is read at a time, and how often.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic, missing_docs)]
 
-mod common;
-
-use common::T0;
 use murmuration_firehose::MAX_FRAME_BYTES;
 use murmuration_platform::Store;
 use murmuration_platform::sqlite::SqliteStore;
@@ -12,6 +8,8 @@ use murmuration_relay::limits::{
     PEER_SESSION_BYTES, PEER_SESSION_EVENTS, PEER_SESSION_MS, PEERS_DAY_BYTES,
 };
 use murmuration_relay::{LogConfig, NewPeer, PeerHost, Relay, Session, Trust, Visited};
+
+use crate::common::T0;
 
 #[test]
 fn a_peer_that_never_ends_is_left_and_what_it_says_is_bounded() {

@@ -6,25 +6,15 @@
 //! tree that the same operations led to there; where that one differs, or gives up, it is made anew from the records,
 //! in order, and must then be equal.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    missing_docs
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
 use atrium_repo::blockstore::MemoryBlockStore;
 use atrium_repo::mst::Tree;
-use common::{Dice, World, key, mined, record};
 use futures::executor::block_on;
 use murmuration_data::Cid;
 use murmuration_repo::{Key, Overlay, covering_proof, diff, invert};
+
+use crate::common::{Dice, World, key, mined, record};
 
 type Records = BTreeMap<Key, Cid>;
 

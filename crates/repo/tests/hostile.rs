@@ -1,26 +1,16 @@
 //! Trees and CARs that were made to hurt.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    missing_docs
-)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use common::{Repo, World, car_of, did, key, record, signing_key};
 use murmuration_data::cbor::Writer;
 use murmuration_data::{Cid, cid_of_cbor, cid_of_raw};
 use murmuration_repo::car::{self, Car, Limits};
 use murmuration_repo::{
     Commit, Import, Key, MAX_ENTRIES_PER_NODE, MAX_LAYER, Node, Partial, RepoError, empty_root, import,
 };
+
+use crate::common::{Repo, World, car_of, did, key, record, signing_key};
 
 /// An entry as a block has it: suffix, prefix, subtree, record.
 type Raw<'a> = (&'a [u8], u64, Option<Cid>, Cid);

@@ -1,20 +1,10 @@
 //! CARs against the fixtures of bluesky-social/atproto, packages/repo.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    missing_docs
-)]
-
-mod common;
-
-use common::{cid, interop_json};
 use data_encoding::BASE64_NOPAD;
 use murmuration_repo::RepoError;
 use murmuration_repo::car::{self, Car, Limits, Reader};
+
+use crate::common::{cid, interop_json};
 
 fn fixtures() -> Vec<serde_json::Value> {
     interop_json("repo/car-file-fixtures.json").map_or_else(Vec::new, |all| all.as_array().unwrap().clone())

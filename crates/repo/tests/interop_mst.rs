@@ -1,22 +1,13 @@
 //! The tree against bluesky-social/atproto-interop-tests.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    missing_docs
-)]
-
-mod common;
-
-use common::{World, cid, interop, interop_json, key};
 use murmuration_repo::{
     Action, NodeMap, Nodes, Overlay, Partial, RecordOp, RepoError, common_prefix, covering_proof, invert,
     layer_of,
 };
 use serde_json::Value;
+
+use crate::common;
+use crate::common::{World, cid, interop, interop_json, key};
 
 #[test]
 fn interop_keys_have_the_published_heights() {

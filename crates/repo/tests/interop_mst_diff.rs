@@ -1,25 +1,15 @@
 //! The differences between trees against DavidBuchanan314/mst-test-suite: every pair of the 128 trees of seven keys.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    missing_docs
-)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 
-use common::{cid, interop};
 use flate2::bufread::GzDecoder;
 use murmuration_data::Cid;
 use murmuration_repo::car::{Car, Limits};
 use murmuration_repo::{Edit, NodeMap, Overlay, Partial, covering_proof, diff, invert};
 use serde_json::Value;
+
+use crate::common::{cid, interop};
 
 fn tree(path: &str) -> (Cid, NodeMap) {
     let bytes = std::fs::read(interop(&format!("mst-diff/{path}")).unwrap()).unwrap();

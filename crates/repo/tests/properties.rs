@@ -1,26 +1,16 @@
 //! Laws of the repository, over worlds out of seeds.
 
-#![allow(
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    missing_docs
-)]
-
-mod common;
-
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use common::{Dice, Repo, World, car_of, did, key, mined, record, records, signing_key};
 use murmuration_data::Cid;
 use murmuration_repo::{
     Action, Change, Commit, Edit, Import, Key, Node, Nodes, Overlay, Partial, RepoError, Step, Walk, car,
     covering_proof, empty_root, import, invert, proof, verify_proof,
 };
+
+use crate::common::{Dice, Repo, World, car_of, did, key, mined, record, records, signing_key};
 
 fn some_records(count: u64) -> BTreeMap<Key, Cid> {
     let mut all: BTreeMap<Key, Cid> =

@@ -1,5 +1,4 @@
 //! Two hosts that share a PLC directory, and an agent on each.
-#![allow(clippy::indexing_slicing)]
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,6 +1,5 @@
 //! A host without a Worker: real accounts over SQLite, a real directory, a PLC directory that verifies what it is given,
 //! a network of canned answers, and a fault wherever one is wanted.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 pub mod agency;
 pub mod agents;

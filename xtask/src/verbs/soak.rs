@@ -9,10 +9,9 @@ use super::Arguments;
 use crate::worker::{Build, Flavour};
 use crate::{Error, Result, child, root};
 
-/// A programme: its name, the test file, the test, and the number that says how long it is.
+/// A programme: its name, the test, and the number that says how long it is.
 struct Programme {
     name: &'static str,
-    file: &'static str,
     test: &'static str,
     options: &'static [Number],
 }
@@ -27,8 +26,7 @@ struct Number {
 const PROGRAMMES: &[Programme] = &[
     Programme {
         name: "kill",
-        file: "kill",
-        test: "nothing_acknowledged_is_lost_and_nothing_is_half_done",
+        test: "kill::nothing_acknowledged_is_lost_and_nothing_is_half_done",
         options: &[
             Number { option: "--rounds", variable: "SOAK_ROUNDS", default: 500 },
             Number { option: "--writes", variable: "SOAK_WRITES", default: 100_000 },
@@ -36,20 +34,17 @@ const PROGRAMMES: &[Programme] = &[
     },
     Programme {
         name: "schedules",
-        file: "schedules",
-        test: "sim_nothing_depends_on_staying_awake",
+        test: "schedules::sim_nothing_depends_on_staying_awake",
         options: &[Number { option: "--schedules", variable: "SOAK_SCHEDULES", default: 250 }],
     },
     Programme {
         name: "replay",
-        file: "stream",
-        test: "a_long_replay_has_no_gap_and_no_repeat_while_writes_go_on",
+        test: "stream::a_long_replay_has_no_gap_and_no_repeat_while_writes_go_on",
         options: &[Number { option: "--events", variable: "SOAK_EVENTS", default: 100_000 }],
     },
     Programme {
         name: "deliveries",
-        file: "deliveries",
-        test: "messages_between_two_hosts_under_kills_and_faults_come_once_and_in_order",
+        test: "deliveries::messages_between_two_hosts_under_kills_and_faults_come_once_and_in_order",
         options: &[Number { option: "--messages", variable: "SOAK_MESSAGES", default: 10_000 }],
     },
 ];
@@ -81,15 +76,7 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
     {
         eprintln!("\nxtask: soak, {}", programme.name);
         let mut command = Command::new(env!("CARGO"));
-        command.args([
-            "test",
-            "--locked",
-            "--quiet",
-            "--package",
-            "murmuration-tests",
-            "--test",
-            programme.file,
-        ]);
+        command.args(["test", "--locked", "--quiet", "--package", "murmuration-tests", "--test", "all"]);
         command.args(["--", "--exact", programme.test, "--nocapture"]);
         command.envs(environment.iter().map(|(name, value)| (*name, value))).stdin(Stdio::null());
         child::run(command.current_dir(root()))?;

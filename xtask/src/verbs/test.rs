@@ -4,9 +4,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Arguments;
-use crate::tools::{Tools, WASM_TARGET};
 use crate::worker::{Build, Flavour};
-use crate::{Error, Result, layers, lexicons, root};
+use crate::{Error, Result, layers, lexicons, root, suites};
 
 /// Runs the stages in order, all of them even when one fails, and says how long each took.
 pub(super) fn run(mut arguments: Arguments) -> Result<()> {
@@ -36,16 +35,14 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
 
 type Stage = (&'static str, fn() -> Result<()>);
 
-/// Everything, the quick answers first. All share one target folder, and the Wasm is built twice: with and without test
-/// routes.
+/// Everything, the quick answers first. All share one target folder. The Wasm is built twice, with and without test routes, and
+/// that shows that all below it compiles for wasm32.
 const STAGES: &[Stage] = &[
     ("formatting", formatting),
     ("layers", layer_check),
     ("lexicons", lexicon_drift),
     ("clippy", clippy),
-    ("wasm32 check", wasm_check),
     ("native tests", native),
-    ("fuzz corpus", fuzz),
     ("the Worker", worker),
     ("black-box tests", black_box),
 ];
@@ -58,7 +55,8 @@ fn formatting() -> Result<()> {
 }
 
 fn layer_check() -> Result<()> {
-    layers::check(&root())
+    layers::check(&root())?;
+    suites::check(&root())
 }
 
 fn lexicon_drift() -> Result<()> {
@@ -69,24 +67,8 @@ fn clippy() -> Result<()> {
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"])
 }
 
-fn wasm_check() -> Result<()> {
-    Tools::to_build(&root())?;
-    let crates = layers::lower_crates(&root())?;
-    let mut arguments = vec!["check", "--locked", "--quiet", "--target", WASM_TARGET];
-    for name in crates.keys() {
-        arguments.extend(["--package", name]);
-    }
-    cargo(&arguments)
-}
-
 fn native() -> Result<()> {
     cargo(&["test", "--workspace", "--exclude", "murmuration-tests", "--locked", "--quiet", "--no-fail-fast"])
-}
-
-/// The fuzz targets over their fixed corpus. They are a workspace of their own, so they say where to build.
-fn fuzz() -> Result<()> {
-    let manifest = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
-    cargo(&[&["test", "--locked", "--quiet"], manifest.as_slice()].concat())
 }
 
 fn worker() -> Result<()> {

@@ -1,14 +1,5 @@
 //! An account over SQLite, woken as often as a test likes, beside a model of what it must hold.
 
-#![allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic
-)]
-
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;

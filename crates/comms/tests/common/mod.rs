@@ -1,5 +1,4 @@
 //! Agents that write each other, over SQLite.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::indexing_slicing, clippy::unwrap_used)]
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,5 +1,4 @@
 //! People, places and randomness for the tests.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::cell::Cell;
 

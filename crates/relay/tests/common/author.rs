@@ -1,5 +1,4 @@
 //! Accounts of another host, and the frames of its stream.
-#![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 use std::collections::BTreeMap;
 

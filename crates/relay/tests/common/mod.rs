@@ -1,13 +1,4 @@
 //! A host for the tests: drafts, a store, and sockets whose other ends read as slowly as they are told.
-#![allow(
-    dead_code,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    missing_docs,
-    unreachable_pub
-)]
 
 pub mod author;
 

@@ -1,7 +1,5 @@
 //! What the tests share: the published test data, and worlds out of a seed.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

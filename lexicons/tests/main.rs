@@ -1,0 +1,8 @@
+//! All tests in one program: one for each file takes longer to link than to run.
+
+#![allow(missing_docs, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+
+mod comms;
+mod constraints;
+mod documents;
+mod interop;
