@@ -34,7 +34,9 @@ pub fn check(root: &Path) -> Result<()> {
     }
     let tested = tree(root, &["--features", "test-routes", "--prefix", "none", "--format", "{p}"])?;
     faults.extend(crates.keys().filter(|name| !reaches(&tested, name)).map(|name| {
-        format!("{name}: not in the Worker that is tested, so nothing shows that it compiles for {WASM_TARGET}")
+        format!(
+            "{name}: not in the Worker that is tested, so nothing shows that it compiles for {WASM_TARGET}"
+        )
     }));
     if faults.is_empty() { Ok(()) } else { Err(Error::Layers(faults.join("\n"))) }
 }
