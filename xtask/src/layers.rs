@@ -32,13 +32,17 @@ pub fn check(root: &Path) -> Result<()> {
     if crates.is_empty() {
         faults.push("no crate was found to check".to_owned());
     }
-    let tested = tree(root, &["--features", "test-routes", "--prefix", "none", "--format", "{p}"])?;
-    faults.extend(crates.keys().filter(|name| !reaches(&tested, name)).map(|name| {
-        format!(
-            "{name}: not in the Worker that is tested, so nothing shows that it compiles for {WASM_TARGET}"
-        )
-    }));
     if faults.is_empty() { Ok(()) } else { Err(Error::Layers(faults.join("\n"))) }
+}
+
+/// The crates below the Worker that are not in the one that is tested, so that its build does not show that they compile for
+/// wasm32.
+///
+/// # Errors
+/// Whatever cargo says.
+pub fn apart(root: &Path) -> Result<Vec<String>> {
+    let tested = tree(root, &["--features", "test-routes", "--prefix", "none", "--format", "{p}"])?;
+    Ok(lower_crates(root)?.into_keys().filter(|name| !reaches(&tested, name)).collect())
 }
 
 /// `cargo tree`, as the Worker is built.
@@ -54,10 +58,7 @@ fn reaches(tree: &str, krate: &str) -> bool {
 }
 
 /// The crates below the Worker: their names and folders.
-///
-/// # Errors
-/// Whatever `cargo metadata` says.
-pub fn lower_crates(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
+fn lower_crates(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut crates = members(root)?;
     crates.retain(|name, _| below(name));
     Ok(crates)

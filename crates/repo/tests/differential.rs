@@ -6,7 +6,7 @@
 //! tree that the same operations led to there; where that one differs, or gives up, it is made anew from the records,
 //! in order, and must then be equal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atrium_repo::blockstore::MemoryBlockStore;
 use atrium_repo::mst::Tree;
@@ -30,10 +30,16 @@ impl Other {
     }
 
     /// Its root after the same operations; made anew if it is not `expected`.
-    fn root(&mut self, ops: &[(Key, Option<Cid>)], before: &Records, after: &Records, expected: Cid) -> Cid {
+    fn root(
+        &mut self,
+        ops: &[(Key, Option<Cid>)],
+        before: &BTreeSet<Key>,
+        after: &Records,
+        expected: Cid,
+    ) -> Cid {
         let result = block_on(async {
             let mut present: BTreeMap<&Key, bool> =
-                ops.iter().map(|(key, _)| (key, before.contains_key(key))).collect();
+                ops.iter().map(|(key, _)| (key, before.contains(key))).collect();
             for (key, cid) in ops {
                 let was = present.insert(key, cid.is_some()).unwrap();
                 match (was, cid) {
@@ -87,13 +93,14 @@ fn compare(shape: &Shape, high: &[Key]) -> u64 {
         // Waves: the tree grows to all its keys and goes down to none.
         let deletes = if (done / (shape.keys * 4)).is_multiple_of(2) { 4 } else { 2 };
         let count = 1 + dice.below(shape.batch);
-        let before = records.clone();
         let ops: Vec<(Key, Option<Cid>)> = (0..count)
             .map(|_| {
                 let index = usize::try_from(dice.below(keys.len().try_into().unwrap())).unwrap();
                 (keys[index].clone(), (!dice.one_in(deletes)).then(|| record(dice.below(1 << 20))))
             })
             .collect();
+        let before =
+            ops.iter().map(|(key, _)| key).filter(|key| records.contains_key(*key)).cloned().collect();
         let change = world.edit(|edit| {
             for (key, cid) in &ops {
                 let prev = match cid {
@@ -119,11 +126,7 @@ fn compare(shape: &Shape, high: &[Key]) -> u64 {
         sorted.sort_by(|left, right| left.path.cmp(&right.path));
         assert_eq!(found.ops, sorted);
         assert!(
-            found.created.iter().eq(change
-                .created
-                .iter()
-                .map(|made| &made.cid)
-                .collect::<std::collections::BTreeSet<_>>())
+            found.created.iter().eq(change.created.iter().map(|made| &made.cid).collect::<BTreeSet<_>>())
         );
         assert!(found.deleted.iter().eq(change.removed.iter().map(|(cid, _)| cid)));
 

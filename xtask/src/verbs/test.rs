@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Arguments;
+use crate::tools::WASM_TARGET;
 use crate::worker::{Build, Flavour};
 use crate::{Error, Result, layers, lexicons, root, suites};
 
@@ -35,8 +36,8 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
 
 type Stage = (&'static str, fn() -> Result<()>);
 
-/// Everything, the quick answers first. All share one target folder. The Wasm is built twice, with and without test routes, and
-/// that shows that all below it compiles for wasm32.
+/// Everything, the quick answers first. All share one target folder. The Wasm is built twice, with and without test routes,
+/// which shows of most crates that they compile for wasm32.
 const STAGES: &[Stage] = &[
     ("formatting", formatting),
     ("layers", layer_check),
@@ -71,11 +72,14 @@ fn native() -> Result<()> {
     cargo(&["test", "--workspace", "--exclude", "murmuration-tests", "--locked", "--quiet", "--no-fail-fast"])
 }
 
+/// Builds the Worker in both flavours, and checks for its target what neither needs.
 fn worker() -> Result<()> {
     for flavour in [Flavour::Plain, Flavour::Test] {
         eprintln!("xtask: {}", Build::ensure(&root(), flavour)?.size());
     }
-    Ok(())
+    let apart = layers::apart(&root())?;
+    let check = ["check", "--locked", "--quiet", "--target", WASM_TARGET];
+    apart.iter().try_for_each(|name| cargo(&[&check[..], &["--package", name]].concat()))
 }
 
 fn black_box() -> Result<()> {
