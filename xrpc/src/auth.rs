@@ -130,7 +130,10 @@ fn bad_scope() -> XrpcError {
 const fn scope_fits(wanted: Auth, scope: Scope) -> bool {
     match scope {
         Scope::Access => !matches!(wanted, Auth::Delivery),
-        Scope::AppPassword | Scope::PrivilegedAppPassword => {
+        Scope::AppPassword => {
+            !matches!(wanted, Auth::Private | Auth::Full | Auth::FullEvenTakendown | Auth::Delivery)
+        }
+        Scope::PrivilegedAppPassword => {
             !matches!(wanted, Auth::Full | Auth::FullEvenTakendown | Auth::Delivery)
         }
         Scope::Takendown => {
@@ -173,6 +176,7 @@ mod tests {
         let every = [
             Auth::Access,
             Auth::AccessEvenTakendown,
+            Auth::Private,
             Auth::Full,
             Auth::FullEvenTakendown,
             Auth::AccessOrService,
@@ -182,9 +186,11 @@ mod tests {
             Auth::Delivery,
         ];
         let fits = |scope| every.map(|auth| scope_fits(auth, scope));
-        assert_eq!(fits(Scope::AppPassword), [true, true, false, false, true, true, true, true, false]);
-        assert_eq!(fits(Scope::Takendown), [false, true, false, true, false, false, false, true, false]);
-        assert_eq!(fits(Scope::Refresh), [false, false, false, false, false, true, false, false, false]);
+        let [yes, no] = [true, false];
+        assert_eq!(fits(Scope::AppPassword), [yes, yes, no, no, no, yes, yes, yes, yes, no]);
+        assert_eq!(fits(Scope::PrivilegedAppPassword), [yes, yes, yes, no, no, yes, yes, yes, yes, no]);
+        assert_eq!(fits(Scope::Takendown), [no, yes, no, no, yes, no, no, no, yes, no]);
+        assert_eq!(fits(Scope::Refresh), [no, no, no, no, no, no, yes, no, no, no]);
         assert!(fits(Scope::Access).iter().rev().skip(1).all(|fits| *fits));
         assert!(!scope_fits(Auth::Delivery, Scope::Access));
     }

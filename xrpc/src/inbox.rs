@@ -65,7 +65,7 @@ impl Ask {
         authorization: Option<&str>,
         query: &[(String, String)],
     ) -> Result<Self, XrpcError> {
-        let caller = auth::authenticate(context.config, Auth::Access, authorization, context.now_seconds())?;
+        let caller = auth::authenticate(context.config, Auth::Private, authorization, context.now_seconds())?;
         let claims = caller.claims()?.clone();
         let profile = context.account.profile().map_err(|_| foreign())?;
         if profile.did != claims.sub {
@@ -305,7 +305,7 @@ impl Inbox {
         token: &str,
     ) -> Result<(), XrpcError> {
         let header = format!("Bearer {token}");
-        let caller = auth::authenticate(context.config, Auth::Access, Some(&header), context.now_seconds())?;
+        let caller = auth::authenticate(context.config, Auth::Private, Some(&header), context.now_seconds())?;
         let claims = caller.claims()?;
         let reader = self.readers.get_mut(&id).ok_or_else(foreign)?;
         if claims.sub != reader.claims.sub {

@@ -58,6 +58,8 @@ pub enum Auth {
     Access,
     /// As [`Auth::Access`], and by the token of an account that is taken down: what it needs to leave, or to appeal.
     AccessEvenTakendown,
+    /// The account itself, by an access token that reaches private messages: not one of an app password, unless it is privileged.
+    Private,
     /// The account itself, in full.
     Full,
     /// As [`Auth::Full`], and by the token of an account that is taken down.

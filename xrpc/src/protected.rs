@@ -12,15 +12,15 @@ pub fn is_protected(lxm: &str) -> bool {
 /// Whether a method is closed to app passwords that are not privileged: private messages, and moving the account.
 #[must_use]
 pub fn is_privileged(lxm: &str) -> bool {
-    let chat = lxm.get(..CHAT.len()).is_some_and(|start| start.eq_ignore_ascii_case(CHAT));
-    chat || lxm.eq_ignore_ascii_case(CREATE_ACCOUNT)
+    let below = |name: &&str| lxm.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    MESSAGES.iter().any(|name| below(name)) || lxm.eq_ignore_ascii_case(CREATE_ACCOUNT)
 }
 
 /// The one method for which an account that is taken down may get a token: to leave.
 pub const CREATE_ACCOUNT: &str = "com.atproto.server.createAccount";
 
-/// Everything below it is about private messages.
-const CHAT: &str = "chat.bsky.";
+/// Everything below these is about private messages: the reference server's, and our own.
+const MESSAGES: [&str; 2] = ["chat.bsky.", "agent.comms."];
 
 /// The reference server's list.
 const PROTECTED: [&str; 16] = [

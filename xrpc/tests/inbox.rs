@@ -13,6 +13,7 @@ use murmuration_xrpc::inbox::{
     Ask, FRAMES, Inbox, MAX_FRAME_BYTES, MAX_SOCKETS, MAX_WAITING, MOST_UNREAD_ANSWERS, STREAM, answered,
 };
 use murmuration_xrpc::method::Place;
+use murmuration_xrpc::token::Scope;
 use serde_json::{Value, json};
 
 use crate::world;
@@ -497,6 +498,30 @@ fn a_socket_is_opened_as_a_method_is_called_and_ends_with_what_opened_it() {
     line.tend();
     assert_eq!(line.ended(again), "AccountDeactivated");
     assert_eq!(line.try_open(Some(token), &[]), Err("AccountDeactivated".into()));
+}
+
+#[test]
+fn an_app_password_reaches_no_messages_unless_it_is_privileged() {
+    let (world, alice, bob) = world();
+    world.tell(&bob, &alice.did, "for alice");
+    let line = Line::new(&world, &alice);
+    for (scope, opens) in
+        [(Scope::AppPassword, false), (Scope::PrivilegedAppPassword, true), (Scope::Access, true)]
+    {
+        let header = world.bearer(alice.did.as_str(), scope);
+        let token = header.strip_prefix("Bearer ");
+        assert_eq!(line.try_open(token, &[]).is_ok(), opens, "{scope:?}");
+        for method in ["listInbox", "listThreads", "listTasks"] {
+            let (code, answer) = world.ask(&format!("agent.comms.{method}"), Some(&header), &[], &Value::Null);
+            assert_eq!(code == 200, opens, "{scope:?}: {answer}");
+            assert_eq!(answer["error"] == "InvalidToken", !opens, "{answer}");
+        }
+        // What is sent in the agent's name is private, too.
+        let record = json!({ "$type": "agent.comms.message", "content": { "kind": "text", "text": "x" } });
+        let input = json!({ "record": record, "to": [bob.did] });
+        let (code, answer) = world.ask("agent.comms.sendMessage", Some(&header), &[], &input);
+        assert_eq!(code == 200, opens, "{scope:?}: {answer}");
+    }
 }
 
 #[test]

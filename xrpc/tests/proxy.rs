@@ -200,8 +200,12 @@ fn who_does_not_show_a_token_makes_this_host_ask_nobody() {
 fn app_passwords_read_no_private_messages() {
     let alice = Alice::new();
     let header = format!("{CHAT_DID}#bsky_chat");
-    for nsid in ["chat.bsky.convo.listConvos", "Chat.Bsky.convo.getLog", "com.atproto.server.createAccount2"]
-    {
+    for nsid in [
+        "chat.bsky.convo.listConvos",
+        "Chat.Bsky.convo.getLog",
+        "agent.comms.listInbox",
+        "com.atproto.server.createAccount2",
+    ] {
         let outcome = alice.permit(Scope::AppPassword, nsid, Some(&header));
         match nsid.ends_with('2') {
             true => assert!(outcome.is_ok(), "{nsid}"),

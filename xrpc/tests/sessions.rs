@@ -306,8 +306,12 @@ fn no_service_token_is_made_for_methods_that_manage_the_account() {
         assert_eq!(error(&refused), (400, "InvalidRequest"), "{lxm}");
         assert!(text(&refused.1, "message").contains("protected"), "{lxm}");
     }
-    let privileged =
-        ["chat.bsky.convo.getLog", "Chat.Bsky.convo.sendMessage", "com.atproto.server.createAccount"];
+    let privileged = [
+        "chat.bsky.convo.getLog",
+        "Chat.Bsky.convo.sendMessage",
+        "agent.comms.getHandedOver",
+        "com.atproto.server.createAccount",
+    ];
     for (scope, allowed) in
         [(Scope::AppPassword, false), (Scope::PrivilegedAppPassword, true), (Scope::Access, true)]
     {

@@ -18,7 +18,7 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("agent.comms.cancelTask", Kind::Procedure, |host, call| {
         Box::pin(async move { host.cancel_task(call).await })
     })
-    .auth(Auth::Access)
+    .auth(Auth::Private)
     .standing(Standing::Active)
     .limits(SENT),
     own("agent.comms.claimMessages", Kind::Procedure, comms::claim_messages),
@@ -37,7 +37,7 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("agent.comms.getHandoff", Kind::Query, |host, call| {
         Box::pin(async move { host.handoff(call).await })
     })
-    .auth(Auth::Access)
+    .auth(Auth::Private)
     .standing(Standing::NotTakendown)
     .limits(SENT),
     own("agent.comms.getTask", Kind::Query, comms::task),
@@ -48,15 +48,15 @@ pub(super) const METHODS: &[Method] = &[
     Method::host("agent.comms.sendMessage", Kind::Procedure, |host, call| {
         Box::pin(async move { host.send_message(call).await })
     })
-    .auth(Auth::Access)
+    .auth(Auth::Private)
     .standing(Standing::Active)
     .limits(SENT)
     .max_json(MAX_MESSAGE_BODY),
     Method::new("agent.comms.subscribeInbox", Kind::Subscription, Place::Inbox)
-        .auth(Auth::Access)
+        .auth(Auth::Private)
         .standing(Standing::Active),
 ];
 
 const fn own(nsid: &'static str, kind: Kind, run: AgentHandler) -> Method {
-    Method::own(nsid, kind, Auth::Access, run).standing(Standing::NotTakendown)
+    Method::own(nsid, kind, Auth::Private, run).standing(Standing::NotTakendown)
 }
