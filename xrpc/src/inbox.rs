@@ -11,8 +11,8 @@
 //! reader becomes live in the turn that tells it the last that is stored, and what happens is told in the turn that stores it.
 //! What a sleeping object must remember of a reader lies with its socket and costs no row.
 //!
-//! A socket may do what its token may, and ends with it: when the token does, when a session of the account is ended, and when the
-//! account is put to rest or taken down. A method that is called on it is looked at once more, as it is over HTTP.
+//! A socket may do what its token may, and ends with it: when the token does, when its session is ended, and when the account is put
+//! to rest or taken down. A method that is called on it is looked at once more, as it is over HTTP.
 
 mod frame;
 mod reader;
@@ -165,13 +165,15 @@ impl Inbox {
         let over = self.over(context);
         let told = match over {
             Some(over) => Err(over),
-            None => self.expire(context, sockets).and_then(|()| self.tell(context, sockets)),
+            None => self
+                .end_sessions(context, sockets)
+                .and_then(|()| self.expire(context, sockets))
+                .and_then(|()| self.tell(context, sockets)),
         };
         let Err(error) = told else { return Ok(()) };
         let name = match error.error() {
             "AccountTakedown" => "AccountTakedown",
             "AccountDeactivated" => "AccountDeactivated",
-            SESSION_ENDED => SESSION_ENDED,
             "InvalidToken" => "InvalidToken",
             _ => "InternalServerError",
         };
@@ -318,17 +320,28 @@ impl Inbox {
 
     /// Why nobody may read any more; `None` if they may.
     fn over(&self, context: &Context<'_>) -> Option<XrpcError> {
-        let ended = context.account.sessions_ended();
         if self.readers.is_empty() {
             return None;
         }
-        let active = context
-            .account
-            .profile()
-            .map_err(|_| foreign())
-            .and_then(|profile| check_standing(Standing::Active, &profile));
-        let ended = ended.then(|| XrpcError::named(SESSION_ENDED, "A session was ended: log in again"));
-        active.err().or(ended)
+        let profile = context.account.profile().map_err(|_| foreign());
+        profile.and_then(|profile| check_standing(Standing::Active, &profile)).err()
+    }
+
+    /// Ends the streams whose sessions were ended. Reads a row for each stream when one was.
+    fn end_sessions(&mut self, context: &Context<'_>, sockets: &dyn Sockets) -> Result<(), XrpcError> {
+        if !context.account.sessions_ended() {
+            return Ok(());
+        }
+        for (id, session) in
+            self.readers.iter().map(|(id, reader)| (*id, reader.claims.sid.clone())).collect::<Vec<_>>()
+        {
+            // A token that names no session is of no session that lives.
+            let lives = session.map(|session| context.account.session_lives(&session)).transpose()?;
+            if lives != Some(true) {
+                self.end(sockets, id, &Refusal::new(SESSION_ENDED, "The session was ended: log in again"));
+            }
+        }
+        Ok(())
     }
 
     /// Ends the streams whose tokens have ended.

@@ -65,6 +65,10 @@ pub struct Claims {
     /// The id of the session; refresh tokens only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jti: Option<String>,
+    /// The session that it was given out in: the id of the refresh token beside it; access tokens only. What lives on with a token,
+    /// such as a socket, ends with its session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
 }
 
 /// Why a token is not accepted.
@@ -184,7 +188,7 @@ mod tests {
 
     fn claims(scope: Scope) -> Claims {
         let sub = Did::parse("did:plc:ewvi7nxzyoun6zhxrhs64oiz").unwrap();
-        Claims { scope, sub, aud: HOST.into(), iat: 1_000, exp: 2_000, jti: None }
+        Claims { scope, sub, aud: HOST.into(), iat: 1_000, exp: 2_000, jti: None, sid: None }
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Home {
     fn token(&self, scope: Scope) -> String {
         let iat = self.context().now_seconds();
         let aud = self.config().service_did();
-        let claims = Claims { scope, sub: self.did.clone(), aud, iat, exp: iat + 100, jti: None };
+        let claims = Claims { scope, sub: self.did.clone(), aud, iat, exp: iat + 100, jti: None, sid: None };
         format!("Bearer {}", token::sign(&self.config().jwt_secret, &claims).unwrap())
     }
 

@@ -483,20 +483,11 @@ fn a_socket_is_opened_as_a_method_is_called_and_ends_with_what_opened_it() {
     assert_eq!(line.ended(first), "ExpiredToken");
     assert_eq!(line.words(renewed), ["too late for one"]);
 
-    // A session is ended, and the account put to rest.
+    // The account is put to rest.
     let token = session["accessJwt"].as_str().unwrap();
-    let input = json!({ "name": "tool" });
-    let (_, made) = world.post_as(Some(token), "com.atproto.server.createAppPassword", &input);
-    assert!(made["password"].is_string());
-    line.tend();
-    assert!(line.read(renewed).is_empty());
-    world.post_as(Some(token), "com.atproto.server.revokeAppPassword", &input);
-    line.tend();
-    assert_eq!(line.ended(renewed), "SessionEnded");
-    let again = line.try_open(Some(token), &[]).unwrap();
     world.post_as(Some(token), "com.atproto.server.deactivateAccount", &json!({}));
     line.tend();
-    assert_eq!(line.ended(again), "AccountDeactivated");
+    assert_eq!(line.ended(renewed), "AccountDeactivated");
     assert_eq!(line.try_open(Some(token), &[]), Err("AccountDeactivated".into()));
 }
 
@@ -522,6 +513,53 @@ fn an_app_password_reaches_no_messages_unless_it_is_privileged() {
         let (code, answer) = world.ask("agent.comms.sendMessage", Some(&header), &[], &input);
         assert_eq!(code == 200, opens, "{scope:?}: {answer}");
     }
+}
+
+#[test]
+fn the_end_of_a_session_ends_its_sockets_and_no_others() {
+    let (world, alice, _) = world();
+    let line = Line::new(&world, &alice);
+    let log_in = |password: &str| world.login("alice.test", password).1;
+    let text = |session: &Value, name: &str| session[name].as_str().unwrap().to_owned();
+    let (phone, desk) = (log_in("alice's password"), log_in("alice's password"));
+    let input = json!({ "name": "tool", "privileged": true });
+    let made = world.post_as(Some(&alice.token), "com.atproto.server.createAppPassword", &input).1;
+    let tool = log_in(made["password"].as_str().unwrap());
+    let open = |session: &Value| line.try_open(Some(&text(session, "accessJwt")), &[]).unwrap();
+    let (first, on_phone, at_desk, of_tool) = (line.open(&[]), open(&phone), open(&desk), open(&tool));
+    // Opened before a refresh, and after it.
+    let refresh = "com.atproto.server.refreshSession";
+    let later = world.post_as(Some(&text(&phone, "refreshJwt")), refresh, &Value::Null).1;
+    let on_phone_later = open(&later);
+    line.tend();
+    line.sleep();
+
+    let end = "com.atproto.server.deleteSession";
+    assert_eq!(world.post_as(Some(&text(&later, "refreshJwt")), end, &Value::Null).0, 200);
+    line.tend();
+    for id in [on_phone, on_phone_later] {
+        assert_eq!(line.ended(id), "SessionEnded");
+    }
+    let closed = || line.wire.closed.borrow().len();
+    assert_eq!(closed(), 2);
+    world.post_as(Some(&alice.token), "com.atproto.server.revokeAppPassword", &input);
+    line.tend();
+    assert_eq!((line.ended(of_tool).as_str(), closed()), ("SessionEnded", 3));
+
+    // What is ended once more is nobody's; a new password ends all.
+    assert_eq!(world.post_as(Some(&text(&later, "refreshJwt")), end, &Value::Null).0, 200);
+    line.tend();
+    assert_eq!(closed(), 3);
+    let input = json!({ "did": alice.did, "password": "another password" });
+    let changed = world.ask(
+        "com.atproto.admin.updateAccountPassword",
+        Some(world::ask::OPERATOR),
+        &[],
+        &input,
+    );
+    assert_eq!(changed.0, 200, "{}", changed.1);
+    line.tend();
+    assert_eq!([line.ended(first), line.ended(at_desk)], ["SessionEnded", "SessionEnded"]);
 }
 
 #[test]

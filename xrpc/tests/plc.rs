@@ -57,7 +57,7 @@ impl Alice {
     fn scoped(&self, scope: Scope) -> String {
         let iat = self.world.now_millis() / 1000;
         let aud = self.world.config.service_did();
-        let claims = Claims { scope, sub: self.did.clone(), aud, iat, exp: iat + 60, jti: None };
+        let claims = Claims { scope, sub: self.did.clone(), aud, iat, exp: iat + 60, jti: None, sid: None };
         token::sign(&self.world.config.jwt_secret, &claims).unwrap()
     }
 }

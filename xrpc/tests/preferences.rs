@@ -35,6 +35,7 @@ impl Alice {
             iat: 1_795_000_000,
             exp: 1_796_000_000,
             jti: None,
+            sid: None,
         };
         format!("Bearer {}", token::sign(&self.world.config.jwt_secret, &claims).unwrap())
     }

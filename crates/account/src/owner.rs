@@ -175,6 +175,14 @@ impl Account {
         Ok(())
     }
 
+    /// Whether a session has not been ended.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn session_lives(&self, id: &str) -> Result<bool, AccountError> {
+        self.read(|_| Ok(session::lives(&*self.store, id)?))
+    }
+
     /// Ends every session: the account is taken down.
     ///
     /// # Errors

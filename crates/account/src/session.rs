@@ -18,6 +18,8 @@ const INSERT: &str = "INSERT INTO session (id, scope, expires_at, app_password) 
      ON CONFLICT (id) DO NOTHING";
 /// Reads 1 row.
 const SELECT: &str = "SELECT scope, expires_at, next, app_password FROM session WHERE id = ?1";
+/// Reads 1 row.
+const EXISTS: &str = "SELECT 1 FROM session WHERE id = ?1";
 /// Writes 1 row.
 const ROTATE: &str = "UPDATE session SET next = ?2, expires_at = ?3 WHERE id = ?1";
 /// Writes a row for each token of the session that still works. Reads all sessions once for each of those.
@@ -81,6 +83,11 @@ pub(crate) fn rotate(
 /// Ends a session, if there is one, with the tokens before and after this one: none of them may bring it back.
 pub(crate) fn end(store: &dyn Store, id: &str) -> Result<(), StoreError> {
     store.query(DELETE, &[Param::Text(id)]).map(drop)
+}
+
+/// Whether a session has not been ended. One that a refresh has followed is there as long as what it gave out.
+pub(crate) fn lives(store: &dyn Store, id: &str) -> Result<bool, StoreError> {
+    Ok(!store.query(EXISTS, &[Param::Text(id)])?.is_empty())
 }
 
 /// Ends every session.

@@ -66,7 +66,8 @@ fn with_tokens(context: &Context<'_>, session: &Session) -> Result<Json, XrpcErr
     let profile = context.account.profile()?;
     let scope = serde_json::from_value(Json::String(session.scope.clone())).map_err(XrpcError::internal)?;
     let iat = context.now_seconds();
-    let sign = |scope, seconds, jti| {
+    let id = Some(session.id.clone());
+    let sign = |scope, seconds, jti, sid| {
         let claims = Claims {
             scope,
             sub: profile.did.clone(),
@@ -74,13 +75,13 @@ fn with_tokens(context: &Context<'_>, session: &Session) -> Result<Json, XrpcErr
             iat,
             exp: iat + seconds,
             jti,
+            sid,
         };
         token::sign(&context.config.jwt_secret, &claims).map_err(XrpcError::internal)
     };
     let mut answer = view(&profile);
-    answer.insert("accessJwt".into(), sign(scope, ACCESS_SECONDS, None)?.into());
-    answer
-        .insert("refreshJwt".into(), sign(Scope::Refresh, REFRESH_SECONDS, Some(session.id.clone()))?.into());
+    answer.insert("accessJwt".into(), sign(scope, ACCESS_SECONDS, None, id.clone())?.into());
+    answer.insert("refreshJwt".into(), sign(Scope::Refresh, REFRESH_SECONDS, id, None)?.into());
     Ok(Json::Object(answer))
 }
 

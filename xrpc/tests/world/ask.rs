@@ -148,6 +148,7 @@ impl World {
             iat: now,
             exp: now + 60,
             jti: None,
+            sid: None,
         };
         format!("Bearer {}", token::sign(&self.config.jwt_secret, &claims).unwrap())
     }
