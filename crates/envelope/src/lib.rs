@@ -62,6 +62,7 @@
 
 mod base;
 mod binding;
+mod dhkem;
 mod envelope;
 mod error;
 mod form;

@@ -4,7 +4,7 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
-use hpke::kem::{X25519HkdfSha256, XWing};
+use hpke::kem::XWing;
 use murmuration_data::cbor::Writer;
 use murmuration_platform::Entropy;
 use sha2::Sha256;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::base;
 use crate::binding::{Binding, Label};
+use crate::dhkem::X25519;
 use crate::key::Public;
 use crate::{EncryptionKey, EnvelopeError, EpochKey, SecretKey, Suite};
 
@@ -90,7 +91,7 @@ impl DataKey {
         let aad = binding.context(label, epoch, &[to.key.suite().name(), to.id.as_str()]);
         let (info, text) = (label.text().as_bytes(), self.0.as_slice());
         let sealed = match &to.key.0 {
-            Public::X25519(key) => base::seal::<X25519HkdfSha256>(key, info, &aad, text, entropy),
+            Public::X25519(key) => base::seal::<X25519>(key, info, &aad, text, entropy),
             Public::XWing(key) => base::seal::<XWing>(key, info, &aad, text, entropy),
         };
         // The only failure: a public key of a small order, with which nothing would be secret.
@@ -111,13 +112,7 @@ impl DataKey {
         let aad = binding.context(label, epoch, &[key.suite().name(), id]);
         let info = label.text().as_bytes();
         let opened = match key.suite() {
-            Suite::X25519 => base::open::<X25519HkdfSha256>(
-                &key.unpack::<X25519HkdfSha256>(),
-                encapsulated,
-                info,
-                &aad,
-                wrap,
-            ),
+            Suite::X25519 => base::open::<X25519>(&key.unpack::<X25519>(), encapsulated, info, &aad, wrap),
             Suite::XWing => base::open::<XWing>(&key.unpack::<XWing>(), encapsulated, info, &aad, wrap),
         };
         Self::from_slice(&Zeroizing::new(opened.map_err(|_| EnvelopeError::Sealed)?))
