@@ -24,7 +24,7 @@ pub struct Setup {
     flavour: Flavour,
     build: Option<Build>,
     plc_url: Option<String>,
-    queue: Queue,
+    queue: Option<Queue>,
     variables: BTreeMap<String, String>,
 }
 
@@ -38,7 +38,7 @@ impl Setup {
             flavour: Flavour::Test,
             build: None,
             plc_url: None,
-            queue: Queue::Bundled,
+            queue: None,
             variables: BTreeMap::new(),
         }
     }
@@ -75,7 +75,7 @@ impl Setup {
     /// Another queue than workerd's own.
     #[must_use]
     pub fn queue(mut self, queue: Queue) -> Self {
-        self.queue = queue;
+        self.queue = Some(queue);
         self
     }
 
@@ -96,7 +96,8 @@ impl Setup {
         let plc = own_plc.then(|| Plc::start(&xtask::root(), &state, Echo::Keep).unwrap());
         let plc_url = self.plc_url.or_else(|| plc.as_ref().map(Plc::url)).unwrap();
         let mut settings = Settings::new(&self.hostname, port, &plc_url, self.flavour);
-        (settings.variables, settings.queue) = (self.variables, self.queue);
+        settings.variables = self.variables;
+        settings.queue = self.queue.unwrap_or(settings.queue);
         let mut world = World { state, build, settings, plc, own_plc, workerd: None, logs: Vec::new() };
         world.restart();
         world

@@ -44,7 +44,10 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Queue {
     /// workerd's own, whose messages lie in the state folder.
-    Bundled,
+    Bundled {
+        /// How often it brings a message again before that is a dead letter.
+        retries: u32,
+    },
     /// Somebody at an address who speaks its protocol.
     At(String),
     /// There is none.
@@ -70,7 +73,7 @@ impl Settings {
             plc_url: plc_url.to_owned(),
             user_domains,
             flavour,
-            queue: Queue::Bundled,
+            queue: Queue::Bundled { retries: RETRIES },
             variables: BTreeMap::new(),
         }
     }
@@ -115,7 +118,10 @@ impl Settings {
             Flavour::Test => (TEST_ENTRY, TEST_FLAGS),
         };
         let (queues, bindings) = match &self.queue {
-            Queue::Bundled => (BUNDLED_QUEUES.to_owned(), bindings + QUEUE_BINDING),
+            Queue::Bundled { retries } => {
+                let rules = quote(&consumers(*retries));
+                (BUNDLED_QUEUES.replace("RULES", &rules), bindings + QUEUE_BINDING)
+            }
             Queue::At(address) => {
                 let service = EXTERNAL_QUEUES.replace("ADDRESS", &quote(address));
                 (service, bindings + EXTERNAL_BINDING)
@@ -124,7 +130,6 @@ impl Settings {
         };
         TEMPLATE
             .replace("QUEUES", &queues)
-            .replace("RULES", &quote(&consumers()))
             .replace("PORT", &self.port.to_string())
             .replace("NETWORKS", networks)
             .replace("STORAGE", &folder("storage"))
@@ -260,15 +265,18 @@ const QUEUE_BINDING: &str = r#"    (name = "DELIVERIES", queue = (name = "queues
 "#;
 
 /// The queues and who takes what they carry, as `wrangler.toml` has it.
-fn consumers() -> String {
+fn consumers(retries: u32) -> String {
     let consumer = |dead: &str| {
         json!({
-            "consumer": "main", "maxBatchSize": 10, "maxBatchTimeout": 1, "maxRetries": 100,
+            "consumer": "main", "maxBatchSize": 10, "maxBatchTimeout": 1, "maxRetries": retries,
             "deadLetterQueue": dead,
         })
     };
     json!({ DELIVERIES: consumer(UNDELIVERED), UNDELIVERED: consumer("") }).to_string()
 }
+
+/// How often a message is brought again, as `wrangler.toml` has it.
+const RETRIES: u32 = 100;
 
 /// The queue of deliveries that have failed, and that of those that are given up: what `wrangler.toml` calls them.
 const DELIVERIES: &str = "murmuration-deliveries";
@@ -297,7 +305,7 @@ mod tests {
     #[test]
     fn the_queues_are_those_of_wrangler() {
         let text = fs::read_to_string(crate::root().join("wrangler.toml")).unwrap();
-        let consumers: serde_json::Value = serde_json::from_str(&consumers()).unwrap();
+        let consumers: serde_json::Value = serde_json::from_str(&consumers(RETRIES)).unwrap();
         for part in text.split("[[queues.consumers]]").skip(1) {
             let part = part.split("[[").next().unwrap();
             let said = |name: &str| {
@@ -325,7 +333,7 @@ mod tests {
             let text = settings.capnp("2026-04-01", Path::new("/s"));
             ["queues.js", "external", "DELIVERIES"].map(|word| text.contains(word))
         };
-        assert_eq!(has(Queue::Bundled), [true, false, true]);
+        assert_eq!(has(Queue::Bundled { retries: 1 }), [true, false, true]);
         assert_eq!(has(Queue::At("127.0.0.1:1".to_owned())), [false, true, true]);
         assert_eq!(has(Queue::Absent), [false; 3]);
     }
