@@ -87,8 +87,9 @@ impl Ask {
     /// # Errors
     /// The storage's.
     pub fn refusal(&self, context: &Context<'_>) -> Result<Option<Refusal>, XrpcError> {
-        let head = context.account.comms()?.latest(context.clock.now_micros())?;
-        Ok(match opening(self.cursor.as_deref(), head, FIRST) {
+        let comms = context.account.comms()?;
+        let head = comms.latest(context.clock.now_micros())?;
+        Ok(match opening(self.cursor.as_deref(), head, comms.earliest()?) {
             Opening::Future => Some(Refusal::new("FutureCursor", "Cursor in the future.")),
             Opening::Malformed => {
                 Some(Refusal::new("InvalidRequest", "The parameter cursor must be an integer"))
@@ -117,14 +118,21 @@ impl Inbox {
         ask: Ask,
         unlimited: bool,
     ) -> Result<(), XrpcError> {
-        let head = context.account.comms()?.latest(context.clock.now_micros())?;
-        let place = match opening(ask.cursor.as_deref(), head, FIRST) {
-            Opening::Replay { after } => Place::Behind { after, fell: false },
+        let comms = context.account.comms()?;
+        let (head, earliest) = (comms.latest(context.clock.now_micros())?, comms.earliest()?);
+        let opening = opening(ask.cursor.as_deref(), head, earliest);
+        // What was not dropped of that time, because it is not done, is told all the same.
+        let asked = ask.cursor.as_deref().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+        let place = match opening {
+            Opening::Replay { .. } | Opening::Outdated { .. } => Place::Behind { after: asked, fell: false },
             _ => Place::Live,
         };
         let reader = Reader::new(place, ask.claims, ask.opens, unlimited);
         sockets.keep(id, &reader.attachment());
         self.readers.insert(id, reader);
+        if matches!(opening, Opening::Outdated { .. }) {
+            sockets.send(&[id], Message::Text(&info("OutdatedCursor", earliest.saturating_sub(1))));
+        }
         if place == Place::Live {
             sockets.send(&[id], Message::Text(&info("Live", head)));
         }
@@ -209,14 +217,12 @@ impl Inbox {
                 Step::Send => reader.blocked_since = None,
             }
             let page = context.account.comms()?.news(after, PAGE, now)?;
-            let mut reached = after;
             for news in &page.news {
-                reached = news.number;
                 sockets.send(&[id], Message::Text(&text(context, news, reader.opens)?));
             }
             reader.place = match page.complete {
                 true => Place::Live,
-                false => Place::Behind { after: reached, fell },
+                false => Place::Behind { after: page.through, fell },
             };
             again |= !page.complete;
             sockets.keep(id, &reader.attachment());
@@ -422,6 +428,4 @@ pub const MOST_UNREAD_ANSWERS: u64 = 4 << 20;
 const PAGE: usize = 256;
 /// Seconds after which one that found no room may come again.
 const RETRY_SECONDS: u32 = 60;
-/// The first number there may be: nothing that has happened is ever gone.
-const FIRST: u64 = 0;
 const SESSION_ENDED: &str = "SessionEnded";

@@ -503,7 +503,8 @@ fn an_app_password_reaches_no_messages_unless_it_is_privileged() {
         let token = header.strip_prefix("Bearer ");
         assert_eq!(line.try_open(token, &[]).is_ok(), opens, "{scope:?}");
         for method in ["listInbox", "listThreads", "listTasks"] {
-            let (code, answer) = world.ask(&format!("agent.comms.{method}"), Some(&header), &[], &Value::Null);
+            let (code, answer) =
+                world.ask(&format!("agent.comms.{method}"), Some(&header), &[], &Value::Null);
             assert_eq!(code == 200, opens, "{scope:?}: {answer}");
             assert_eq!(answer["error"] == "InvalidToken", !opens, "{answer}");
         }
@@ -551,12 +552,8 @@ fn the_end_of_a_session_ends_its_sockets_and_no_others() {
     line.tend();
     assert_eq!(closed(), 3);
     let input = json!({ "did": alice.did, "password": "another password" });
-    let changed = world.ask(
-        "com.atproto.admin.updateAccountPassword",
-        Some(world::ask::OPERATOR),
-        &[],
-        &input,
-    );
+    let changed =
+        world.ask("com.atproto.admin.updateAccountPassword", Some(world::ask::OPERATOR), &[], &input);
     assert_eq!(changed.0, 200, "{}", changed.1);
     line.tend();
     assert_eq!([line.ended(first), line.ended(at_desk)], ["SessionEnded", "SessionEnded"]);

@@ -42,8 +42,15 @@ impl Alice {
 
     fn token(&self, scope: Scope) -> String {
         let aud = self.world.config.service_did();
-        let claims =
-            Claims { scope, sub: self.did.clone(), aud, iat: SECONDS, exp: SECONDS + 7200, jti: None, sid: None };
+        let claims = Claims {
+            scope,
+            sub: self.did.clone(),
+            aud,
+            iat: SECONDS,
+            exp: SECONDS + 7200,
+            jti: None,
+            sid: None,
+        };
         format!("Bearer {}", token::sign(&self.world.config.jwt_secret, &claims).unwrap())
     }
 

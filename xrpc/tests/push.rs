@@ -34,8 +34,15 @@ impl Alice {
     /// A session's token, begun with an app password.
     fn token(&self) -> String {
         let (aud, iat) = (self.world.config.service_did(), self.world.now_millis() / 1_000);
-        let claims =
-            Claims { scope: Scope::AppPassword, sub: self.did.clone(), aud, iat, exp: iat + 60, jti: None, sid: None };
+        let claims = Claims {
+            scope: Scope::AppPassword,
+            sub: self.did.clone(),
+            aud,
+            iat,
+            exp: iat + 60,
+            jti: None,
+            sid: None,
+        };
         token::sign(&self.world.config.jwt_secret, &claims).unwrap()
     }
 

@@ -13,7 +13,7 @@ use crate::line::Lines;
 use crate::news::Fresh;
 
 /// Reads 1 row.
-const SELECT_FLOORS: &str = "SELECT inbox_floor, sent_floor FROM comms WHERE id = 1";
+const SELECT_FLOORS: &str = "SELECT inbox_floor, sent_floor, dropped_through FROM comms WHERE id = 1";
 /// Writes 1 row.
 const SET_FLOORS: &str = "INSERT INTO comms (id, inbox_floor, sent_floor) VALUES (1, ?1, ?2) \
      ON CONFLICT (id) DO UPDATE SET inbox_floor = excluded.inbox_floor, sent_floor = excluded.sent_floor";
@@ -58,6 +58,8 @@ pub(crate) struct Memory {
     pub(crate) last_number: u64,
     /// When something is to be dropped, if that is known.
     pub(crate) next_drop: Option<Option<u64>>,
+    /// The number of the last news that was dropped.
+    pub(crate) dropped_through: u64,
     /// What of what was sent waits for another try.
     pub(crate) lines: Lines,
 }
@@ -249,9 +251,9 @@ impl Comms {
     }
 
     fn load(&self) -> Result<Memory, CommsError> {
-        let (inbox_floor, sent_floor) = match self.store.query(SELECT_FLOORS, &[])?.pop() {
-            Some(mut row) => (row.int(0)?, row.text(1)?),
-            None => (0, String::new()),
+        let (inbox_floor, sent_floor, dropped_through) = match self.store.query(SELECT_FLOORS, &[])?.pop() {
+            Some(mut row) => (row.int(0)?, row.text(1)?, uint(row.int(2)?)),
+            None => (0, String::new(), 0),
         };
         let mut memory = Memory {
             inbox_floor,
@@ -262,6 +264,7 @@ impl Comms {
             next_due: None,
             last_number: self.last_number()?,
             next_drop: None,
+            dropped_through,
             lines: self.lines(&sent_floor)?,
         };
         for mut row in self.store.query(COUNT_OPEN, &[Param::Int(inbox_floor)])? {

@@ -66,6 +66,14 @@ pub const MAX_SCAN: u32 = 2_000;
 /// Bytes of the messages in one page of news, at most, save that the first always comes: what a reader may have before it.
 pub const MAX_NEWS_BYTES: usize = 256 * 1024;
 
+/// Microseconds after a message was sent in which what becomes of it is found by its name: those of the first retries. A row is
+/// written for what comes later.
+pub const LATE_MICROS: u64 = 2 * 60 * SECOND;
+
+/// Messages that were sent behind a number that a page of news looks at, besides those of [`LATE_MICROS`] before it, of which there are
+/// as many as an account may send in that time.
+pub const MAX_NEWS_SCAN: u32 = 1_024;
+
 /// Gaps that are reported of a thread.
 pub const MAX_GAPS: usize = 100;
 
@@ -80,6 +88,12 @@ pub const RETENTION_MICROS: u64 = 30 * 24 * 60 * 60 * SECOND;
 
 /// Microseconds for which a task is kept that nobody has ended, since it was last spoken of: half a year.
 pub const OPEN_TASK_MICROS: u64 = 183 * 24 * 60 * 60 * SECOND;
+
+/// Microseconds after which it is forgotten where a sender's messages in a thread began that were all dropped: a year.
+pub const FORGET_MICROS: u64 = 366 * 24 * 60 * 60 * SECOND;
+
+/// The same of the agent's own messages. Longer, so that whoever counts anew is read by those who have forgotten, too.
+pub const FORGET_OWN_MICROS: u64 = FORGET_MICROS + 61 * 24 * 60 * 60 * SECOND;
 
 /// Microseconds between two looks for what is old.
 pub const DROP_PAUSE_MICROS: u64 = 24 * 60 * 60 * SECOND;

@@ -2,6 +2,9 @@
 //!
 //! A message that comes once more after that is refused all the same, twice over: it is older than any sender tries
 //! ([`MAX_AGE_MICROS`](crate::limits::MAX_AGE_MICROS)), and its place in the thread is behind where the thread begins now.
+//!
+//! Where a thread begins is forgotten a year after the last of a sender's messages in it was dropped: whoever writes there then is
+//! read, and what came before is a gap. The sender, who forgets later, counts anew when all its readers have forgotten.
 
 use murmuration_data::{CID_BYTES, Cid};
 use murmuration_platform::Param;
@@ -10,31 +13,48 @@ use murmuration_syntax::Tid;
 use crate::CommsError;
 use crate::comms::{Comms, int, uint};
 use crate::inbox::cid;
-use crate::limits::{DROP_PAUSE_MICROS, OPEN_TASK_MICROS, RETENTION_MICROS};
+use crate::limits::{
+    DROP_PAUSE_MICROS, FORGET_MICROS, FORGET_OWN_MICROS, OPEN_TASK_MICROS, RETENTION_MICROS,
+};
+use crate::outbox::id;
+use crate::receipt::unpack;
 
 /// Reads what is old, and one.
 const OLD_RECEIVED: &str = "SELECT ord, thread, sender, seq, cid FROM inbox WHERE ord < ?1 AND at < ?1 AND state >= 2 \
      AND (task IS NULL OR (task >= 4 AND task_at < ?1) OR task_at < ?2) ORDER BY ord LIMIT ?3 + 0";
 /// Reads what has an old name.
-const OLD_SENT: &str = "SELECT id, thread, '', seq, cid FROM sent WHERE id < ?4 AND at < ?1 AND due IS NULL \
+const OLD_SENT: &str = "SELECT id, thread, '', seq, cid, deliveries FROM sent WHERE id < ?4 AND at < ?1 AND due IS NULL \
      AND (task IS NULL OR (task >= 4 AND task_at < ?1) OR task_at < ?2) ORDER BY id LIMIT ?3 + 0";
 /// Writes 3 rows: the message, its name and its place; of a request, one more.
 const DROP_RECEIVED: &str = "DELETE FROM inbox WHERE ord = ?1";
 /// Writes 2 rows: the message and its place; of a request, one more.
 const DROP_SENT: &str = "DELETE FROM sent WHERE id = ?1";
 /// Writes 1 row.
-const BEGIN: &str = "INSERT INTO dropped (thread, sender, seq, cid) VALUES (?1, ?2, ?3, ?4) \
-     ON CONFLICT (thread, sender) DO UPDATE SET seq = excluded.seq, cid = excluded.cid WHERE excluded.seq > seq";
+const BEGIN: &str = "INSERT INTO dropped (thread, sender, seq, cid, at) VALUES (?1, ?2, ?3, ?4, ?5) \
+     ON CONFLICT (thread, sender) DO UPDATE SET seq = excluded.seq, cid = excluded.cid, at = excluded.at \
+     WHERE excluded.seq > seq";
+/// Reads where each thread begins. Those of which something is left stay.
+const FORGOTTEN: &str = "SELECT thread, sender FROM dropped WHERE at < CASE sender WHEN '' THEN ?2 ELSE ?1 END \
+     AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.thread = dropped.thread AND inbox.sender = dropped.sender) \
+     AND NOT (sender = '' AND EXISTS (SELECT 1 FROM sent WHERE sent.thread = dropped.thread)) LIMIT ?3 + 0";
+/// Writes 1 row.
+const FORGET: &str = "DELETE FROM dropped WHERE thread = ?1 AND sender = ?2";
+/// Writes 1 row.
+const SET_DROPPED: &str = "INSERT INTO comms (id, inbox_floor, sent_floor, dropped_through) VALUES (1, ?1, ?2, ?3) \
+     ON CONFLICT (id) DO UPDATE SET dropped_through = excluded.dropped_through";
 /// Reads 1 row.
 const BEGINNING: &str = "SELECT seq, cid FROM dropped WHERE thread = ?1 AND sender = ?2";
 /// Reads 2 rows.
 const OLDEST: &str =
     "SELECT (SELECT at FROM inbox ORDER BY ord LIMIT 1), (SELECT id FROM sent ORDER BY id LIMIT 1)";
+/// Reads where each thread begins.
+const OLDEST_BEGINNING: &str = "SELECT min(CASE sender WHEN '' THEN at + ?2 ELSE at + ?1 END) FROM dropped";
 
 impl Comms {
     /// Drops what is old, at most `limit` messages of each side, and says whether that is all.
     ///
-    /// Writes 4 rows for each that has come and 3 for each that was sent, index entries included.
+    /// Writes 4 rows for each that has come and 3 for each that was sent, index entries included, one for each receipt that has come
+    /// late, one for the run, and one for each thread that is forgotten.
     ///
     /// # Errors
     /// The storage's.
@@ -47,16 +67,28 @@ impl Comms {
             let sent = self.store.query(OLD_SENT, &[int(old), int(open), room(), Param::Text(&name)])?;
             let most = usize::try_from(limit).unwrap_or(usize::MAX);
             let all = received.len() < most && sent.len() < most;
+            let mut through = memory.dropped_through;
             for mut row in received {
                 let ord = row.int(0)?;
-                self.begin_behind(&mut row)?;
+                through = through.max(uint(ord));
+                self.begin_behind(&mut row, now)?;
                 self.store.query(DROP_RECEIVED, &[Param::Int(ord)])?;
             }
             for mut row in sent {
-                let id = row.text(0)?;
-                self.begin_behind(&mut row)?;
-                self.store.query(DROP_SENT, &[Param::Text(&id)])?;
+                let id = id(&mut row)?;
+                for receipt in unpack(&row.blob(5)?)? {
+                    through = through.max(receipt.at);
+                    self.forget_late(id, &receipt)?;
+                }
+                self.begin_behind(&mut row, now)?;
+                self.store.query(DROP_SENT, &[Param::Text(&id.to_string())])?;
             }
+            if through > memory.dropped_through {
+                memory.dropped_through = through;
+                let row = [Param::Int(memory.inbox_floor), Param::Text(&memory.sent_floor), int(through)];
+                self.store.query(SET_DROPPED, &row)?;
+            }
+            let all = self.forget_beginnings(now, limit)? && all;
             memory.next_drop = Some(if all { self.oldest(now)? } else { Some(now) });
             Ok(all)
         })
@@ -86,10 +118,22 @@ impl Comms {
         .transpose()
     }
 
-    fn begin_behind(&self, row: &mut murmuration_platform::Row) -> Result<(), CommsError> {
+    /// Forgets where threads began of which nothing is left for long, and says whether that is all.
+    fn forget_beginnings(&self, now: u64, limit: u32) -> Result<bool, CommsError> {
+        let (old, own) = (now.saturating_sub(FORGET_MICROS), now.saturating_sub(FORGET_OWN_MICROS));
+        let rows = self.store.query(FORGOTTEN, &[int(old), int(own), Param::Int(limit.into())])?;
+        let all = rows.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+        for mut row in rows {
+            self.store.query(FORGET, &[Param::Text(&row.text(0)?), Param::Text(&row.text(1)?)])?;
+        }
+        Ok(all)
+    }
+
+    fn begin_behind(&self, row: &mut murmuration_platform::Row, now: u64) -> Result<(), CommsError> {
         let (thread, sender, seq, cid) = (row.text(1)?, row.text(2)?, row.int(3)?, row.blob(4)?);
         debug_assert_eq!(cid.len(), CID_BYTES);
-        let place = [Param::Text(&thread), Param::Text(&sender), Param::Int(seq), Param::Blob(&cid)];
+        let place =
+            [Param::Text(&thread), Param::Text(&sender), Param::Int(seq), Param::Blob(&cid), int(now)];
         Ok(self.store.query(BEGIN, &place).map(drop)?)
     }
 
@@ -98,7 +142,9 @@ impl Comms {
         let mut row = crate::comms::one(&*self.store, OLDEST)?;
         let received = row.opt_int(0)?.map(uint);
         let sent = row.opt_text(1)?.and_then(|id| Tid::parse(&id).ok()).map(Tid::micros);
-        let oldest = received.into_iter().chain(sent).min();
-        Ok(oldest.map(|at| at.saturating_add(RETENTION_MICROS).max(now.saturating_add(DROP_PAUSE_MICROS))))
+        let kept = received.into_iter().chain(sent).map(|at| at.saturating_add(RETENTION_MICROS));
+        let row = self.store.query(OLDEST_BEGINNING, &[int(FORGET_MICROS), int(FORGET_OWN_MICROS)])?.pop();
+        let begun = row.map(|mut row| row.opt_int(0)).transpose()?.flatten().map(uint);
+        Ok(kept.chain(begun).min().map(|at| at.max(now.saturating_add(DROP_PAUSE_MICROS))))
     }
 }

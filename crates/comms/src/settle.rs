@@ -223,6 +223,7 @@ impl Comms {
             // Who makes the next try, and when, is no news.
             if (receipt.at, receipt.attempts, receipt.state) != (before.at, before.attempts, before.state) {
                 receipt.at = memory.number(now);
+                self.note_late(sent.id, &before, receipt.at)?;
                 told.push(Fresh::Told(sent.id, receipt.clone()));
             }
             changed.push(receipt.clone());

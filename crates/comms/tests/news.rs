@@ -1,8 +1,10 @@
 //! News of an agent's messages: each piece once, in order, after whatever number somebody knows.
 
 use murmuration_comms::{Attempt, Happened, Keeper, News};
+use murmuration_platform::{Param, Store};
+use murmuration_syntax::Tid;
 
-use crate::common::{Agent, NOW, SECOND, text};
+use crate::common::{Agent, NOW, Random, SECOND, text};
 
 /// What has happened, in a word each.
 fn words(news: &[News]) -> Vec<String> {
@@ -21,12 +23,13 @@ fn all(agent: &Agent, mut after: u64, limit: usize) -> Vec<News> {
     loop {
         let page = agent.comms.news(after, limit, NOW).unwrap();
         assert!(page.news.len() <= limit);
-        assert!(page.complete || !page.news.is_empty(), "it goes on");
+        assert!(page.complete || page.through > after, "it goes on");
+        assert!(page.news.iter().all(|piece| piece.number > after && piece.number <= page.through));
         all.extend(page.news);
         if page.complete {
             return all;
         }
-        after = all.last().unwrap().number;
+        after = page.through;
     }
 }
 
@@ -144,4 +147,105 @@ fn what_is_not_stored_is_no_news() {
     bob.receive(&other, NOW).unwrap_err();
     assert!(bob.comms.fresh(NOW).unwrap().is_empty());
     assert_eq!(words(&all(&bob, 0, 10)), ["m"]);
+}
+
+/// Notes a message whose id was made at a time, as whoever sends it likes.
+fn made_at(bob: &Agent, to: &[&Agent], made: u64) -> Tid {
+    let header = bob.header(to, Some(&format!("t{made}")), made);
+    let parcel = bob.open_parcel(header, "x");
+    bob.comms.send(&parcel, &parcel.to_cbor().unwrap(), b"", None, NOW).unwrap();
+    parcel.header().id
+}
+
+#[test]
+fn sim_late_receipts_are_told_once_and_in_order_whatever_the_pages() {
+    let names = ["alice", "carol", "dave"].map(Agent::new);
+    let to: Vec<&Agent> = names.iter().collect();
+    let (bob, dice) = (Agent::new("bob"), Random::of(7));
+    let within = |seconds: u64| dice.next() % (seconds * SECOND);
+    let mut tries = Vec::new();
+    for _ in 0..100 {
+        let made = NOW - 5_000 * SECOND + within(10_000);
+        let id = made_at(&bob, &to, made);
+        for _ in 0..dice.below(7) {
+            let pause = if dice.below(2) == 0 { within(60) } else { within(50_000) };
+            tries.push((made.max(NOW) + pause, id));
+        }
+    }
+    tries.sort_unstable();
+    for (at, id) in tries {
+        let later = Attempt::Later {
+            retry_after_seconds: None,
+            reason: "away".into(),
+            fault: false,
+            keeper: Some(Keeper::Alarm),
+        };
+        let attempt = if dice.below(3) == 0 { Attempt::Delivered } else { later };
+        bob.comms.settle(id, &[(to[dice.below(3)].did.clone(), attempt)], at, 0).unwrap();
+    }
+    // As if all of it were read.
+    let mut expected = Vec::new();
+    for mut row in bob.store.query("SELECT id FROM sent", &[]).unwrap() {
+        let sent = bob.comms.sent(row.text(0).unwrap().parse().unwrap()).unwrap().unwrap();
+        let told = sent.receipts.iter().filter(|receipt| receipt.attempts > 0);
+        expected.extend(told.map(|receipt| (receipt.at, receipt.state)));
+    }
+    expected.sort_by_key(|(at, _)| *at);
+    let late = bob.store.query("SELECT at FROM late_receipt ORDER BY at", &[]).unwrap().len();
+    assert!(late > 50 && late + 10 < expected.len(), "{late} of {}", expected.len());
+    for limit in [1, 7, 1_000] {
+        for start in [0, expected.len() / 3, expected.len() - 1] {
+            let after = expected[start].0 - 1;
+            let told = all(&bob, after, limit).into_iter().map(|news| match news.what {
+                Happened::Told { receipt, .. } => (news.number, receipt.state),
+                Happened::Came(_) => panic!("nothing has come"),
+            });
+            assert_eq!(told.collect::<Vec<_>>(), expected[start..], "{limit} from {start}");
+        }
+    }
+}
+
+#[test]
+fn a_page_of_news_reads_about_what_it_tells_of() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    // As many as it takes, all like one.
+    let copy = |first: Tid, count: u64, seconds: u64| {
+        for n in 1..count {
+            let id = Tid::from_parts(first.micros() + n * seconds * SECOND, 1).to_string();
+            bob.store
+                .query(
+                    "INSERT INTO sent (id, thread, seq, cid, type, digest, at, expires_at, due, deliveries, parcel) \
+                     SELECT ?1, thread, ?2, cid, type, digest, at, expires_at, due, deliveries, parcel \
+                     FROM sent WHERE id = ?3",
+                    &[Param::Text(&id), Param::Int(i64::try_from(n + 1).unwrap()), Param::Text(&first.to_string())],
+                )
+                .unwrap();
+        }
+    };
+    let read = |after: u64| {
+        let before = bob.store.counts().read;
+        let page = bob.comms.news(after, 100, NOW).unwrap();
+        (page, bob.store.counts().read - before)
+    };
+    let waiting = made_at(&bob, &[&alice], NOW);
+    copy(waiting, 3_000, 1);
+    let last = made_at(&bob, &[&alice], NOW + 10_000 * SECOND);
+    let told = [(alice.did.clone(), Attempt::Delivered)];
+    bob.comms.settle(last, &told, NOW + 10_000 * SECOND + 1, 0).unwrap();
+    // One piece is found at once by whoever is behind by a little.
+    let (page, rows) = read(NOW + 9_000 * SECOND);
+    assert!(page.news.len() == 1 && page.complete && rows < 10, "{rows} rows");
+    // Where thousands wait of whom nothing is to be told, a page looks at some of them, and says how far.
+    let (mut after, mut pages, mut found) = (NOW - SECOND, 0, 0);
+    loop {
+        let (page, rows) = read(after);
+        assert!(rows <= 1_300, "{rows} rows");
+        (pages, found) = (pages + 1, found + page.news.len());
+        if page.complete {
+            break;
+        }
+        assert!(page.through > after);
+        after = page.through;
+    }
+    assert_eq!((pages, found), (3, 1));
 }

@@ -1,6 +1,8 @@
 //! What is dropped, and what goes on without it.
 
-use murmuration_comms::limits::{OPEN_TASK_MICROS, RETENTION_MICROS, TOO_OLD_MICROS};
+use murmuration_comms::limits::{
+    FORGET_MICROS, FORGET_OWN_MICROS, GAP_WAIT_MICROS, OPEN_TASK_MICROS, RETENTION_MICROS, TOO_OLD_MICROS,
+};
 use murmuration_comms::{Attempt, Claim, CommsError, Delivery, Outcome, Parcel};
 use murmuration_platform::Store;
 
@@ -54,7 +56,8 @@ fn messages_go_a_month_after_all_was_done_with_them_some_a_run() {
                 assert_eq!(agent.comms.next_drop(late).unwrap(), Some(late), "at once");
             }
         }
-        assert_eq!(agent.comms.next_drop(late).unwrap(), None);
+        // What is left is where the thread began, for long.
+        assert!(agent.comms.next_drop(late).unwrap().unwrap() >= late + FORGET_MICROS);
         assert_eq!(count(agent, "dropped"), 1);
     }
 }
@@ -119,4 +122,64 @@ fn what_is_older_than_any_sender_tries_is_refused() {
     let parcel = alice.send(&bob, None, "x", NOW);
     assert!(matches!(bob.receive(&parcel, NOW + TOO_OLD_MICROS), Err(CommsError::Expired)));
     assert_eq!(bob.receive(&parcel, NOW + TOO_OLD_MICROS - SECOND).unwrap(), Delivery::Delivered);
+}
+
+#[test]
+fn whoever_has_missed_what_was_dropped_is_told_so() {
+    let (alice, mut bob) = (Agent::new("alice"), Agent::new("bob"));
+    assert_eq!(bob.comms.earliest().unwrap(), 1);
+    exchange(&alice, &bob, "t", &[NOW, NOW + SECOND]);
+    let late = alice.send(&bob, Some("u"), "x", NOW);
+    let away = Attempt::Later {
+        retry_after_seconds: None,
+        reason: "away".into(),
+        fault: false,
+        keeper: Some(murmuration_comms::Keeper::Alarm),
+    };
+    for (attempt, hours) in [(away, 1), (Attempt::Delivered, 2)] {
+        alice
+            .comms
+            .settle(late.header().id, &[(bob.did.clone(), attempt)], NOW + hours * 3600 * SECOND, 0)
+            .unwrap();
+        assert_eq!(count(&alice, "late_receipt"), 1);
+    }
+    assert_eq!(read(&bob, NOW + 2 * SECOND), 2);
+    let later = NOW + RETENTION_MICROS + DAY;
+    assert!(alice.comms.drop_old(later, 9).unwrap() && bob.comms.drop_old(later, 9).unwrap());
+    assert_eq!(count(&alice, "late_receipt"), 0, "its number goes with a message");
+    bob.restart();
+    assert_eq!(alice.comms.earliest().unwrap(), NOW + 2 * 3600 * SECOND + 1);
+    assert_eq!(bob.comms.earliest().unwrap(), NOW + SECOND + 1);
+}
+
+#[test]
+fn where_a_thread_began_is_forgotten_in_the_end_and_the_thread_goes_on() {
+    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    exchange(&alice, &bob, "t", &[NOW, NOW + SECOND]);
+    exchange(&alice, &bob, "u", &[NOW]);
+    assert_eq!(read(&bob, NOW + 2 * SECOND), 3);
+    let dropped = NOW + RETENTION_MICROS + DAY;
+    let drop_all = |now| alice.comms.drop_old(now, 9).unwrap() && bob.comms.drop_old(now, 9).unwrap();
+    assert!(drop_all(dropped));
+    assert_eq!([count(&alice, "dropped"), count(&bob, "dropped")], [2, 2]);
+    // The reader forgets first, so that whoever counts anew is read.
+    assert_eq!(bob.comms.next_drop(dropped).unwrap(), Some(dropped + FORGET_MICROS));
+    assert!(drop_all(dropped + FORGET_MICROS));
+    assert_eq!([count(&alice, "dropped"), count(&bob, "dropped")], [2, 2]);
+    let later = dropped + FORGET_MICROS + DAY;
+    assert!(drop_all(later));
+    assert_eq!([count(&alice, "dropped"), count(&bob, "dropped")], [2, 0]);
+    let third = exchange(&alice, &bob, "t", &[later]);
+    assert_eq!((third[0].header().seq, read(&bob, later + 2 * GAP_WAIT_MICROS)), (3, 1));
+    // A thread of which something is left stays.
+    let end = dropped + FORGET_OWN_MICROS + DAY;
+    assert!(drop_all(end));
+    assert_eq!([count(&alice, "dropped"), count(&bob, "dropped")], [1, 1]);
+    let anew = exchange(&alice, &bob, "u", &[end]);
+    assert_eq!((anew[0].header().seq, read(&bob, end)), (1, 1));
+    // What is forgotten is refused all the same when it comes again.
+    assert!(matches!(
+        bob.receive(&third[0], end),
+        Err(CommsError::Expired | CommsError::Conflict) | Ok(Delivery::Duplicate)
+    ));
 }
