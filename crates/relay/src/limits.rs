@@ -132,6 +132,10 @@ pub const PEER_SESSION_BYTES: usize = 4 << 20;
 /// Bytes of a peer's stream that have come and were not looked at: a visit's, and one frame.
 pub const PEER_WAITING_BYTES: u32 = 9_500_000;
 
+/// Bytes of a frame that is passed over, though it is larger than a frame may be: what the platform brings at once
+/// (<https://developers.cloudflare.com/durable-objects/platform/limits/>). Of a larger one nobody here knows the number.
+pub const PEER_PASSED_BYTES: usize = 32 << 20;
+
 /// Milliseconds that a visit listens: an object that holds a socket of its own making is awake, and paid for.
 pub const PEER_SESSION_MS: u64 = 10_000;
 

@@ -4,13 +4,14 @@ use std::cell::Cell;
 
 use murmuration_data::{Ipld, cbor};
 use murmuration_firehose::{
-    AccountStatus, CommitEvent, Event, IdentityEvent, MAX_REV_AHEAD_MICROS, error_frame, info_frame,
+    AccountStatus, CommitEvent, Event, IdentityEvent, MAX_FRAME_BYTES, MAX_REV_AHEAD_MICROS, error_frame,
+    info_frame,
 };
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_platform::{Param, Row, RowCounts, Store, StoreError};
-use murmuration_relay::limits::{MAX_PEER_ACCOUNTS, PEER_MEND_SECONDS};
+use murmuration_relay::limits::{MAX_PEER_ACCOUNTS, PEER_MEND_SECONDS, PEER_SESSION_BYTES};
 use murmuration_relay::{
-    End, Filter, Found, Identities, LogConfig, NewPeer, PeerHost, Reads, Relay, Trust, Want,
+    End, Filter, Found, Identities, LogConfig, NewPeer, PeerHost, Reads, Relay, Session, Trust, Want,
 };
 use murmuration_syntax::{Did, Handle};
 use serde_json::Value;
@@ -287,6 +288,27 @@ fn an_event_that_is_not_as_the_lexicon_has_it_puts_its_account_out_of_step() {
     let large = [cbor::encode(&header).unwrap(), cbor::encode(&Ipld::Map(fields)).unwrap()].concat();
     assert_eq!(world.take_in(&[large]), (Vec::new(), None));
     assert_eq!((world.told(), world.mends(T0), world.relay.peers("", 1)[0].cursor), (Vec::new(), 1, 2));
+}
+
+#[test]
+fn a_frame_that_is_too_large_costs_its_account_its_place_and_blocks_nobody() {
+    let (mut alice, mut bob) = (Author::new(0), Author::new(1));
+    let mut world = World::new(&[&alice, &bob]);
+    let first = frame(1, &Event::Commit(alice.write(10)));
+    let small = frame(2, &Event::Commit(alice.write(10)));
+    let behind = frame(3, &Event::Commit(bob.write(10)));
+    let (header, length) = cbor::decode_prefix(&small).unwrap();
+    let Ipld::Map(mut fields) = cbor::decode(&small[length..]).unwrap() else { panic!() };
+    fields.insert("blocks".to_owned(), Ipld::Bytes(vec![7; MAX_FRAME_BYTES + 1]));
+    let large = [cbor::encode(&header).unwrap(), cbor::encode(&Ipld::Map(fields)).unwrap()].concat();
+    let mut session = Session::new(PEER_SESSION_BYTES, T0);
+    session.take(first);
+    session.take(large);
+    let haul = session.end(T0);
+    assert!(haul.more && haul.problem.is_none());
+    assert_eq!(world.take_in(&haul.frames).1, None);
+    assert_eq!(world.take_in(&[behind]).1, None);
+    assert_eq!((world.told().len(), world.mends(T0), world.relay.peers("", 1)[0].cursor), (2, 1, 3));
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! Visits to peers: how much is read at a time, and how often.
 
-use murmuration_firehose::MAX_FRAME_BYTES;
 use murmuration_platform::Store;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::limits::{
-    MAX_PEERS, PEER_BACKOFF_SECONDS, PEER_BUSY_PAUSE_MS, PEER_MAX_PAUSE_MS, PEER_PAUSE_MS,
+    MAX_PEERS, PEER_BACKOFF_SECONDS, PEER_BUSY_PAUSE_MS, PEER_MAX_PAUSE_MS, PEER_PASSED_BYTES, PEER_PAUSE_MS,
     PEER_SESSION_BYTES, PEER_SESSION_EVENTS, PEER_SESSION_MS, PEERS_DAY_BYTES,
 };
 use murmuration_relay::{LogConfig, NewPeer, PeerHost, Relay, Session, Trust, Visited};
@@ -37,7 +36,7 @@ fn a_peer_that_never_ends_is_left_and_what_it_says_is_bounded() {
     assert_eq!((haul.bytes, haul.more), (1_200_000, true));
 
     let mut session = Session::new(PEER_SESSION_BYTES, T0);
-    session.take(vec![0; MAX_FRAME_BYTES + 1]);
+    session.take(vec![0; PEER_PASSED_BYTES + 1]);
     assert_eq!(session.patience(T0), None);
     let haul = session.end(T0);
     assert!(haul.problem.is_some() && haul.frames.is_empty() && !haul.more);

@@ -1,7 +1,6 @@
 //! How much is read of a peer at a time.
 
-use crate::limits::{PEER_QUIET_MS, PEER_SESSION_EVENTS, PEER_SESSION_MS};
-use murmuration_firehose::MAX_FRAME_BYTES;
+use crate::limits::{PEER_PASSED_BYTES, PEER_QUIET_MS, PEER_SESSION_EVENTS, PEER_SESSION_MS};
 
 /// A peer's stream as it is being read: until it has nothing more to say, or enough was read.
 #[derive(Debug)]
@@ -42,10 +41,11 @@ impl Session {
         (left > 0 && !self.more && self.problem.is_none()).then(|| u32::try_from(left).unwrap_or(u32::MAX))
     }
 
-    /// Takes a frame that has come.
+    /// Takes a frame that has come. One that is larger than a frame may be is judged, too: it says whose event is lost, and the
+    /// stream goes on behind it.
     pub fn take(&mut self, frame: Vec<u8>) {
-        if frame.len() > MAX_FRAME_BYTES {
-            self.problem = Some("a frame is larger than a frame may be");
+        if frame.len() > PEER_PASSED_BYTES {
+            self.problem = Some("a frame is too large to be passed over");
             return;
         }
         self.bytes += frame.len();
