@@ -1,7 +1,5 @@
 //! What the queue gives up: it comes through the dead-letter queue, and its sender is told that it has failed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use murmuration_tests::{Agent, Reply, Setup, StandIn, message, pause};

@@ -16,6 +16,7 @@ mod blobs;
 mod canary;
 mod clients;
 mod custody;
+mod dead_letters;
 mod deliveries;
 mod demo;
 mod dev;

@@ -13,7 +13,7 @@ pub fn is_protected(lxm: &str) -> bool {
 #[must_use]
 pub fn is_privileged(lxm: &str) -> bool {
     let below = |name: &&str| lxm.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    MESSAGES.iter().any(|name| below(name)) || lxm.eq_ignore_ascii_case(CREATE_ACCOUNT)
+    MESSAGES.iter().any(below) || lxm.eq_ignore_ascii_case(CREATE_ACCOUNT)
 }
 
 /// The one method for which an account that is taken down may get a token: to leave.

@@ -71,7 +71,7 @@ pub use credential::{AppPassword, MAX_APP_PASSWORDS};
 pub use error::AccountError;
 pub use export::Export;
 pub use log::Push;
-pub use mailbox::Messages;
+pub use mailbox::{Handoffs, Messages};
 pub use peer::{Shown, UNPROVEN_MICROS};
 pub use profile::{Notice, Profile, Since};
 pub use recent::Dated;

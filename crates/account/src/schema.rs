@@ -11,7 +11,7 @@ use murmuration_platform::{Param, Row, Store, StoreError, run_script, transactio
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
     include_str!("../../../migrations/agent/0003_document.sql"),
@@ -22,7 +22,8 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../../../migrations/agent/0008_peer.sql"),
     include_str!("../../../migrations/agent/0009_named_epoch.sql"),
     include_str!("../../../migrations/agent/0010_dropped.sql"),
-    include_str!("../../../migrations/agent/0012_late_receipt.sql"),
+    include_str!("../../../migrations/agent/0011_late_receipt.sql"),
+    include_str!("../../../migrations/agent/0012_handed_key.sql"),
 ];
 
 /// Reads 1 row.

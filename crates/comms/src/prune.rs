@@ -72,6 +72,7 @@ impl Comms {
                 let ord = row.int(0)?;
                 through = through.max(uint(ord));
                 self.begin_behind(&mut row, now)?;
+                self.drop_handed(ord)?;
                 self.store.query(DROP_RECEIVED, &[Param::Int(ord)])?;
             }
             for mut row in sent {

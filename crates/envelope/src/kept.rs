@@ -22,6 +22,36 @@ impl KeptKey {
         self.0.epoch
     }
 
+    /// The same under the key of a new epoch, where the envelope is not at hand, but its place and its own epoch are known.
+    ///
+    /// # Errors
+    /// When the kept key's epoch is not among the keys, or it is of another place.
+    pub fn anew(
+        &self,
+        binding: &Binding,
+        epoch: u32,
+        keys: &[EpochKey],
+        keeper: &EpochKey,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, EnvelopeError> {
+        let Self(kept) = self;
+        let old = keys.iter().find(|key| key.epoch() == kept.epoch).ok_or(EnvelopeError::NotForUs)?;
+        let key = DataKey::unwrap_own(old, Label::Kept, &kept.nonce, &kept.wrap, binding, epoch)?;
+        Ok(Self::under(&key, binding, epoch, keeper, entropy))
+    }
+
+    pub(crate) fn under(
+        key: &DataKey,
+        binding: &Binding,
+        epoch: u32,
+        keeper: &EpochKey,
+        entropy: &dyn Entropy,
+    ) -> Self {
+        let nonce = draw_nonce(entropy);
+        let wrap = key.wrap_own(keeper, Label::Kept, &nonce, binding, epoch);
+        Self(OwnCopy { epoch: keeper.epoch(), nonce, wrap })
+    }
+
     /// Its bytes, to be stored: the epoch, big end first, a nonce, and the sealed key.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -104,9 +134,7 @@ impl Envelope {
         keeper: &EpochKey,
         entropy: &dyn Entropy,
     ) -> KeptKey {
-        let nonce = draw_nonce(entropy);
-        let wrap = key.wrap_own(keeper, Label::Kept, &nonce, binding, self.epoch);
-        KeptKey(OwnCopy { epoch: keeper.epoch(), nonce, wrap })
+        KeptKey::under(key, binding, self.epoch, keeper, entropy)
     }
 
     pub(crate) fn kept_key(

@@ -39,6 +39,40 @@ impl SharedKey {
     }
 }
 
+impl SharedKey {
+    /// Keeps the key of an envelope that is not at hand, but whose place and epoch are known: with it the keys are not needed that it
+    /// was shared to. Whether it is the key of that envelope shows when it is opened.
+    ///
+    /// # Errors
+    /// When it was shared to none of these keys, or to one when the reader had published a stronger one, or is of another place.
+    pub fn keep(
+        &self,
+        binding: &Binding,
+        epoch: u32,
+        ring: &[DecryptionKey],
+        keeper: &EpochKey,
+        entropy: &dyn Entropy,
+    ) -> Result<KeptKey, EnvelopeError> {
+        Ok(KeptKey::under(&self.data_key(binding, epoch, ring)?, binding, epoch, keeper, entropy))
+    }
+
+    fn data_key(
+        &self,
+        binding: &Binding,
+        epoch: u32,
+        ring: &[DecryptionKey],
+    ) -> Result<DataKey, EnvelopeError> {
+        let Self(shared) = self;
+        let ours = |key: &&DecryptionKey| shared.id == key.id && shared.suite == key.key.suite();
+        let key = ring.iter().find(ours).ok_or(EnvelopeError::NotForUs)?;
+        if is_downgrade(key, ring) {
+            return Err(EnvelopeError::Downgrade);
+        }
+        let (id, encapsulated, wrap) = (shared.id.as_str(), &shared.encapsulated, &shared.wrap);
+        DataKey::unwrap_for(&key.key, Label::Shared, id, encapsulated, wrap, binding, epoch)
+    }
+}
+
 impl Envelope {
     /// Shares the data key of an envelope of one's own.
     ///
@@ -91,16 +125,10 @@ impl Envelope {
     pub fn open_shared(
         &self,
         binding: &Binding,
-        SharedKey(shared): &SharedKey,
+        shared: &SharedKey,
         ring: &[DecryptionKey],
     ) -> Result<Opened, EnvelopeError> {
-        let ours = |key: &&DecryptionKey| shared.id == key.id && shared.suite == key.key.suite();
-        let key = ring.iter().find(ours).ok_or(EnvelopeError::NotForUs)?;
-        if is_downgrade(key, ring) {
-            return Err(EnvelopeError::Downgrade);
-        }
-        let (id, encapsulated, wrap) = (shared.id.as_str(), &shared.encapsulated, &shared.wrap);
-        let key = DataKey::unwrap_for(&key.key, Label::Shared, id, encapsulated, wrap, binding, self.epoch)?;
+        let key = shared.data_key(binding, self.epoch, ring)?;
         self.check_key(&key, binding)?;
         self.open_with(&key, binding)
     }

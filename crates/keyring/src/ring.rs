@@ -275,6 +275,35 @@ impl Ring {
         envelope.open_shared(binding, shared, &self.decryption)
     }
 
+    /// Keeps a data key that somebody has shared, of an envelope that is not at hand, under the key of the latest epoch. `epoch` is the
+    /// envelope's.
+    ///
+    /// # Errors
+    /// As [`SharedKey::keep`].
+    pub fn keep_shared(
+        &self,
+        binding: &Binding,
+        epoch: u32,
+        shared: &SharedKey,
+        entropy: &dyn Entropy,
+    ) -> Result<KeptKey, EnvelopeError> {
+        shared.keep(binding, epoch, &self.decryption, &self.current().own, entropy)
+    }
+
+    /// A kept key of an envelope that is not at hand under the key of the latest epoch. `epoch` is the envelope's.
+    ///
+    /// # Errors
+    /// As [`KeptKey::anew`].
+    pub fn keep_shared_anew(
+        &self,
+        binding: &Binding,
+        epoch: u32,
+        kept: &KeptKey,
+        entropy: &dyn Entropy,
+    ) -> Result<KeptKey, EnvelopeError> {
+        kept.anew(binding, epoch, &self.own, &self.current().own, entropy)
+    }
+
     /// The same envelope for more recipients.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ pub struct Called {
 }
 
 /// What a client says.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum Said {
     /// A call; or the name of one that cannot be one, and why.
     Call(Result<Called, (String, XrpcError)>),

@@ -517,6 +517,11 @@ fn take(context: &Context<'_>, incoming: Incoming) -> Result<Response, XrpcError
     let task = task_of(context, own, &parcel);
     let kept = context.account.kept_on_arrival(&parcel, context.entropy)?;
     let delivery = comms.receive(&parcel, &bytes, verdict, task.as_ref(), kept.as_ref(), now)?;
+    if delivery != Delivery::Duplicate
+        && let Some((epoch, keys)) = context.account.handed_on_arrival(&parcel, context.entropy)?
+    {
+        comms.keep_handed(&header.from, header.id, epoch, &keys)?;
+    }
     Response::json(&object!({
         "id": header.id,
         "state": match delivery {

@@ -4,10 +4,10 @@
 //! takes over. The parcels stay with the giver, who gives them to nobody else, and the receiver opens them when it reads them.
 
 use data_encoding::BASE64_NOPAD;
-use murmuration_comms::{Body, CommsError, Parcel, State, binding, cid_of};
+use murmuration_comms::{Body, CommsError, HANDOFF, Handed, Parcel, State, binding, cid_of};
 use murmuration_data::{Ipld, cbor, json};
-use murmuration_envelope::{Recipient, SharedKey};
-use murmuration_syntax::{AtIdentifier, AtUri, Did, Tid};
+use murmuration_envelope::{KeptKey, Recipient, SharedKey};
+use murmuration_syntax::{Did, Tid};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json as object};
 
@@ -39,7 +39,7 @@ pub enum HandoffCall {
         /// The handoff.
         id: Tid,
         /// The messages.
-        parcels: Vec<Handed>,
+        parcels: Vec<GivenParcel>,
     },
 }
 
@@ -54,19 +54,11 @@ pub struct Given {
 
 /// A message that was given.
 #[derive(Deserialize, Serialize)]
-pub struct Handed {
+pub struct GivenParcel {
     /// Its DAG-CBOR, in base 64.
     pub parcel: String,
     /// Whether its proof verifies.
     pub proven: bool,
-}
-
-/// One message that a handoff names.
-struct Entry {
-    author: Did,
-    id: Tid,
-    cid: String,
-    key: Option<SharedKey>,
 }
 
 pub(super) fn answer(context: &Context<'_>, call: HandoffCall) -> Result<Response, XrpcError> {
@@ -102,6 +94,9 @@ pub(super) fn name(
                 (SUBJECT.to_owned(), uri(&header.from, header.kind.as_str(), header.id)),
                 (CID.to_owned(), Ipld::String(cid_of(&item.parcel).to_string())),
             ]);
+            if let Body::Sealed(envelope) = parcel.body() {
+                entry.insert(EPOCH.to_owned(), Ipld::Integer(envelope.epoch().into()));
+            }
             match context.account.share_message(&parcel, item.kept.as_ref(), to, context.entropy) {
                 Ok(key) => entry.extend(key.map(|key| (RECIPIENT.to_owned(), key.to_ipld()))),
                 // What the giver cannot read itself, it cannot hand over.
@@ -154,14 +149,22 @@ fn give(
     Response::json(&Given { parcels: given, cursor })
 }
 
-fn open(context: &Context<'_>, giver: &Did, id: Tid, parcels: Vec<Handed>) -> Result<Response, XrpcError> {
+fn open(
+    context: &Context<'_>,
+    giver: &Did,
+    id: Tid,
+    parcels: Vec<GivenParcel>,
+) -> Result<Response, XrpcError> {
     let entries = entries(context, giver, id)?;
+    let kept = context.account.comms()?.handed_keys(giver, id)?;
     let mut messages = Vec::new();
-    for Handed { parcel, proven } in parcels {
+    for GivenParcel { parcel, proven } in parcels {
         let bytes = BASE64_NOPAD.decode(parcel.as_bytes()).map_err(XrpcError::internal)?;
         let cid = cid_of(&bytes).to_string();
         // What was not handed over is nobody's to show.
-        let Some(entry) = entries.iter().find(|entry| entry.cid == cid) else { continue };
+        let Some(index) = entries.iter().position(|entry| entry.cid == cid) else { continue };
+        let shared = entries.get(index).and_then(|entry| entry.key.as_ref());
+        let kept = kept.get(index).and_then(Option::as_ref);
         let parcel = Parcel::from_cbor(&bytes)?;
         let header = parcel.header();
         let mut message = object!({
@@ -169,7 +172,7 @@ fn open(context: &Context<'_>, giver: &Did, id: Tid, parcels: Vec<Handed>) -> Re
             "parcel": json::to_value(&parcel.to_ipld()),
             "proven": proven,
         });
-        let record = opened(context, &parcel, entry.key.as_ref());
+        let record = opened(context, &parcel, shared, kept);
         if let (Some(fields), Some(record)) = (message.as_object_mut(), record) {
             fields.insert("record".into(), json::to_value(&record));
         }
@@ -178,21 +181,30 @@ fn open(context: &Context<'_>, giver: &Did, id: Tid, parcels: Vec<Handed>) -> Re
     Response::json(&messages)
 }
 
-/// The record in a parcel that was handed over.
-fn opened(context: &Context<'_>, parcel: &Parcel, key: Option<&SharedKey>) -> Option<Ipld> {
+/// The record in a parcel that was handed over, by its key as it was kept when the handoff came, or else as it came.
+fn opened(
+    context: &Context<'_>,
+    parcel: &Parcel,
+    shared: Option<&SharedKey>,
+    kept: Option<&KeptKey>,
+) -> Option<Ipld> {
     let record = match parcel.body() {
         Body::Open(record) => record.clone(),
         Body::Sealed(envelope) => {
             let ring = context.account.ring().ok()?;
-            let text = ring.open_shared(&binding(parcel.header()), envelope, key?).ok()?;
-            cbor::decode(&text).ok()?
+            let binding = binding(parcel.header());
+            let text = match kept {
+                Some(kept) => ring.open_kept(&binding, envelope, kept),
+                None => ring.open_shared(&binding, envelope, shared?),
+            };
+            cbor::decode(&text.ok()?).ok()?
         }
     };
     view::is_of(parcel.header(), &record).then_some(record)
 }
 
 /// What a handoff names, that this agent has sent or got.
-fn entries(context: &Context<'_>, giver: &Did, id: Tid) -> Result<Vec<Entry>, XrpcError> {
+fn entries(context: &Context<'_>, giver: &Did, id: Tid) -> Result<Vec<Handed>, XrpcError> {
     let none = || XrpcError::from(CommsError::NoSuchMessage);
     let own = &context.account.profile()?.did;
     let original = context.account.comms()?.parcel(own, giver, id)?.ok_or_else(none)?;
@@ -200,24 +212,8 @@ fn entries(context: &Context<'_>, giver: &Did, id: Tid) -> Result<Vec<Entry>, Xr
     if parcel.header().kind.as_str() != HANDOFF {
         return Err(none());
     }
-    let Some(Ipld::Map(mut fields)) = view::open(context, &parcel, original.kept.as_ref()) else {
-        return Err(none());
-    };
-    let Some(Ipld::List(messages)) = fields.remove(MESSAGES) else { return Ok(Vec::new()) };
-    Ok(messages.into_iter().filter_map(entry).collect())
-}
-
-fn entry(value: Ipld) -> Option<Entry> {
-    let Ipld::Map(mut fields) = value else { return None };
-    let (Some(Ipld::String(subject)), Some(Ipld::String(cid))) = (fields.remove(SUBJECT), fields.remove(CID))
-    else {
-        return None;
-    };
-    let uri = AtUri::parse(&subject).ok()?;
-    let AtIdentifier::Did(author) = uri.authority().clone() else { return None };
-    let id = Tid::parse(uri.rkey()?.as_str()).ok()?;
-    let key = fields.remove(RECIPIENT).map(SharedKey::from_ipld).transpose().ok()?;
-    Some(Entry { author, id, cid, key })
+    let record = view::open(context, &parcel, original.kept.as_ref()).ok_or_else(none)?;
+    Ok(Handed::all(&record))
 }
 
 fn uri(author: &Did, collection: &str, id: Tid) -> Ipld {
@@ -230,8 +226,8 @@ const MAX_HANDED: usize = 128;
 const PAGE: u32 = 100;
 /// Bytes of parcels that are given at once, save that the first always comes: in JSON, what an object answers at most is 1 MB.
 const MAX_GIVEN_BYTES: usize = 256 * 1024;
-const HANDOFF: &str = "agent.comms.handoff";
 const MESSAGES: &str = "messages";
 const SUBJECT: &str = "subject";
 const CID: &str = "cid";
+const EPOCH: &str = "epoch";
 const RECIPIENT: &str = "recipient";

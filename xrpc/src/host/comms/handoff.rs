@@ -11,7 +11,7 @@ use super::super::{Host, HostCall, agents};
 use super::TIMEOUT_MS;
 use super::carry::inbox;
 use crate::XrpcError;
-use crate::agent::internal::handoff::{Given, Handed, HandoffCall};
+use crate::agent::internal::handoff::{Given, GivenParcel, HandoffCall};
 use crate::agent::internal::{InternalCall, ProxyCall};
 use crate::auth::Caller;
 use crate::http::Response;
@@ -55,7 +55,8 @@ impl Host<'_> {
             let parcel = json::from_value(&parcel).ok().and_then(|parcel| Parcel::from_ipld(parcel).ok());
             let parcel = parcel.ok_or_else(|| XrpcError::upstream("What was handed over is no message"))?;
             let proven = self.proves(&parcel).await;
-            parcels.push(Handed { parcel: data_encoding::BASE64_NOPAD.encode(&parcel.to_cbor()?), proven });
+            parcels
+                .push(GivenParcel { parcel: data_encoding::BASE64_NOPAD.encode(&parcel.to_cbor()?), proven });
         }
         let open = HandoffCall::Open { giver, id, parcels };
         let messages: Vec<Json> = agents::ask(self.agents, &own, InternalCall::Handoff(open)).await?;
