@@ -140,8 +140,10 @@ fn make(root: &Path, tools: &Tools, flavour: Flavour, folder: &Path) -> Result<(
     let target = cargo_target(root);
     let module = target.join(WASM_TARGET).join("release/murmuration.wasm");
     let parts = folder.join("parts");
-    let mut bindgen = cargo(&["run", "--locked", "--quiet", "--package", "murmuration-bindgen", "--"]);
-    child::run(bindgen.arg(&module).arg(&parts))?;
+    // With the features of the whole workspace, so that the tests need not compile what it stands on once more.
+    child::run(&mut cargo(&["build", "--locked", "--quiet", "--workspace", "--bin", "murmuration-bindgen"]))?;
+    let bindgen = target.join("debug/murmuration-bindgen");
+    child::run(Command::new(bindgen).arg(&module).arg(&parts))?;
 
     let (wasm, script) = (folder.join("index_bg.wasm"), folder.join("index.js"));
     let bound = parts.join("index_bg.wasm");

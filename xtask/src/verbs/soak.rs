@@ -76,7 +76,7 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
     {
         eprintln!("\nxtask: soak, {}", programme.name);
         let mut command = Command::new(env!("CARGO"));
-        command.args(["test", "--locked", "--quiet", "--package", "murmuration-tests", "--test", "all"]);
+        command.args(["test", "--locked", "--quiet", "--workspace", "--test", "black_box"]);
         command.args(["--", "--exact", programme.test, "--nocapture"]);
         command.envs(environment.iter().map(|(name, value)| (*name, value))).stdin(Stdio::null());
         child::run(command.current_dir(root()))?;
