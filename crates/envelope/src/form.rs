@@ -57,14 +57,23 @@ fn head(envelope: &Envelope) -> BTreeMap<String, Ipld> {
         ("nonce", bytes(&envelope.own.nonce)),
         ("wrap", bytes(&envelope.own.wrap)),
     ]);
-    let recipients = envelope.recipients.iter().map(write_recipient);
     map([
         ("v", Ipld::Integer(VERSION.into())),
         ("epoch", Ipld::Integer(envelope.epoch.into())),
         ("nonce", bytes(&envelope.nonce)),
         ("own", Ipld::Map(own)),
-        ("recipients", Ipld::List(recipients.collect())),
+        ("recipients", write_recipients(&envelope.recipients)),
     ])
+}
+
+/// The list of the data keys that are sealed to others.
+pub(crate) fn write_recipients(keys: &[WrappedKey]) -> Ipld {
+    Ipld::List(keys.iter().map(write_recipient).collect())
+}
+
+/// Reads what [`write_recipients`] gives, in its encoding.
+pub(crate) fn decode_recipients(bytes: &[u8]) -> Result<Vec<WrappedKey>, EnvelopeError> {
+    read_recipients(cbor::decode(bytes).map_err(|_| EnvelopeError::Form)?)
 }
 
 /// The map of a data key that is sealed to somebody.
@@ -104,7 +113,7 @@ pub(crate) fn read_recipient(value: Ipld) -> Result<WrappedKey, EnvelopeError> {
 }
 
 /// A ciphertext is a padded text and a tag, so only a few lengths are possible.
-fn check_ciphertext(ciphertext: &[u8]) -> Result<(), EnvelopeError> {
+pub(crate) fn check_ciphertext(ciphertext: &[u8]) -> Result<(), EnvelopeError> {
     if ciphertext.len() > MAX_CIPHERTEXT_BYTES {
         return Err(EnvelopeError::TooLarge);
     }

@@ -69,6 +69,7 @@ mod form;
 mod kept;
 mod key;
 mod padding;
+mod parts;
 mod recipient;
 mod seal;
 mod shared;
@@ -85,6 +86,7 @@ pub use key::{
     DecryptionKey, EncryptionKey, EpochKey, KeyId, MAX_KEY_ID_BYTES, PublicKey, SECRET_BYTES, SecretKey,
 };
 pub use padding::MAX_MESSAGE_BYTES;
+pub use parts::{OWN_PART_BYTES, Parts};
 pub use recipient::Recipient;
 pub use shared::SharedKey;
 pub use suite::Suite;
