@@ -6,7 +6,8 @@
 //!
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
-//! only waits (even): for a message to deliver, for the end of a token by which somebody reads the inbox, for blobs to collect, for
+//! only waits (even): for a message to deliver, for a memory whose time ends, for the end of a token by which somebody reads the inbox,
+//! for blobs to collect, for
 //! the day on which a deactivated account is to be deleted, for a change of the DID document that may have died, or for what a
 //! rotation of the agent's keys has left to do, in the storage or in the DID document.
 
@@ -39,6 +40,10 @@ const FURTHEST_MICROS: u64 = 365 * 24 * 60 * 60 * 1_000_000;
 
 /// Messages that have come, and that were sent, which one alarm drops at the most: of each some four rows are written.
 const MAX_DROPPED: u32 = 100;
+
+/// Memories, and entries of the working state, that one alarm deletes at most because their time is over: of each some five rows are
+/// written.
+const MAX_EXPIRED: u32 = 100;
 
 #[wasm_bindgen]
 extern "C" {
@@ -150,7 +155,8 @@ impl Agent {
         let (message, old) = (comms.next_due()?, comms.next_drop(self.now())?);
         let readers = self.readers.due(self);
         let (deletion, document) = (awake.account.deletion_due()?, awake.account.document_due()?);
-        let due = [deletion, document, sweep, message, old, keys, naming, readers];
+        let memory = awake.account.memory_due()?;
+        let due = [deletion, document, sweep, message, old, memory, keys, naming, readers];
         let due = due.into_iter().flatten().min();
         if let Some(at) = due {
             let now = self.now();
@@ -198,6 +204,7 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         if comms.next_drop(agent.now())?.is_some_and(|at| at <= agent.now()) {
             comms.drop_old(agent.now(), MAX_DROPPED).map_err(XrpcError::from)?;
         }
+        awake.account.drop_expired_memories(&SystemEntropy, agent.now(), MAX_EXPIRED)?;
         index::run(agent).await?;
         collect_blobs(agent).await?;
         awake.account.tend_keys(SEALED_STORES, &SystemEntropy, agent.now())?;

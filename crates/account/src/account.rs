@@ -9,6 +9,7 @@ use murmuration_firehose::{AccountEvent, Event, IdentityEvent, SyncEvent, Timest
 use murmuration_keyring::Ring;
 use murmuration_keys::seal::Keks;
 use murmuration_keys::{Curve, SIGNATURE_BYTES, SigningKey};
+use murmuration_memory::Memories;
 use murmuration_platform::{Entropy, Store, StoreError, transaction};
 use murmuration_rate::Status;
 use murmuration_repo::{Change, Commit, Created, Node};
@@ -59,6 +60,7 @@ pub struct Account {
     events_taken: bool,
     limited: bool,
     pub(crate) comms: Comms,
+    pub(crate) memories: Memories,
     /// Whether sessions were ended since the host last asked.
     pub(crate) sessions_ended: Cell<bool>,
     open: RefCell<Option<Open>>,
@@ -90,8 +92,9 @@ impl Account {
     #[must_use]
     pub fn new(store: Rc<dyn Store>, keks: impl Into<Keks>, events_taken: bool) -> Self {
         let comms = Comms::new(Rc::clone(&store));
+        let memories = Memories::new(Rc::clone(&store));
         let (sessions_ended, open) = (Cell::new(false), RefCell::new(None));
-        Self { store, keks: keks.into(), events_taken, limited: false, comms, sessions_ended, open }
+        Self { store, keks: keks.into(), events_taken, limited: false, comms, memories, sessions_ended, open }
     }
 
     /// The same account, which may write only so much an hour and a day.
@@ -165,6 +168,7 @@ impl Account {
     /// Forgets what is in memory: the storage was wiped.
     pub fn forget(&self) {
         self.comms.forget();
+        self.memories.forget();
         self.open.replace(None);
     }
 

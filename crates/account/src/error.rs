@@ -4,6 +4,7 @@ use murmuration_data::{Cid, DataError};
 use murmuration_firehose::{FirehoseError, VerifyError};
 use murmuration_keyring::KeyringError;
 use murmuration_keys::KeyError;
+use murmuration_memory::MemoryError;
 use murmuration_platform::StoreError;
 use murmuration_rate::Status;
 use murmuration_repo::RepoError;
@@ -114,6 +115,9 @@ pub enum AccountError {
     /// An agent of another host shows no keys, and none are known.
     #[error("the host of {0} does not show its keys, and this agent has not seen them lately")]
     PeerUnknown(Did),
+    /// A call about memories is refused.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// An export fell too far behind the writes that went on meanwhile.
     #[error("the repository changed too much during the export")]
     ExportOverrun,

@@ -1,6 +1,6 @@
 //! `agent.identity`: the keys of an agent, as its host has them.
 
-use murmuration_account::{AccountError, Handoffs, Messages, SealedStore};
+use murmuration_account::{AccountError, Handoffs, Messages, Remembered, SealedStore};
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_keyring::{COLLECTION, RKEY};
 use murmuration_syntax::RepoPath;
@@ -11,7 +11,7 @@ use crate::XrpcError;
 use crate::http::Response;
 
 /// All that is sealed under an agent's keys in its object: what a rotation wraps anew.
-pub const SEALED_STORES: &[&dyn SealedStore] = &[&Messages, &Handoffs];
+pub const SEALED_STORES: &[&dyn SealedStore] = &[&Messages, &Handoffs, &Remembered];
 
 /// `agent.identity.getKeys`: what the repository publishes, whoever keeps the secrets.
 pub fn keys(context: &Context<'_>, _call: Call) -> Result<Reply, XrpcError> {

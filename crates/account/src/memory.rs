@@ -1,0 +1,94 @@
+//! Memories as the agent's keys see them.
+
+use std::rc::Rc;
+
+use murmuration_keyring::Ring;
+use murmuration_memory::{Keeper, Memories, left_to_wrap, wrap_some};
+use murmuration_platform::{Entropy, Store, StoreError};
+
+use crate::{Account, AccountError, SealedStore};
+
+/// The memories of the agent, its working state, and the secret that names both.
+#[derive(Clone, Copy, Debug)]
+pub struct Remembered;
+
+impl SealedStore for Remembered {
+    fn pending(&self, store: &dyn Store, epoch: u32) -> Result<u64, StoreError> {
+        left_to_wrap(store, epoch)
+    }
+
+    fn rewrap(
+        &self,
+        store: &dyn Store,
+        ring: &Ring,
+        limit: u32,
+        entropy: &dyn Entropy,
+    ) -> Result<u32, AccountError> {
+        let epoch = ring.current().number();
+        Ok(wrap_some(store, ring.did(), epoch, limit, &mut |binding, envelope| {
+            ring.rewrap(binding, envelope, entropy).ok()
+        })?)
+    }
+}
+
+/// The memories of an agent, with the keys that they are kept with.
+pub struct Mind<'a> {
+    /// The memories.
+    pub memories: &'a Memories,
+    ring: Rc<Ring>,
+    entropy: &'a dyn Entropy,
+    now: u64,
+}
+
+impl Mind<'_> {
+    /// What a call about memories wants.
+    #[must_use]
+    pub fn keeper(&self) -> Keeper<'_> {
+        Keeper { ring: &self.ring, entropy: self.entropy, now: self.now }
+    }
+}
+
+impl Account {
+    /// The agent's memories and its keys.
+    ///
+    /// # Errors
+    /// [`AccountError::NoKeys`] if the keys are not kept here; [`AccountError::Key`] if they do not open.
+    pub fn mind<'a>(&'a self, entropy: &'a dyn Entropy, now: u64) -> Result<Mind<'a>, AccountError> {
+        Ok(Mind { memories: &self.memories, ring: self.ring()?, entropy, now })
+    }
+
+    /// How many rows of a store are to be wrapped anew until none needs an epoch before this one.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn left_to_wrap(&self, sealed: &dyn SealedStore, epoch: u32) -> Result<u64, AccountError> {
+        self.read(|_| Ok(sealed.pending(&*self.store, epoch)?))
+    }
+
+    /// When a memory ends by itself that the host can end, in microseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn memory_due(&self) -> Result<Option<u64>, AccountError> {
+        // The tables are brought up to date with the account's.
+        self.read(|_| Ok(()))?;
+        Ok(self.memories.next_expiry()?)
+    }
+
+    /// Deletes memories whose time is over, at most `limit` of them.
+    ///
+    /// # Errors
+    /// As [`Account::mind`].
+    pub fn drop_expired_memories(
+        &self,
+        entropy: &dyn Entropy,
+        now: u64,
+        limit: u32,
+    ) -> Result<(), AccountError> {
+        if self.memory_due()?.is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        let mind = self.mind(entropy, now)?;
+        Ok(mind.memories.drop_expired(mind.keeper(), limit)?)
+    }
+}

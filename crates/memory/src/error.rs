@@ -1,0 +1,42 @@
+//! Why a call about memories is refused.
+
+use murmuration_data::Cid;
+use murmuration_envelope::EnvelopeError;
+use murmuration_keys::KeyError;
+use murmuration_platform::StoreError;
+
+/// Why something is refused. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemoryError {
+    /// There is no such memory, or none that the caller may know of.
+    #[error("Could not find memory")]
+    NotFound,
+    /// There is no such entry of the working state.
+    #[error("Could not find state")]
+    NoSuchState,
+    /// The memory is not the one that the caller named.
+    #[error("Memory was at {0}")]
+    Swap(Cid),
+    /// The entry of the working state is not the one that the caller named.
+    #[error("State was at {}", .0.as_deref().unwrap_or("null"))]
+    StateSwap(Option<String>),
+    /// A memory with this name exists, or the idempotency key was used for something else.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// More than an agent may keep.
+    #[error("{0}")]
+    Quota(&'static str),
+    /// More bytes than one of them may have.
+    #[error("larger than {0} bytes")]
+    TooLarge(usize),
+    /// It cannot be sealed, or does not open.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// What is kept under the store's own secret does not open.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

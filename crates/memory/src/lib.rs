@@ -1,0 +1,40 @@
+//! The private memories of one agent: sealed records, their operation log and set hash, and working state.
+//!
+//! [`Memories`] keeps them in the storage of the agent's object. They never enter the public repository, and no method of
+//! `com.atproto.repo` or `com.atproto.sync` reaches them.
+//!
+//! ```text
+//!   create ─┐                          ┌─► memory: text under a data key of its own, that key under the agent's
+//!   update ─┼─► one transaction writes ┼─► operation: which memory, from which CID to which
+//!   delete ─┘                          └─► space: revision, set hash, counts
+//! ```
+//!
+//! - *Fresh keys.* Each version of a memory is sealed under a data key of its own. A delete, and a new version, overwrite the old
+//!   key where it lies before anything else.
+//! - *Two copies agree* when their [`SetHash`] does: of paths and CIDs, whatever the order in which they came.
+//! - *Once.* A create with an idempotency key is done once.
+//! - *Compare and swap.* A change may name the CID that it is a change of, and is refused when that is another.
+//!
+//! The shape is that of a permissioned repo of proposal 0016, in a space of the agent's own. There is no clock here and no entropy;
+//! the agent's keys come with each call ([`Keeper`]). How it lies at rest is in `docs/memory.md`.
+
+mod error;
+mod expiry;
+pub mod limits;
+mod list;
+mod memories;
+mod operation;
+mod rewrap;
+mod secret;
+mod set_hash;
+mod space;
+mod state;
+
+pub use error::MemoryError;
+pub use list::{Filter, Page};
+pub use memories::{Change, Draft, Keeper, Memories, Memory, Once, Written};
+pub use operation::{Operation, Operations};
+pub use rewrap::{Rewrap, left_to_wrap, wrap_some};
+pub use set_hash::SetHash;
+pub use space::{SKEY, SPACE_TYPE, Space};
+pub use state::{Entry, EntryPage, Put};

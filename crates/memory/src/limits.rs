@@ -1,0 +1,25 @@
+//! The limits of memories, each with its unit and its source. Where none is named, it is ours.
+
+/// Memories of an agent, at most: what search is measured at.
+pub const MAX_MEMORIES: u64 = 50_000;
+
+/// Bytes of all sealed memories, at most: a fifth of what an object's storage holds.
+pub const MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Bytes of one memory's record in DAG-CBOR: what fits an envelope.
+pub const MAX_RECORD_BYTES: usize = murmuration_envelope::MAX_MESSAGE_BYTES;
+
+/// Operations that the log keeps: a client that has fallen further behind reads the memories anew.
+pub const MAX_OPS: u64 = 4_096;
+
+/// Entries of the working state, at most: all are opened to be listed.
+pub const MAX_STATES: u64 = 1_000;
+
+/// Bytes of an entry's value in DAG-CBOR.
+pub const MAX_STATE_BYTES: usize = 64 * 1024;
+
+/// Memories that a page of a list looks at: those that a filter leaves out, too.
+pub const MAX_SCAN: u32 = 500;
+
+/// Bytes of the sealed texts in one page of a list, at most, save that the first always comes.
+pub const MAX_PAGE_BYTES: usize = 1024 * 1024;
