@@ -53,6 +53,17 @@ const METHODS: &[(&str, Auth, Reach)] = &[
     ("agent.identity.resolveAlias", Auth::Open, Reach::Same),
     ("agent.identity.rotateKeys", Auth::Full, Reach::Own),
     ("agent.identity.searchAgents", Auth::Open, Reach::Same),
+    ("agent.memory.createMemory", Auth::Access, Reach::Own),
+    ("agent.memory.deleteMemory", Auth::Access, Reach::Named),
+    ("agent.memory.deleteState", Auth::Access, Reach::Named),
+    ("agent.memory.getMemory", Auth::Access, Reach::Named),
+    ("agent.memory.getState", Auth::Access, Reach::Named),
+    ("agent.memory.getStats", Auth::Access, Reach::Own),
+    ("agent.memory.listMemories", Auth::Access, Reach::Named),
+    ("agent.memory.listOperations", Auth::Access, Reach::Own),
+    ("agent.memory.listState", Auth::Access, Reach::Named),
+    ("agent.memory.putState", Auth::Access, Reach::Own),
+    ("agent.memory.updateMemory", Auth::Access, Reach::Named),
     ("agent.relay.createWebhook", Auth::Access, Reach::Own),
     ("agent.relay.deleteWebhook", Auth::Access, Reach::Named),
     ("agent.relay.describeRelay", Auth::Open, Reach::Same),
@@ -423,6 +434,20 @@ fn strange(theirs: &Value) -> Vec<(&'static str, Value, Gets)> {
             }),
             Refusal("InvalidRecord"),
         ),
+        ("agent.memory.deleteMemory", json!({ "uri": theirs["memory"]["uri"] }), Refusal("MemoryNotFound")),
+        ("agent.memory.deleteState", json!({ "key": "theirs" }), Refusal("StateNotFound")),
+        ("agent.memory.getMemory", json!({ "uri": theirs["memory"]["uri"] }), Refusal("MemoryNotFound")),
+        ("agent.memory.getState", json!({ "key": "theirs" }), Refusal("StateNotFound")),
+        ("agent.memory.listMemories", json!({}), Says(json!({ "memories": [] }))),
+        ("agent.memory.listState", json!({}), Says(json!({ "entries": [] }))),
+        (
+            "agent.memory.updateMemory",
+            json!({
+                "uri": theirs["memory"]["uri"],
+                "record": { "$type": "agent.memory.note", "summary": "not mine" },
+            }),
+            Refusal("MemoryNotFound"),
+        ),
         ("agent.relay.deleteWebhook", json!({ "id": theirs["webhook"]["id"] }), Refusal("WebhookNotFound")),
         ("agent.relay.listWebhooks", json!({}), Says(json!({ "webhooks": [] }))),
         ("app.bsky.actor.getPreferences", json!({}), Says(json!({ "preferences": [] }))),
@@ -472,12 +497,16 @@ fn a_session_reaches_nothing_of_another_account() {
     let handoff = json!({ "$type": "agent.comms.handoff", "summary": "between us" });
     let handoff = alice.send(&[&carol], &handoff, "private");
     let items = carol.claim(600);
+    let memory = json!({ "record": { "$type": "agent.memory.note", "summary": "between us" } });
+    let memory = of(&alice, "agent.memory.createMemory", &memory);
+    let _ = of(&alice, "agent.memory.putState", &json!({ "key": "theirs", "value": {} }));
     let theirs = json!({
         "did": alice.did,
         "other": carol.did,
         "sent": sent,
         "request": request,
         "handoff": handoff,
+        "memory": memory,
         "lease": items[0]["leaseId"],
         "parcel": items[0]["parcel"],
         "thread": items[0]["parcel"]["header"]["thread"],

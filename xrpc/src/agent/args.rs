@@ -31,6 +31,12 @@ impl Args {
         json::to_value(&Ipld::Map(self.0))
     }
 
+    /// The map as a value of the data model.
+    #[must_use]
+    pub fn into_ipld(self) -> Ipld {
+        Ipld::Map(self.0)
+    }
+
     /// Takes a value out.
     pub fn take(&mut self, name: &str) -> Option<Ipld> {
         self.0.remove(name)

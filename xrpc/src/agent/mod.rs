@@ -17,6 +17,7 @@ pub mod index;
 pub mod internal;
 pub mod keys;
 pub mod mail;
+pub mod memory;
 mod record;
 pub mod repo;
 pub mod server;
@@ -251,6 +252,7 @@ impl From<AccountError> for XrpcError {
             AccountError::PeerUnknown(_) => Self::named(KEYS_UNKNOWN, text),
             AccountError::RotationInProgress => Self::named("RotationInProgress", text),
             AccountError::ForeignKeys => Self::invalid(text),
+            AccountError::Memory(error) => error.into(),
             AccountError::WriteLimit { status, seconds } => Self::rate_limited(&status, seconds),
             AccountError::AppPasswordExists | AccountError::TooManyAppPasswords => Self::invalid(text),
             other => Self::internal(other),

@@ -7,6 +7,7 @@ mod admin;
 mod agent_comms;
 mod agent_host;
 mod agent_identity;
+mod agent_memory;
 mod agent_relay;
 mod app_bsky;
 mod identity;
@@ -23,6 +24,7 @@ const NAMESPACES: &[&[Method]] = &[
     agent_comms::METHODS,
     agent_host::METHODS,
     agent_identity::METHODS,
+    agent_memory::METHODS,
     agent_relay::METHODS,
     app_bsky::METHODS,
     admin::METHODS,

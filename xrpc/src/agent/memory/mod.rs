@@ -1,0 +1,213 @@
+//! `agent.memory`: the agent's own memories and working state.
+
+mod record;
+mod state;
+mod view;
+
+use murmuration_account::{AccountError, Mind, Remembered};
+use murmuration_data::{Cid, Ipld, cbor};
+use murmuration_memory::{Change, Draft, Filter, MemoryError, Once};
+use murmuration_syntax::{AtIdentifier, AtUri, Nsid, RecordKey, RepoPath, Rev, datetime};
+use serde_json::json as object;
+
+use super::{Args, Call, Context, Reply, custody};
+use crate::XrpcError;
+use crate::http::Response;
+
+pub use state::{delete_state, list_state, put_state, state};
+
+/// `agent.memory.createMemory`
+pub fn create_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, XrpcError> {
+    let mind = writing(context)?;
+    let input = &mut call.input;
+    let key = input.text("idempotencyKey").map(str::to_owned);
+    input.take("idempotencyKey");
+    let asked =
+        cbor::encode(&input.clone().into_ipld()).map_err(|error| XrpcError::invalid(error.to_string()))?;
+    let once = key.as_deref().map(|key| Once { key, asked: &asked });
+    let record = input.take("record").unwrap_or(Ipld::Null);
+    let rkey: RecordKey = match input.optional("rkey")? {
+        Some(rkey) => rkey,
+        None => context.account.fresh_tid(context.clock.now_micros())?.into(),
+    };
+    let prepared = record::prepare(context, rkey, record)?;
+    let draft = Draft {
+        path: &prepared.path,
+        record: &prepared.bytes,
+        pinned: input.flag("pinned").unwrap_or(false),
+        expires_at: prepared.expires_at,
+    };
+    let written = mind.memories.create(mind.keeper(), draft, once)?;
+    Ok(Reply::Changed(Response::json(&view::written(context, &written)?)?))
+}
+
+/// `agent.memory.updateMemory`
+pub fn update_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, XrpcError> {
+    let mind = reading(context)?.ok_or(MemoryError::NotFound)?;
+    let path = own_path(context, &call.input)?;
+    let swap: Option<Cid> = call.input.optional("swapRecord")?;
+    let record = call.input.take("record").unwrap_or(Ipld::Null);
+    let prepared = record::prepare(context, path.rkey.clone(), record)?;
+    if prepared.path != path {
+        return Err(record::invalid(format!(
+            "a {} does not become a {}",
+            path.collection, prepared.path.collection
+        )));
+    }
+    let change = Change {
+        record: &prepared.bytes,
+        pinned: call.input.flag("pinned"),
+        expires_at: prepared.expires_at,
+        swap: swap.as_ref(),
+    };
+    let written = mind.memories.update(mind.keeper(), &path, change)?;
+    Ok(Reply::Changed(Response::json(&view::written(context, &written)?)?))
+}
+
+/// `agent.memory.deleteMemory`
+pub fn delete_memory(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
+    let mind = reading(context)?.ok_or(MemoryError::NotFound)?;
+    let path = own_path(context, &call.input)?;
+    let swap: Option<Cid> = call.input.optional("swapRecord")?;
+    let rev = mind.memories.delete(mind.keeper(), &path, swap.as_ref())?;
+    Ok(Reply::Changed(Response::json(&object!({ "rev": rev }))?))
+}
+
+/// `agent.memory.getMemory`
+pub fn memory(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
+    let mind = reading(context)?.ok_or(MemoryError::NotFound)?;
+    let memory = mind.memories.get(mind.keeper(), &own_path(context, &call.params)?)?;
+    Ok(Reply::Now(Response::json(&view::memory(context, &memory)?)?))
+}
+
+/// `agent.memory.listMemories`
+pub fn list_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
+    let params = &call.params;
+    let collection: Option<Nsid> = params.optional("collection")?;
+    let mut filter = Filter { collection: collection.as_ref(), tag: params.text("tag"), ..Filter::default() };
+    filter.made.start = moment(params, "since")?.unwrap_or(filter.made.start);
+    filter.made.end = moment(params, "until")?.unwrap_or(filter.made.end);
+    let before = params.text("cursor").map(RepoPath::parse).transpose().map_err(|_| bad_cursor())?;
+    let page = match reading(context)? {
+        Some(mind) => mind.memories.list(mind.keeper(), &filter, before.as_ref(), limit(params))?,
+        None => murmuration_memory::Page::default(),
+    };
+    let memories =
+        page.memories.iter().map(|memory| view::memory(context, memory)).collect::<Result<Vec<_>, _>>()?;
+    let cursor = page.next.map(|path| path.to_string());
+    Ok(Reply::Now(Response::json(&with_cursor(object!({ "memories": memories }), cursor))?))
+}
+
+/// `agent.memory.listOperations`
+pub fn list_operations(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
+    let since: Option<Rev> = call.params.optional("since")?;
+    let (found, space) = match reading(context)? {
+        Some(mind) => (
+            mind.memories.operations(mind.keeper(), since, limit(&call.params))?,
+            mind.memories.space(mind.keeper())?,
+        ),
+        None => Default::default(),
+    };
+    let operations: Vec<_> = found.operations.iter().map(view::operation).collect();
+    let answer = object!({
+        "operations": operations,
+        "more": found.more,
+        "gap": found.gap,
+        "space": view::space(&space),
+    });
+    Ok(Reply::Now(Response::json(&answer)?))
+}
+
+/// `agent.memory.getStats`
+pub fn stats(context: &Context<'_>, _call: Call) -> Result<Reply, XrpcError> {
+    let space = match reading(context)? {
+        Some(mind) => mind.memories.space(mind.keeper())?,
+        None => murmuration_memory::Space::default(),
+    };
+    let mut answer =
+        object!({ "memories": space.memories, "bytes": space.bytes, "space": view::space(&space) });
+    if let (Some(fields), Ok(ring)) = (answer.as_object_mut(), context.account.ring()) {
+        let epoch = ring.current().number();
+        fields.insert("epoch".into(), epoch.into());
+        fields.insert("rewrapPending".into(), context.account.left_to_wrap(&Remembered, epoch)?.into());
+    }
+    Ok(Reply::Now(Response::json(&answer)?))
+}
+
+/// The agent's memories, to write. Its first keys are made if it has none.
+fn writing<'a>(context: &Context<'a>) -> Result<Mind<'a>, XrpcError> {
+    let now = context.clock.now_micros();
+    match custody::ring(context, now) {
+        Err(error) if error.error() == "ClientCustody" => Err(clients()),
+        Err(error) => Err(error),
+        Ok(_) => Ok(context.account.mind(context.entropy, now)?),
+    }
+}
+
+/// The agent's memories; `None` if nothing was ever kept, for there are no keys to keep it with.
+fn reading<'a>(context: &Context<'a>) -> Result<Option<Mind<'a>>, XrpcError> {
+    match context.account.mind(context.entropy, context.clock.now_micros()) {
+        Err(AccountError::NoKeys) if custody::is_clients(context.account)? => Err(clients()),
+        Err(AccountError::NoKeys) => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
+fn clients() -> XrpcError {
+    custody::refused("its host keeps no memories for it")
+}
+
+/// The path of a memory of the caller's own. What is another's is not found, whether or not it is there.
+fn own_path(context: &Context<'_>, args: &Args) -> Result<RepoPath, XrpcError> {
+    let uri = AtUri::parse(args.text("uri").unwrap_or_default())
+        .map_err(|error| XrpcError::invalid(error.to_string()))?;
+    let profile = context.account.profile()?;
+    let own = match uri.authority() {
+        AtIdentifier::Did(did) => *did == profile.did,
+        AtIdentifier::Handle(handle) => handle.as_str().eq_ignore_ascii_case(profile.handle.as_str()),
+    };
+    Ok(uri.path().filter(|_| own).ok_or(MemoryError::NotFound)?)
+}
+
+/// A moment of a parameter, in microseconds since the Unix epoch. What lies before 1970 is 1970.
+fn moment(args: &Args, name: &str) -> Result<Option<u64>, XrpcError> {
+    args.text(name).map(micros).transpose()
+}
+
+fn micros(text: &str) -> Result<u64, XrpcError> {
+    let micros = datetime::micros(text).map_err(|error| XrpcError::invalid(error.to_string()))?;
+    Ok(u64::try_from(micros).unwrap_or_default())
+}
+
+fn limit(params: &Args) -> usize {
+    params.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(DEFAULT_PAGE)
+}
+
+fn with_cursor(mut page: serde_json::Value, cursor: Option<String>) -> serde_json::Value {
+    if let (Some(fields), Some(cursor)) = (page.as_object_mut(), cursor) {
+        fields.insert("cursor".into(), cursor.into());
+    }
+    page
+}
+
+fn bad_cursor() -> XrpcError {
+    XrpcError::invalid("cursor is none that a page has given")
+}
+
+impl From<MemoryError> for XrpcError {
+    fn from(error: MemoryError) -> Self {
+        let text = error.to_string();
+        match error {
+            MemoryError::NotFound => Self::named("MemoryNotFound", text),
+            MemoryError::NoSuchState => Self::named("StateNotFound", text),
+            MemoryError::Swap(_) | MemoryError::StateSwap(_) => Self::named("InvalidSwap", text),
+            MemoryError::Conflict(_) => Self::named("DuplicateConflict", text),
+            MemoryError::Quota(_) => Self::named("QuotaExceeded", text),
+            MemoryError::TooLarge(_) => Self::named("RecordTooLarge", format!("The record is {text}")),
+            other => Self::internal(other),
+        }
+    }
+}
+
+/// Items of a page where the caller says nothing: the lexicons' default.
+const DEFAULT_PAGE: usize = 50;

@@ -1,0 +1,36 @@
+//! `agent.memory`: what an agent remembers.
+
+use crate::agent::{AgentHandler, memory};
+use crate::limits::{DAY, HOUR, Limit};
+use crate::method::{Auth, Kind, Method, Standing};
+
+/// Changes that an account may make: as many points as its writes have in the reference server.
+const WRITTEN: &[Limit] = &[Limit::account(5_000, HOUR), Limit::account(35_000, DAY)];
+
+/// Bytes of the largest body by which a memory comes: what fits an envelope, as JSON.
+const MAX_MEMORY_BODY: usize = 2 * murmuration_envelope::MAX_MESSAGE_BYTES;
+
+/// Points of a query that opens all of the working state.
+const LIST_COST: u32 = 5;
+
+pub(super) const METHODS: &[Method] = &[
+    write("agent.memory.createMemory", memory::create_memory).max_json(MAX_MEMORY_BODY),
+    write("agent.memory.deleteMemory", memory::delete_memory),
+    write("agent.memory.deleteState", memory::delete_state),
+    read("agent.memory.getMemory", memory::memory),
+    read("agent.memory.getState", memory::state),
+    read("agent.memory.getStats", memory::stats),
+    read("agent.memory.listMemories", memory::list_memories),
+    read("agent.memory.listOperations", memory::list_operations),
+    read("agent.memory.listState", memory::list_state).cost(LIST_COST),
+    write("agent.memory.putState", memory::put_state),
+    write("agent.memory.updateMemory", memory::update_memory).max_json(MAX_MEMORY_BODY),
+];
+
+const fn read(nsid: &'static str, run: AgentHandler) -> Method {
+    Method::own(nsid, Kind::Query, Auth::Access, run).standing(Standing::NotTakendown)
+}
+
+const fn write(nsid: &'static str, run: AgentHandler) -> Method {
+    Method::own(nsid, Kind::Procedure, Auth::Access, run).standing(Standing::Active).limits(WRITTEN)
+}
