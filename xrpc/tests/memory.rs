@@ -193,9 +193,10 @@ fn no_method_of_the_public_repository_shows_a_memory() {
     let (code, _) = alice.world.record(&alice.did, "agent.memory.note", &path);
     assert_eq!(code, 400);
     let query = [("repo", did), ("collection", "agent.memory.note")];
-    let (_, page) = alice.world.get("com.atproto.repo.listRecords", &query);
+    let (_, page) = alice.world.ask("com.atproto.repo.listRecords", None, &query, &Value::Null);
     assert!(page["records"].as_array().is_none_or(Vec::is_empty), "{page}");
-    let (_, described) = alice.world.get("com.atproto.repo.describeRepo", &[("repo", did)]);
+    let (_, described) =
+        alice.world.ask("com.atproto.repo.describeRepo", None, &[("repo", did)], &Value::Null);
     assert!(!described["collections"].to_string().contains("agent.memory"), "{described}");
     let (_, proof) = alice.world.proof(did, "agent.memory.note", &path);
     for shown in [proof, format!("{:?}", alice.world.events(&alice.did)).into_bytes()] {

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Seeded, binding, epoch_key, key_of, to};
-use murmuration_envelope::{Envelope, EnvelopeError, OWN_PART_BYTES, Suite};
+use murmuration_envelope::{Envelope, EnvelopeError, OWN_PART_BYTES, Parts, Suite};
 
 #[test]
 fn an_envelope_is_the_same_in_parts_and_only_in_its_own() {
@@ -28,11 +28,11 @@ fn an_envelope_is_the_same_in_parts_and_only_in_its_own() {
         assert!(Envelope::from_parts(&shredded).unwrap().open_own(&binding(), &[own.clone()]).is_err());
 
         for cut in [
-            |parts: &mut murmuration_envelope::Parts| drop(parts.own.pop()),
-            |parts| parts.own.push(0),
-            |parts| drop(parts.text.pop()),
-            |parts| parts.text.truncate(20),
-            |parts| parts.readers = vec![1, 2, 3],
+            |parts: &mut Parts| parts.own.truncate(OWN_PART_BYTES - 1),
+            |parts: &mut Parts| parts.own.push(0),
+            |parts: &mut Parts| parts.text.truncate(parts.text.len() - 1),
+            |parts: &mut Parts| parts.text.truncate(20),
+            |parts: &mut Parts| parts.readers = vec![1, 2, 3],
         ] {
             let mut parts = parts.clone();
             cut(&mut parts);

@@ -38,7 +38,9 @@ pub(super) fn prepare(context: &Context<'_>, rkey: RecordKey, record: Ipld) -> R
     let now = || Ipld::String(Timestamp::from_micros(context.clock.now_micros()).to_string());
     fields.entry("createdAt".into()).or_insert_with(now);
     let expires_at = match fields.get("expiresAt") {
-        Some(Ipld::String(text)) => Some(super::micros(text)?),
+        Some(Ipld::String(text)) => {
+            Some(super::micros(text).map_err(|_| invalid("expiresAt is no datetime"))?)
+        }
         _ => None,
     };
     let record = Ipld::Map(fields);
