@@ -22,10 +22,18 @@ fn an_envelope_is_the_same_in_parts_and_only_in_its_own() {
         let mut mixed = parts.clone();
         mixed.own = next.own;
         let mixed = Envelope::from_parts(&mixed).unwrap();
-        assert_eq!(mixed.open_own(&binding(), &[own.clone()]).map(drop), Err(EnvelopeError::Sealed));
+        assert_eq!(
+            mixed.open_own(&binding(), std::slice::from_ref(&own)).map(drop),
+            Err(EnvelopeError::Sealed)
+        );
         let mut shredded = parts.clone();
         shredded.own = vec![0; OWN_PART_BYTES];
-        assert!(Envelope::from_parts(&shredded).unwrap().open_own(&binding(), &[own.clone()]).is_err());
+        assert!(
+            Envelope::from_parts(&shredded)
+                .unwrap()
+                .open_own(&binding(), std::slice::from_ref(&own))
+                .is_err()
+        );
 
         for cut in [
             |parts: &mut Parts| parts.own.truncate(OWN_PART_BYTES - 1),

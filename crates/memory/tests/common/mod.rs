@@ -1,5 +1,5 @@
 //! An agent that remembers, over SQLite.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::indexing_slicing, clippy::unwrap_used)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -88,7 +88,7 @@ impl Agent {
         match self.memories.get(self.keeper(), path) {
             Ok(memory) => Some(summary(&memory.record)),
             Err(MemoryError::NotFound) => None,
-            Err(error) => std::panic::panic_any(error.to_string()),
+            Err(error) => panic!("{error}"),
         }
     }
 
