@@ -101,7 +101,12 @@ fn the_table_has_the_reference_servers_limits_and_some_of_its_own() {
         ("agent.comms.deliver", sent.clone()),
         ("agent.comms.getHandedOver", sent.clone()),
         ("agent.comms.getHandoff", sent.clone()),
-        ("agent.comms.sendMessage", sent),
+        ("agent.comms.sendMessage", sent.clone()),
+        ("agent.memory.createMemory", sent.clone()),
+        ("agent.memory.deleteMemory", sent.clone()),
+        ("agent.memory.deleteState", sent.clone()),
+        ("agent.memory.putState", sent.clone()),
+        ("agent.memory.updateMemory", sent),
         // The reference server counts none of these.
         ("agent.identity.createAgent", vec![(Per::Client, 100, 300)]),
         ("agent.identity.createAlias", vec![(Per::Account, 10, 86_400)]),
