@@ -31,6 +31,7 @@ mod keys;
 mod limits;
 mod listing;
 mod mail;
+mod memory;
 mod moving;
 mod operator;
 mod operator_accounts;

@@ -1,15 +1,12 @@
 //! `agent.memory`: memories and working state, as a client sees them.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-mod world;
-
+use crate::world::{self, World};
 use murmuration_account::Remembered;
 use murmuration_data::json as data;
 use murmuration_lexicons::{Catalog, output};
 use murmuration_memory::SetHash;
 use murmuration_syntax::{Did, RepoPath};
 use serde_json::{Value, json};
-use world::World;
 
 /// An agent of a host.
 struct Alice {

@@ -5,6 +5,7 @@
 mod common;
 mod interop_wycheproof;
 mod kept;
+mod parts;
 mod properties;
 mod refusals;
 mod shared;

@@ -1,10 +1,6 @@
 //! An envelope in three parts.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common;
-
-use common::{Seeded, binding, epoch_key, key_of, to};
+use crate::common::{Seeded, binding, epoch_key, key_of, to};
 use murmuration_envelope::{Envelope, EnvelopeError, OWN_PART_BYTES, Parts, Suite};
 
 #[test]

@@ -1,11 +1,8 @@
 //! What is remembered is found as it was, once, by nobody without the keys, and counted.
-#![allow(missing_docs, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Agent, SECOND, draft, encode, note, record, summary};
+use crate::common::{Agent, SECOND, draft, encode, note, record, summary};
 use murmuration_memory::{Draft, Filter, MemoryError, Once, SetHash, limits};
 use murmuration_platform::{Param, Store};
 use murmuration_syntax::RepoPath;

@@ -1,9 +1,6 @@
 //! After a rotation of the agent's keys, all that is kept is under the latest, some rows a run.
-#![allow(missing_docs, clippy::indexing_slicing, clippy::unwrap_used)]
 
-mod common;
-
-use common::{Agent, NOW, record};
+use crate::common::{Agent, NOW, record};
 use murmuration_data::Ipld;
 use murmuration_keyring::Ring;
 use murmuration_memory::{Memories, Put, left_to_wrap, wrap_some};
@@ -12,7 +9,7 @@ use murmuration_platform::{Param, Store};
 #[test]
 fn everything_is_wrapped_anew_and_the_old_keys_can_go() {
     let mut alice = Agent::new();
-    let (ring, published) = Ring::begin(&common::DID.parse().unwrap(), &alice.random, NOW).unwrap();
+    let (ring, published) = Ring::begin(&crate::common::DID.parse().unwrap(), &alice.random, NOW).unwrap();
     alice.ring = ring;
     let paths: Vec<_> = (0..5).map(|n| alice.remember(&format!("note {n}")).path).collect();
     let value = Ipld::String("value".into());

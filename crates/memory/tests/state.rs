@@ -1,9 +1,6 @@
 //! Working state: compare and swap, expiry, and names that say nothing.
-#![allow(missing_docs, clippy::indexing_slicing, clippy::unwrap_used)]
 
-mod common;
-
-use common::{Agent, SECOND};
+use crate::common::{Agent, SECOND};
 use murmuration_data::Ipld;
 use murmuration_memory::{Entry, MemoryError, Put, limits};
 use murmuration_platform::Store;
@@ -29,7 +26,7 @@ fn of_two_who_swap_one_wins() {
     alice.memories.delete_state(alice.keeper(), "task", Some(second)).unwrap();
     assert!(matches!(alice.memories.state(alice.keeper(), "task"), Err(MemoryError::NoSuchState)));
     // What was there before does not come back under the same version, though the clock steps back.
-    alice.now.set(common::NOW);
+    alice.now.set(crate::common::NOW);
     let third = put(&alice, "task", "three", None).unwrap().rev;
     assert!(third != first && third != second);
 }

@@ -1,12 +1,4 @@
 //! An agent that remembers, over SQLite.
-#![allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used
-)]
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
