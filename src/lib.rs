@@ -21,10 +21,6 @@ mod blobs;
 mod body;
 mod clock;
 mod directory;
-#[cfg_attr(
-    not(feature = "test-routes"),
-    allow(dead_code, reason = "what searches memories is not in the Worker yet")
-)]
 mod embedder;
 mod entropy;
 mod http;

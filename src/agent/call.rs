@@ -15,6 +15,7 @@ use murmuration_xrpc::{XrpcError, table};
 use web_sys::Response;
 
 use super::{Agent, Awake, ending, inbox, index, outbox, turn};
+use crate::embedder;
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
 use crate::import;
@@ -160,5 +161,6 @@ pub(super) fn context<'a>(agent: &'a Agent, awake: &'a Awake) -> Context<'a> {
         catalog: Catalog::builtin(),
         clock: &agent.clock,
         entropy: &SystemEntropy,
+        embedder: &embedder::at_hand,
     }
 }

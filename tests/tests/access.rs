@@ -56,6 +56,7 @@ const METHODS: &[(&str, Auth, Reach)] = &[
     ("agent.memory.createMemory", Auth::Access, Reach::Own),
     ("agent.memory.deleteMemory", Auth::Access, Reach::Named),
     ("agent.memory.deleteState", Auth::Access, Reach::Named),
+    ("agent.memory.getContext", Auth::Access, Reach::Named),
     ("agent.memory.getMemory", Auth::Access, Reach::Named),
     ("agent.memory.getState", Auth::Access, Reach::Named),
     ("agent.memory.getStats", Auth::Access, Reach::Own),
@@ -63,6 +64,7 @@ const METHODS: &[(&str, Auth, Reach)] = &[
     ("agent.memory.listOperations", Auth::Access, Reach::Own),
     ("agent.memory.listState", Auth::Access, Reach::Named),
     ("agent.memory.putState", Auth::Access, Reach::Own),
+    ("agent.memory.searchMemories", Auth::Access, Reach::Named),
     ("agent.memory.updateMemory", Auth::Access, Reach::Named),
     ("agent.relay.createWebhook", Auth::Access, Reach::Own),
     ("agent.relay.deleteWebhook", Auth::Access, Reach::Named),
@@ -436,10 +438,20 @@ fn strange(theirs: &Value) -> Vec<(&'static str, Value, Gets)> {
         ),
         ("agent.memory.deleteMemory", json!({ "uri": theirs["memory"]["uri"] }), Refusal("MemoryNotFound")),
         ("agent.memory.deleteState", json!({ "key": "theirs" }), Refusal("StateNotFound")),
+        (
+            "agent.memory.getContext",
+            json!({ "q": "between us" }),
+            Says(json!({ "text": "", "tokens": 0, "sources": [] })),
+        ),
         ("agent.memory.getMemory", json!({ "uri": theirs["memory"]["uri"] }), Refusal("MemoryNotFound")),
         ("agent.memory.getState", json!({ "key": "theirs" }), Refusal("StateNotFound")),
         ("agent.memory.listMemories", json!({}), Says(json!({ "memories": [] }))),
         ("agent.memory.listState", json!({}), Says(json!({ "entries": [] }))),
+        (
+            "agent.memory.searchMemories",
+            json!({ "q": "between us" }),
+            Says(json!({ "hits": [], "degraded": [] })),
+        ),
         (
             "agent.memory.updateMemory",
             json!({

@@ -92,6 +92,7 @@ impl Host {
             catalog: Catalog::builtin(),
             clock: &self.clock,
             entropy: &self.entropy,
+            embedder: &agent::no_embedder,
         }
     }
 

@@ -71,6 +71,7 @@ impl Home {
             catalog: Catalog::builtin(),
             clock: &*self.world.clock,
             entropy: &*self.world.clock,
+            embedder: &agent::no_embedder,
         }
     }
 

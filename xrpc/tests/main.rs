@@ -32,6 +32,7 @@ mod limits;
 mod listing;
 mod mail;
 mod memory;
+mod memory_search;
 mod moving;
 mod operator;
 mod operator_accounts;

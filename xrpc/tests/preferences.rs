@@ -59,6 +59,7 @@ impl Alice {
             catalog: Catalog::builtin(),
             clock: &*self.world.clock,
             entropy: &*self.world.clock,
+            embedder: &agent::no_embedder,
         };
         plain(agent::answer(&context, method, run, &request).map(|reply| match reply {
             Reply::Now(response) | Reply::Changed(response) => response,

@@ -40,3 +40,11 @@ pub enum MemoryError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl MemoryError {
+    /// Whether the call was refused for what it asks, before anything was written; otherwise something failed.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Envelope(_) | Self::Key(_) | Self::Store(_))
+    }
+}

@@ -5,8 +5,8 @@
 use murmuration_platform::{Param, StoreError};
 
 use crate::list::path_of;
-use crate::memories::uint;
 use crate::operation::int;
+use crate::row::uint;
 use crate::space::{SKEY, SPACE_TYPE};
 use crate::{Keeper, Memories, MemoryError};
 

@@ -6,7 +6,9 @@
 //! ```text
 //!   create ─┐                          ┌─► memory: text under a data key of its own, that key under the agent's
 //!   update ─┼─► one transaction writes ┼─► operation: which memory, from which CID to which
-//!   delete ─┘                          └─► space: revision, set hash, counts
+//!   delete ─┘                          ├─► space: revision, set hash, counts
+//!                                      └─► page of the index: words, tags and vectors, sealed
+//!   search ───► the pages, in memory   ───► the memories that fit best
 //! ```
 //!
 //! - *Fresh keys.* Each version of a memory is sealed under a data key of its own. A delete, and a new version, overwrite the old
@@ -19,22 +21,30 @@
 //! the agent's keys come with each call ([`Keeper`]). How it lies at rest is in `docs/memory.md`.
 
 mod error;
+mod essence;
 mod expiry;
+mod fact;
 pub mod limits;
 mod list;
+mod loaded;
 mod memories;
 mod operation;
 mod rewrap;
+mod row;
+mod search;
 mod secret;
 mod set_hash;
+mod shelf;
 mod space;
 mod state;
 
 pub use error::MemoryError;
+pub use essence::{Essence, moment};
 pub use list::{Filter, Page};
 pub use memories::{Change, Draft, Keeper, Memories, Memory, Once, Written};
 pub use operation::{Operation, Operations};
 pub use rewrap::{Rewrap, left_to_wrap, wrap_some};
+pub use search::{Found, Meaning, Search};
 pub use set_hash::SetHash;
 pub use space::{SKEY, SPACE_TYPE, Space};
 pub use state::{Entry, EntryPage, Put};

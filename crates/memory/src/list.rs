@@ -6,18 +6,19 @@ use murmuration_data::{Ipld, cbor};
 use murmuration_platform::{Param, StoreError};
 use murmuration_syntax::{Nsid, RecordKey, RepoPath};
 
+use crate::essence::MAX_MICROS;
 use crate::limits::{MAX_PAGE_BYTES, MAX_SCAN};
-use crate::memories::Columns;
 use crate::operation::int;
+use crate::row::Columns;
 use crate::space::{SKEY, SPACE_TYPE};
 use crate::{Keeper, Memories, Memory, MemoryError};
 
 /// Reads the memories down to the last that it answers with.
-const LIST: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text FROM memory \
+const LIST: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND (collection, rkey) < (?3, ?4) AND created_at >= ?5 AND created_at < ?6 \
      AND coalesce(expires_at > ?7, 1) ORDER BY collection DESC, rkey DESC LIMIT ?8 + 0";
 /// The same of one collection.
-const LIST_OF: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text FROM memory \
+const LIST_OF: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey < ?4 AND created_at >= ?5 AND created_at < ?6 \
      AND coalesce(expires_at > ?7, 1) ORDER BY rkey DESC LIMIT ?8 + 0";
 
@@ -114,6 +115,3 @@ fn has_tag(record: &[u8], wanted: &str) -> bool {
 
 /// A text behind all names, which are of printing ASCII.
 const BEHIND_ALL: &str = "\u{7f}";
-
-/// The last microsecond that the storage counts.
-const MAX_MICROS: u64 = (1 << 53) - 1;

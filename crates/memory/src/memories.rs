@@ -1,39 +1,40 @@
 //! Creating, changing, deleting and reading memories.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use murmuration_data::{Cid, cid_of_cbor};
-use murmuration_envelope::{Binding, Envelope, OWN_PART_BYTES, Opened, Parts};
+use murmuration_data::{Cid, Ipld, cbor, cid_of_cbor};
+use murmuration_envelope::{OWN_PART_BYTES, Opened, Parts};
 use murmuration_keyring::Ring;
-use murmuration_platform::{Entropy, Param, Row, Store, StoreError, transaction};
+use murmuration_platform::{Entropy, Param, Store, StoreError};
+use murmuration_recall::{Entry, Slot};
 use murmuration_syntax::{Did, RepoPath, Rev, Tid};
 
+use crate::fact::{ended, say_the_same, since, standing, topic_of};
 use crate::limits::{MAX_BYTES, MAX_MEMORIES, MAX_RECORD_BYTES};
-use crate::operation::{Request, behind, int};
-use crate::secret::Secret;
-use crate::space::{SKEY, SPACE_TYPE};
-use crate::{MemoryError, Operation, Operations, Space};
+use crate::loaded::Loaded;
+use crate::operation::{Request, behind};
+use crate::row::{Columns, FoundBy, binding, key_of};
+use crate::search::{tag_of, words_of};
+use crate::shelf::Label;
+use crate::{Essence, Meaning, MemoryError, Operation, Operations, Space};
 
 /// Reads 1 row.
-const SELECT: &str = "SELECT rev, created_at, updated_at, expires_at, pinned, own, readers, text FROM memory \
+const SELECT: &str = "SELECT rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey = ?4";
 /// Writes 1 row, and 1 more where it expires.
 const INSERT: &str = "INSERT INTO memory (rev, created_at, updated_at, expires_at, pinned, own_epoch, own, readers, text, \
-     space_type, skey, collection, rkey) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+     slot, space_type, skey, collection, rkey) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 /// Writes 1 row, and up to 2 more where one of the versions expires.
 const UPDATE: &str = "UPDATE memory SET rev = ?1, created_at = ?2, updated_at = ?3, expires_at = ?4, pinned = ?5, own_epoch = ?6, \
-     own = ?7, readers = ?8, text = ?9 WHERE space_type = ?10 AND skey = ?11 AND collection = ?12 AND rkey = ?13";
+     own = ?7, readers = ?8, text = ?9, slot = ?10 WHERE space_type = ?11 AND skey = ?12 AND collection = ?13 AND rkey = ?14";
 /// Writes 1 row: the key is overwritten in the place where it lies, for the value stays as long as it was.
 const SHRED: &str = "UPDATE memory SET own = ?5, readers = NULL \
      WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey = ?4";
 /// Writes 1 row, and 1 more where it expires.
 const DELETE: &str =
     "DELETE FROM memory WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey = ?4";
-/// Reads 1 row.
-const SELECT_KEY: &str = "SELECT own, text FROM memory_key WHERE id = 1";
-/// Writes 1 row.
-const INSERT_KEY: &str = "INSERT INTO memory_key (id, own_epoch, own, text) VALUES (1, ?1, ?2, ?3)";
 
 /// Who keeps the memories: the agent's keys, and what the host gives to a call.
 #[derive(Clone, Copy)]
@@ -57,6 +58,8 @@ pub struct Draft<'a> {
     pub pinned: bool,
     /// When it ends by itself, in microseconds since the Unix epoch.
     pub expires_at: Option<u64>,
+    /// The vector of its text ([`Essence`]), if there is a model.
+    pub meaning: Option<&'a Meaning>,
 }
 
 /// What a memory becomes.
@@ -70,6 +73,8 @@ pub struct Change<'a> {
     pub expires_at: Option<u64>,
     /// The CID that it must have.
     pub swap: Option<&'a Cid>,
+    /// The vector of its text ([`Essence`]), if there is a model.
+    pub meaning: Option<&'a Meaning>,
 }
 
 /// What makes a call that is made again the same call.
@@ -122,17 +127,9 @@ pub struct Memory {
 /// All calls are synchronous and whole. The tables must be there: whoever makes this has brought them up to date.
 pub struct Memories {
     pub(crate) store: Rc<dyn Store>,
-    loaded: RefCell<Option<Loaded>>,
+    pub(crate) loaded: RefCell<Option<Loaded>>,
     /// When something ends by itself, if that is known.
     pub(crate) next_expiry: Cell<Option<Option<u64>>>,
-}
-
-/// What is in memory.
-pub(crate) struct Loaded {
-    pub(crate) secret: Secret,
-    pub(crate) space: Space,
-    /// Of the entry of the working state that was stored last, since the object woke.
-    pub(crate) state_rev: Option<Rev>,
 }
 
 impl Memories {
@@ -148,7 +145,7 @@ impl Memories {
         self.next_expiry.set(None);
     }
 
-    /// Makes a memory. Writes 3 rows, 1 more where it expires, 1 more with an idempotency key, and once the row of the secret.
+    /// Makes a memory. Writes 4 rows, 1 more where it expires, 1 more with an idempotency key, and once the row of the secret.
     ///
     /// # Errors
     /// [`MemoryError::Conflict`] when there is one of that name, or the idempotency key was used for something else;
@@ -179,30 +176,64 @@ impl Memories {
             if loaded.space.memories >= MAX_MEMORIES {
                 return Err(MemoryError::Quota("The agent keeps as many memories as it may"));
             }
-            let parts = self.seal(keeper, draft.path, draft.record)?;
-            check_room(&loaded.space, parts.text.len())?;
-            let cid = cid_of_cbor(draft.record);
-            let rev = next_rev(keeper, &loaded.space);
-            let row = Columns {
-                rev,
-                created_at: keeper.now,
-                updated_at: keeper.now,
-                expires_at: draft.expires_at,
-                pinned: draft.pinned,
-                parts,
+            let record = match self.supersede(loaded, keeper, &draft)? {
+                Superseded::Same(written) => return Ok(written),
+                Superseded::Nothing => Cow::Borrowed(draft.record),
+                Superseded::Itself(record) => Cow::Owned(record),
             };
+            let parts = self.seal(keeper, draft.path, &record)?;
+            check_room(&loaded.space, parts.text.len())?;
+            let (rev, cid) = (next_rev(keeper, &loaded.space), cid_of_cbor(&record));
+            let (created_at, updated_at) = (keeper.now, keeper.now);
+            let Draft { path, pinned, expires_at, meaning, .. } = draft;
+            let found_by = FoundBy { path, record: &record, meaning, created_at, expires_at, pinned };
+            let slot = Some(self.file(loaded, keeper, None, &found_by)?);
+            let row = Columns { rev, created_at, updated_at, expires_at, pinned, slot, parts };
             loaded.space.memories += 1;
             loaded.space.bytes += length(&row.parts.text);
-            loaded.space.hash.add(draft.path, &cid);
-            row.store(&*self.store, INSERT, keeper.ring, draft.path)?;
-            self.expects(draft.expires_at);
-            let operation = Operation { rev, path: draft.path.clone(), cid: Some(cid), prev: None };
+            loaded.space.hash.add(path, &cid);
+            row.store(&*self.store, INSERT, keeper.ring, path)?;
+            self.expects(expires_at);
+            let operation = Operation { rev, path: path.clone(), cid: Some(cid), prev: None };
             self.append(loaded, keeper, &operation, request.as_ref())?;
-            Ok(Written { path: draft.path.clone(), cid, rev, repeated: false })
+            self.store_space(loaded, keeper)?;
+            Ok(Written { path: path.clone(), cid, rev, repeated: false })
         })
     }
 
-    /// Makes the next version of a memory, under a data key of its own. Writes 4 rows, and up to 2 more where one of the versions
+    /// Says of the fact that held before a new one that it does so no more: 4 rows. Or of the new one that it did, if it held earlier.
+    fn supersede(
+        &self,
+        loaded: &mut Loaded,
+        keeper: Keeper<'_>,
+        draft: &Draft<'_>,
+    ) -> Result<Superseded, MemoryError> {
+        let did = keeper.ring.did();
+        let record = decoded(draft.record)?;
+        let (secret, shelf) = self.shelf(loaded, did)?;
+        let Some(topic) = topic_of(secret, draft.path, &record) else { return Ok(Superseded::Nothing) };
+        let Some((slot, path, from)) = standing(shelf, topic, draft.path, keeper.now) else {
+            return Ok(Superseded::Nothing);
+        };
+        let meaning = shelf.meaning_of(slot);
+        let row = self.row(&path)?.ok_or_else(|| StoreError::Corrupt("a fact is gone".into()))?;
+        let (prev, rev, expires_at) = (row.cid(keeper, &path)?, row.rev, row.expires_at);
+        let old = decoded(&self.get(keeper, &path)?.record)?;
+        if say_the_same(&old, &record) {
+            return Ok(Superseded::Same(Written { path, cid: prev, rev, repeated: true }));
+        }
+        let begins = since(&record, keeper.now);
+        if begins < from {
+            return Ok(Superseded::Itself(ended(record, from, did, (&path, &prev))?));
+        }
+        let ended = ended(old, begins, did, (draft.path, &cid_of_cbor(draft.record)))?;
+        let change =
+            Change { record: &ended, pinned: None, expires_at, swap: None, meaning: meaning.as_ref() };
+        self.replace(loaded, keeper, &path, (row, prev), change)?;
+        Ok(Superseded::Nothing)
+    }
+
+    /// Makes the next version of a memory, under a data key of its own. Writes 5 rows, and up to 2 more where one of the versions
     /// expires; none when it is the same record already.
     ///
     /// # Errors
@@ -222,25 +253,44 @@ impl Memories {
             if prev == cid && pinned == old.pinned && change.expires_at == old.expires_at {
                 return Ok(Written { path: path.clone(), cid, rev: old.rev, repeated: true });
             }
-            let parts = self.seal(keeper, path, change.record)?;
-            check_room(&loaded.space, parts.text.len().saturating_sub(old.parts.text.len()))?;
-            let rev = next_rev(keeper, &loaded.space);
-            loaded.space.bytes =
-                (loaded.space.bytes + length(&parts.text)).saturating_sub(length(&old.parts.text));
-            loaded.space.hash.remove(path, &prev);
-            loaded.space.hash.add(path, &cid);
-            self.shred(path)?;
-            let (created_at, updated_at) = (old.created_at, keeper.now);
-            let row = Columns { rev, created_at, updated_at, expires_at: change.expires_at, pinned, parts };
-            row.store(&*self.store, UPDATE, keeper.ring, path)?;
-            self.expects(change.expires_at);
-            let operation = Operation { rev, path: path.clone(), cid: Some(cid), prev: Some(prev) };
-            self.append(loaded, keeper, &operation, None)?;
+            let rev =
+                self.replace(loaded, keeper, path, (old, prev), Change { pinned: Some(pinned), ..change })?;
+            self.store_space(loaded, keeper)?;
             Ok(Written { path: path.clone(), cid, rev, repeated: false })
         })
     }
 
-    /// Deletes a memory: first its key, then the rest. Writes 4 rows, and 1 more where it expires.
+    /// Puts the next version of a memory in the place of a row. The space is stored by whoever calls.
+    fn replace(
+        &self,
+        loaded: &mut Loaded,
+        keeper: Keeper<'_>,
+        path: &RepoPath,
+        (old, prev): (Columns, Cid),
+        change: Change<'_>,
+    ) -> Result<Rev, MemoryError> {
+        let (created_at, expires_at) = (old.created_at, change.expires_at);
+        let pinned = change.pinned.unwrap_or(old.pinned);
+        let parts = self.seal(keeper, path, change.record)?;
+        check_room(&loaded.space, parts.text.len().saturating_sub(old.parts.text.len()))?;
+        let (rev, cid) = (next_rev(keeper, &loaded.space), cid_of_cbor(change.record));
+        let (record, meaning) = (change.record, change.meaning);
+        let found_by = FoundBy { path, record, meaning, created_at, expires_at, pinned };
+        let slot = Some(self.file(loaded, keeper, old.slot, &found_by)?);
+        loaded.space.bytes =
+            (loaded.space.bytes + length(&parts.text)).saturating_sub(length(&old.parts.text));
+        loaded.space.hash.remove(path, &prev);
+        loaded.space.hash.add(path, &cid);
+        self.shred(path)?;
+        let row = Columns { rev, created_at, updated_at: keeper.now, expires_at, pinned, slot, parts };
+        row.store(&*self.store, UPDATE, keeper.ring, path)?;
+        self.expects(expires_at);
+        let operation = Operation { rev, path: path.clone(), cid: Some(cid), prev: Some(prev) };
+        self.append(loaded, keeper, &operation, None)?;
+        Ok(rev)
+    }
+
+    /// Deletes a memory: first its key, then the rest. Writes 5 rows, and 1 more where it expires.
     ///
     /// # Errors
     /// [`MemoryError::NotFound`] and [`MemoryError::Swap`].
@@ -316,9 +366,49 @@ impl Memories {
         loaded.space.hash.remove(path, &prev);
         self.shred(path)?;
         self.store.query(DELETE, &key_of(path))?;
+        if let Some(slot) = row.slot {
+            let did = keeper.ring.did();
+            let (secret, shelf) = self.shelf(loaded, did)?;
+            shelf.remove(&*self.store, (secret, did, keeper.entropy), slot)?;
+        }
         let operation = Operation { rev, path: path.clone(), cid: None, prev: Some(prev) };
         self.append(loaded, keeper, &operation, None)?;
+        self.store_space(loaded, keeper)?;
         Ok(rev)
+    }
+
+    /// Puts a memory where it is found, in its old place or in a new one: 1 row.
+    fn file(
+        &self,
+        loaded: &mut Loaded,
+        keeper: Keeper<'_>,
+        slot: Option<Slot>,
+        found_by: &FoundBy<'_>,
+    ) -> Result<Slot, MemoryError> {
+        let did = keeper.ring.did();
+        let (secret, shelf) = self.shelf(loaded, did)?;
+        let record = decoded(found_by.record)?;
+        let essence = Essence::of(&record);
+        let slot = slot.unwrap_or_else(|| shelf.fresh_slot());
+        let mut entry =
+            Entry::new(slot).with_words(words_of(secret, &essence.text)).with_time(found_by.created_at);
+        if let Some(importance) = essence.importance {
+            entry = entry.with_importance(importance);
+        }
+        if let Some(meaning) = found_by.meaning {
+            entry = entry.with_vector(shelf.number_of(&meaning.model), meaning.vector.clone());
+        }
+        let label = Label {
+            path: found_by.path.clone(),
+            created_at: found_by.created_at,
+            expires_at: found_by.expires_at,
+            valid: essence.valid,
+            pinned: found_by.pinned,
+            tags: essence.tags.iter().map(|tag| tag_of(secret, tag)).collect(),
+            topic: topic_of(secret, found_by.path, &record),
+        };
+        shelf.put(&*self.store, (secret, did, keeper.entropy), label, entry)?;
+        Ok(slot)
     }
 
     /// Overwrites the key of a memory.
@@ -328,7 +418,7 @@ impl Memories {
         self.store.query(SHRED, &params).map(drop)
     }
 
-    /// Appends an operation, and stores the space that it has made. Writes 2 rows, and 1 more with a request.
+    /// Appends an operation. Writes 1 row, and 1 more with a request.
     fn append(
         &self,
         loaded: &mut Loaded,
@@ -340,7 +430,12 @@ impl Memories {
         operation.store(&*self.store, secret, space.operations, request, keeper.entropy)?;
         space.operations += 1;
         space.rev = Some(operation.rev);
-        Ok(space.store(&*self.store, secret, keeper.ring.did(), keeper.entropy)?)
+        Ok(())
+    }
+
+    /// Stores how the space stands, once a turn: 1 row.
+    fn store_space(&self, loaded: &Loaded, keeper: Keeper<'_>) -> Result<(), MemoryError> {
+        Ok(loaded.space.store(&*self.store, &loaded.secret, keeper.ring.did(), keeper.entropy)?)
     }
 
     fn seal(&self, keeper: Keeper<'_>, path: &RepoPath, record: &[u8]) -> Result<Parts, MemoryError> {
@@ -357,173 +452,20 @@ impl Memories {
         let row = self.store.query(SELECT, &key_of(path))?.pop();
         Ok(row.map(|mut row| Columns::read(&mut row, 0)).transpose()?)
     }
-
-    /// Runs `look` on what is in memory; answers `nothing` if nothing was ever kept.
-    pub(crate) fn look<T>(
-        &self,
-        keeper: Keeper<'_>,
-        nothing: T,
-        look: impl FnOnce(&Loaded) -> Result<T, MemoryError>,
-    ) -> Result<T, MemoryError> {
-        let mut slot = self.loaded.borrow_mut();
-        if slot.is_none() {
-            *slot = self.load(keeper)?;
-        }
-        slot.as_ref().map_or(Ok(nothing), look)
-    }
-
-    /// Runs `turn` in one transaction. If it fails, nothing is stored, and unless it was refused memory is dropped.
-    pub(crate) fn change<T>(
-        &self,
-        keeper: Keeper<'_>,
-        turn: impl FnOnce(&mut Loaded) -> Result<T, MemoryError>,
-    ) -> Result<T, MemoryError> {
-        let outcome = {
-            let mut slot = self.loaded.borrow_mut();
-            transaction(&*self.store, || {
-                if slot.is_none() {
-                    *slot = self.load(keeper)?;
-                }
-                if slot.is_none() {
-                    *slot = Some(self.begin(keeper)?);
-                }
-                match slot.as_mut() {
-                    Some(loaded) => turn(loaded),
-                    None => Err(StoreError::Corrupt("what was just read is gone".into()).into()),
-                }
-            })
-        };
-        if outcome.is_err() {
-            self.forget();
-        }
-        outcome
-    }
-
-    fn load(&self, keeper: Keeper<'_>) -> Result<Option<Loaded>, MemoryError> {
-        let Some(mut row) = self.store.query(SELECT_KEY, &[])?.pop() else { return Ok(None) };
-        let parts = Parts { own: row.blob(0)?, readers: Vec::new(), text: row.blob(1)? };
-        let did = keeper.ring.did();
-        let opened = keeper.ring.open(&Secret::binding(did)?, &Envelope::from_parts(&parts)?)?;
-        let secret = Secret::of(&opened)?;
-        let space = Space::read(&*self.store, &secret, did)?;
-        Ok(Some(Loaded { secret, space, state_rev: None }))
-    }
-
-    /// Draws the secret of a store that nothing was ever kept in. Writes 1 row.
-    fn begin(&self, keeper: Keeper<'_>) -> Result<Loaded, MemoryError> {
-        let bytes = Secret::draw(keeper.entropy);
-        let binding = Secret::binding(keeper.ring.did())?;
-        let envelope = keeper.ring.seal(&binding, &[], bytes.as_slice(), keeper.entropy)?;
-        let parts = envelope.to_parts();
-        let epoch = Param::Int(envelope.own_epoch().into());
-        self.store.query(INSERT_KEY, &[epoch, Param::Blob(&parts.own), Param::Blob(&parts.text)])?;
-        let secret = Secret::of(bytes.as_slice())?;
-        Ok(Loaded { secret, space: Space::default(), state_rev: None })
-    }
 }
 
-/// The columns of a memory.
-pub(crate) struct Columns {
-    rev: Rev,
-    pub(crate) created_at: u64,
-    updated_at: u64,
-    expires_at: Option<u64>,
-    pinned: bool,
-    parts: Parts,
+/// What becomes of a new fact.
+enum Superseded {
+    /// It is kept as it is.
+    Nothing,
+    /// It has held before the one that is known: this is its record.
+    Itself(Vec<u8>),
+    /// It is known already.
+    Same(Written),
 }
 
-impl Columns {
-    /// Reads them from the `at`-th column on.
-    pub(crate) fn read(row: &mut Row, at: usize) -> Result<Self, StoreError> {
-        let rev =
-            Rev::parse(&row.text(at)?).map_err(|_| StoreError::Corrupt("a memory has no revision".into()))?;
-        Ok(Self {
-            rev,
-            created_at: uint(row.int(at + 1)?),
-            updated_at: uint(row.int(at + 2)?),
-            expires_at: row.opt_int(at + 3)?.map(uint),
-            pinned: row.int(at + 4)? == 1,
-            parts: Parts {
-                own: row.blob(at + 5)?,
-                readers: row.opt_blob(at + 6)?.unwrap_or_default(),
-                text: row.blob(at + 7)?,
-            },
-        })
-    }
-
-    fn store(
-        &self,
-        store: &dyn Store,
-        sql: &'static str,
-        ring: &Ring,
-        path: &RepoPath,
-    ) -> Result<(), StoreError> {
-        let [kind, skey, collection, rkey] = key_of(path);
-        let rev = self.rev.to_string();
-        let readers = match self.parts.readers.is_empty() {
-            true => Param::Null,
-            false => Param::Blob(&self.parts.readers),
-        };
-        let row = [
-            Param::Text(&rev),
-            int(self.created_at),
-            int(self.updated_at),
-            self.expires_at.map_or(Param::Null, int),
-            Param::Int(self.pinned.into()),
-            // What is sealed is sealed under the latest.
-            Param::Int(ring.current().number().into()),
-            Param::Blob(&self.parts.own),
-            readers,
-            Param::Blob(&self.parts.text),
-            kind,
-            skey,
-            collection,
-            rkey,
-        ];
-        store.query(sql, &row).map(drop)
-    }
-
-    /// Whether its time is over.
-    pub(crate) fn is_over(&self, now: u64) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
-    }
-
-    pub(crate) fn open(self, keeper: Keeper<'_>, path: &RepoPath) -> Result<Memory, MemoryError> {
-        let envelope = Envelope::from_parts(&self.parts)?;
-        let record = keeper.ring.open(&binding(keeper.ring.did(), path), &envelope)?;
-        Ok(Memory {
-            path: path.clone(),
-            cid: cid_of_cbor(&record),
-            rev: self.rev,
-            record,
-            pinned: self.pinned,
-            readers: envelope.recipients().map(|(id, _)| id.did().clone()).collect(),
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            expires_at: self.expires_at,
-        })
-    }
-
-    fn cid(&self, keeper: Keeper<'_>, path: &RepoPath) -> Result<Cid, MemoryError> {
-        let envelope = Envelope::from_parts(&self.parts)?;
-        Ok(cid_of_cbor(&keeper.ring.open(&binding(keeper.ring.did(), path), &envelope)?))
-    }
-}
-
-/// Where a memory is sealed for.
-pub(crate) fn binding(author: &Did, path: &RepoPath) -> Binding {
-    Binding {
-        author: author.clone(),
-        collection: path.collection.clone(),
-        rkey: path.rkey.clone(),
-        schema: path.collection.clone(),
-    }
-}
-
-/// The name of a memory's row.
-fn key_of(path: &RepoPath) -> [Param<'_>; 4] {
-    let (collection, rkey) = (path.collection.as_str(), path.rkey.as_str());
-    [Param::Text(SPACE_TYPE), Param::Text(SKEY), Param::Text(collection), Param::Text(rkey)]
+fn decoded(record: &[u8]) -> Result<Ipld, StoreError> {
+    cbor::decode(record).map_err(|_| StoreError::Corrupt("a record is none of the data model".into()))
 }
 
 /// The next revision of the space.
@@ -548,11 +490,6 @@ fn check_swap(swap: Option<&Cid>, current: &Cid) -> Result<(), MemoryError> {
 
 fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-/// A number out of the storage.
-pub(crate) fn uint(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 /// The ten bits of a revision that tell clocks apart: there is one clock, the object's.

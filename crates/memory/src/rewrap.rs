@@ -9,7 +9,7 @@ use murmuration_syntax::Did;
 
 use crate::limits::MAX_PAGE_BYTES;
 use crate::list::path_of;
-use crate::memories::{binding, uint};
+use crate::row::{binding, uint};
 use crate::secret::Secret;
 use crate::space::{SKEY, SPACE_TYPE};
 use crate::state;

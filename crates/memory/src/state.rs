@@ -9,8 +9,9 @@ use murmuration_platform::{Param, Row, StoreError};
 use murmuration_syntax::{Did, Nsid, RecordKey, Rev, Tid};
 
 use crate::limits::{MAX_STATE_BYTES, MAX_STATES};
-use crate::memories::{Loaded, uint};
+use crate::loaded::Loaded;
 use crate::operation::int;
+use crate::row::uint;
 use crate::secret::NAME_BYTES;
 use crate::{Keeper, Memories, MemoryError};
 

@@ -3,6 +3,8 @@
 #![allow(missing_docs, unreachable_pub, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod common;
+mod facts;
 mod memories;
 mod rewrap;
+mod search;
 mod state;

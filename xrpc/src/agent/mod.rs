@@ -23,10 +23,12 @@ pub mod repo;
 pub mod server;
 pub mod sync;
 
+use std::rc::Rc;
+
 use murmuration_account::{Account, AccountError, Profile, Receipt, WriteRequest};
 use murmuration_data::{Ipld, json};
 use murmuration_lexicons::{self as lexicons, Catalog};
-use murmuration_platform::{Clock, Entropy};
+use murmuration_platform::{Clock, Embedder, Entropy};
 
 use crate::auth::{self, Caller};
 use crate::http::{Request, Response, Verb};
@@ -51,6 +53,14 @@ pub struct Context<'a> {
     pub clock: &'a dyn Clock,
     /// Randomness.
     pub entropy: &'a dyn Entropy,
+    /// What makes vectors of texts, if the host has it. It is asked for when there is a text, so that it is read when it is wanted.
+    pub embedder: &'a dyn Fn() -> Option<Rc<dyn Embedder>>,
+}
+
+/// That of a host that has none.
+#[must_use]
+pub fn no_embedder() -> Option<Rc<dyn Embedder>> {
+    None
 }
 
 impl Context<'_> {

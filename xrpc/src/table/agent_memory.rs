@@ -13,10 +13,14 @@ const MAX_MEMORY_BODY: usize = 2 * murmuration_envelope::MAX_MESSAGE_BYTES;
 /// Points of a query that opens all of the working state.
 const LIST_COST: u32 = 5;
 
+/// Points of a query that compares all memories.
+const SEARCH_COST: u32 = 5;
+
 pub(super) const METHODS: &[Method] = &[
     write("agent.memory.createMemory", memory::create_memory).max_json(MAX_MEMORY_BODY),
     write("agent.memory.deleteMemory", memory::delete_memory),
     write("agent.memory.deleteState", memory::delete_state),
+    read("agent.memory.getContext", memory::context_block).cost(SEARCH_COST),
     read("agent.memory.getMemory", memory::memory),
     read("agent.memory.getState", memory::state),
     read("agent.memory.getStats", memory::stats),
@@ -24,6 +28,7 @@ pub(super) const METHODS: &[Method] = &[
     read("agent.memory.listOperations", memory::list_operations),
     read("agent.memory.listState", memory::list_state).cost(LIST_COST),
     write("agent.memory.putState", memory::put_state),
+    read("agent.memory.searchMemories", memory::search_memories).cost(SEARCH_COST),
     write("agent.memory.updateMemory", memory::update_memory).max_json(MAX_MEMORY_BODY),
 ];
 

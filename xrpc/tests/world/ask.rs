@@ -135,6 +135,7 @@ impl World {
             catalog: Catalog::builtin(),
             clock: &*self.clock,
             entropy: &*self.clock,
+            embedder: &*self.objects.embedder,
         })
     }
 

@@ -5,6 +5,7 @@ pub mod agency;
 pub mod agents;
 pub mod alice;
 pub mod ask;
+mod configured;
 mod ending;
 pub mod hosts;
 pub mod network;
@@ -25,13 +26,12 @@ use murmuration_data::cid_of_raw;
 use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_lexicons::Catalog;
 use murmuration_platform::sqlite::SqliteStore;
-use murmuration_platform::{Clock, Entropy, run_script};
+use murmuration_platform::{Clock, Embedder, Entropy, run_script};
 use murmuration_rate::{Rule, Window};
 use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::agent::ending::finish;
 use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
 use murmuration_xrpc::agent::{self, AgentHandler, Context, Reply};
-use murmuration_xrpc::config::ConfigError;
 use murmuration_xrpc::host::directory::{Entry, MIGRATIONS, Reservation, Status};
 use murmuration_xrpc::host::{AgentAnswer, Agents, DeliveryQueue, Directory, Host, PageRequest, Task};
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
@@ -42,6 +42,7 @@ use serde_json::{Value, json};
 
 mod run;
 
+pub use configured::config;
 pub use network::Network;
 pub use run::block_on;
 pub use shelf::{Shelf, everything_in};
@@ -98,6 +99,8 @@ pub struct Objects {
     pub webhooks: RefCell<Vec<murmuration_xrpc::host::reseal::Resealed>>,
     pub outside: ending::Outside,
     pub stores: RefCell<BTreeMap<Did, Rc<SqliteStore>>>,
+    /// What makes vectors of texts, if a test wants that.
+    pub embedder: Box<dyn Fn() -> Option<Rc<dyn Embedder>>>,
     shelf: Rc<Shelf>,
     config: Rc<Config>,
     clock: Rc<Hands>,
@@ -147,6 +150,7 @@ impl Objects {
             catalog: Catalog::builtin(),
             clock: &*self.clock,
             entropy: &*self.clock,
+            embedder: &*self.embedder,
         }
     }
 
@@ -320,6 +324,7 @@ impl World {
         let shelf = Rc::new(Shelf { store, faults: faults.clone() });
         let objects = Objects {
             stores: RefCell::default(),
+            embedder: Box::new(agent::no_embedder),
             webhooks: RefCell::default(),
             outside: ending::Outside::new(faults.clone()),
             shelf: shelf.clone(),
@@ -575,25 +580,4 @@ pub fn plain(answer: Result<Response, XrpcError>) -> (u16, Value) {
 
 pub fn did(value: &Value) -> Did {
     Did::parse(value.as_str().unwrap()).unwrap()
-}
-
-pub fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    Config::read(|name| {
-        if let Some((_, value)) = variables.iter().find(|(known, _)| *known == name) {
-            return Some((*value).to_owned());
-        }
-        let value = match name {
-            "PDS_HOSTNAME" => "pds.example",
-            "PUBLIC_URL" => "https://pds.example",
-            "PLC_URL" => PLC,
-            "USER_DOMAINS" => ".test",
-            "REFUSED_WORDS" => "weasel",
-            "MOD_SERVICE_DID" => MOD_SERVICE,
-            "JWT_SECRET" => "a secret of sixteen bytes or more",
-            "ADMIN_PASSWORD" => "admin",
-            "KEK" | "PLC_ROTATION_KEY" => "0101010101010101010101010101010101010101010101010101010101010101",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    })
 }

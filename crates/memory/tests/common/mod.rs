@@ -79,7 +79,7 @@ impl Agent {
     }
 
     pub fn update(&self, path: &RepoPath, record: &[u8], swap: Option<&Cid>) -> Result<Written, MemoryError> {
-        let change = Change { record, pinned: None, expires_at: None, swap };
+        let change = Change { record, pinned: None, expires_at: None, swap, meaning: None };
         self.memories.update(self.keeper(), path, change)
     }
 
@@ -178,7 +178,7 @@ pub fn note(rkey: &str) -> RepoPath {
 }
 
 pub fn draft<'a>(path: &'a RepoPath, record: &'a [u8]) -> Draft<'a> {
-    Draft { path, record, pinned: false, expires_at: None }
+    Draft { path, record, pinned: false, expires_at: None, meaning: None }
 }
 
 pub fn record(text: &str) -> Vec<u8> {

@@ -1,19 +1,22 @@
 //! `agent.memory`: the agent's own memories and working state.
 
+mod quote;
 mod record;
+mod search;
 mod state;
 mod view;
 
 use murmuration_account::{AccountError, Mind, Remembered};
 use murmuration_data::{Cid, Ipld, cbor};
 use murmuration_memory::{Change, Draft, Filter, MemoryError, Once};
-use murmuration_syntax::{AtIdentifier, AtUri, Nsid, RecordKey, RepoPath, Rev, datetime};
+use murmuration_syntax::{AtIdentifier, AtUri, Nsid, RecordKey, RepoPath, Rev};
 use serde_json::json as object;
 
 use super::{Args, Call, Context, Reply, custody};
 use crate::XrpcError;
 use crate::http::Response;
 
+pub use search::{context_block, search_memories};
 pub use state::{delete_state, list_state, put_state, state};
 
 /// `agent.memory.createMemory`
@@ -31,11 +34,13 @@ pub fn create_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrp
         None => context.account.fresh_tid(context.clock.now_micros())?.into(),
     };
     let prepared = record::prepare(context, rkey, record)?;
+    let meaning = search::meaning(context, &prepared.text);
     let draft = Draft {
         path: &prepared.path,
         record: &prepared.bytes,
         pinned: input.flag("pinned").unwrap_or(false),
         expires_at: prepared.expires_at,
+        meaning: meaning.as_ref(),
     };
     let written = mind.memories.create(mind.keeper(), draft, once)?;
     Ok(Reply::Changed(Response::json(&view::written(context, &written)?)?))
@@ -54,11 +59,13 @@ pub fn update_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrp
             path.collection, prepared.path.collection
         )));
     }
+    let meaning = search::meaning(context, &prepared.text);
     let change = Change {
         record: &prepared.bytes,
         pinned: call.input.flag("pinned"),
         expires_at: prepared.expires_at,
         swap: swap.as_ref(),
+        meaning: meaning.as_ref(),
     };
     let written = mind.memories.update(mind.keeper(), &path, change)?;
     Ok(Reply::Changed(Response::json(&view::written(context, &written)?)?))
@@ -120,12 +127,16 @@ pub fn list_operations(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
 
 /// `agent.memory.getStats`
 pub fn stats(context: &Context<'_>, _call: Call) -> Result<Reply, XrpcError> {
-    let space = match reading(context)? {
-        Some(mind) => mind.memories.space(mind.keeper())?,
-        None => murmuration_memory::Space::default(),
+    let (space, indexed) = match reading(context)? {
+        Some(mind) => (mind.memories.space(mind.keeper())?, mind.memories.indexed(mind.keeper())?),
+        None => Default::default(),
     };
-    let mut answer =
-        object!({ "memories": space.memories, "bytes": space.bytes, "space": view::space(&space) });
+    let mut answer = object!({
+        "memories": space.memories,
+        "bytes": space.bytes,
+        "indexed": indexed,
+        "space": view::space(&space),
+    });
     if let (Some(fields), Ok(ring)) = (answer.as_object_mut(), context.account.ring()) {
         let epoch = ring.current().number();
         fields.insert("epoch".into(), epoch.into());
@@ -175,8 +186,7 @@ fn moment(args: &Args, name: &str) -> Result<Option<u64>, XrpcError> {
 }
 
 fn micros(text: &str) -> Result<u64, XrpcError> {
-    let micros = datetime::micros(text).map_err(|error| XrpcError::invalid(error.to_string()))?;
-    Ok(u64::try_from(micros).unwrap_or_default())
+    murmuration_memory::moment(text).ok_or_else(|| XrpcError::invalid("a time is no datetime"))
 }
 
 fn limit(params: &Args) -> usize {

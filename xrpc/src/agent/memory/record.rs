@@ -3,6 +3,7 @@
 use murmuration_data::{Ipld, blob, cbor};
 use murmuration_firehose::Timestamp;
 use murmuration_lexicons::{Validation, validate_record};
+use murmuration_memory::Essence;
 use murmuration_syntax::{Nsid, RecordKey, RepoPath};
 
 use super::super::Context;
@@ -23,6 +24,8 @@ pub(super) struct Prepared {
     pub(super) path: RepoPath,
     /// In DAG-CBOR.
     pub(super) bytes: Vec<u8>,
+    /// All that it says.
+    pub(super) text: String,
     /// When it ends by itself, in microseconds since the Unix epoch.
     pub(super) expires_at: Option<u64>,
 }
@@ -54,7 +57,8 @@ pub(super) fn prepare(context: &Context<'_>, rkey: RecordKey, record: Ipld) -> R
         return Err(invalid("a memory has no blobs"));
     }
     let bytes = cbor::encode(&record).map_err(|error| invalid(error.to_string()))?;
-    Ok(Prepared { path: RepoPath::new(collection, rkey), bytes, expires_at })
+    let text = Essence::of(&record).text;
+    Ok(Prepared { path: RepoPath::new(collection, rkey), bytes, text, expires_at })
 }
 
 pub(super) fn invalid(why: impl std::fmt::Display) -> XrpcError {

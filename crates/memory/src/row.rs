@@ -1,0 +1,136 @@
+//! A memory's row, and how it is opened.
+
+use murmuration_data::{Cid, cid_of_cbor};
+use murmuration_envelope::{Binding, Envelope, Parts};
+use murmuration_keyring::Ring;
+use murmuration_platform::{Param, Row, Store, StoreError};
+use murmuration_recall::Slot;
+use murmuration_syntax::{Did, RepoPath, Rev};
+
+use crate::operation::int;
+use crate::search::slot_of;
+use crate::space::{SKEY, SPACE_TYPE};
+use crate::{Keeper, Meaning, Memory, MemoryError};
+
+/// What a memory is found by.
+pub(crate) struct FoundBy<'a> {
+    pub(crate) path: &'a RepoPath,
+    pub(crate) record: &'a [u8],
+    pub(crate) meaning: Option<&'a Meaning>,
+    pub(crate) created_at: u64,
+    pub(crate) expires_at: Option<u64>,
+    pub(crate) pinned: bool,
+}
+
+/// The columns of a memory.
+pub(crate) struct Columns {
+    pub(crate) rev: Rev,
+    /// Its place in the index.
+    pub(crate) slot: Option<Slot>,
+    pub(crate) created_at: u64,
+    pub(crate) updated_at: u64,
+    pub(crate) expires_at: Option<u64>,
+    pub(crate) pinned: bool,
+    pub(crate) parts: Parts,
+}
+
+impl Columns {
+    /// Reads them from the `at`-th column on.
+    pub(crate) fn read(row: &mut Row, at: usize) -> Result<Self, StoreError> {
+        let rev =
+            Rev::parse(&row.text(at)?).map_err(|_| StoreError::Corrupt("a memory has no revision".into()))?;
+        Ok(Self {
+            rev,
+            created_at: uint(row.int(at + 1)?),
+            updated_at: uint(row.int(at + 2)?),
+            expires_at: row.opt_int(at + 3)?.map(uint),
+            pinned: row.int(at + 4)? == 1,
+            parts: Parts {
+                own: row.blob(at + 5)?,
+                readers: row.opt_blob(at + 6)?.unwrap_or_default(),
+                text: row.blob(at + 7)?,
+            },
+            slot: slot_of(row.opt_int(at + 8)?),
+        })
+    }
+
+    pub(crate) fn store(
+        &self,
+        store: &dyn Store,
+        sql: &'static str,
+        ring: &Ring,
+        path: &RepoPath,
+    ) -> Result<(), StoreError> {
+        let [kind, skey, collection, rkey] = key_of(path);
+        let rev = self.rev.to_string();
+        let readers = match self.parts.readers.is_empty() {
+            true => Param::Null,
+            false => Param::Blob(&self.parts.readers),
+        };
+        let row = [
+            Param::Text(&rev),
+            int(self.created_at),
+            int(self.updated_at),
+            self.expires_at.map_or(Param::Null, int),
+            Param::Int(self.pinned.into()),
+            // What is sealed is sealed under the latest.
+            Param::Int(ring.current().number().into()),
+            Param::Blob(&self.parts.own),
+            readers,
+            Param::Blob(&self.parts.text),
+            self.slot.map_or(Param::Null, |slot| Param::Int(slot.into())),
+            kind,
+            skey,
+            collection,
+            rkey,
+        ];
+        store.query(sql, &row).map(drop)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_over(&self, now: u64) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    pub(crate) fn open(self, keeper: Keeper<'_>, path: &RepoPath) -> Result<Memory, MemoryError> {
+        let envelope = Envelope::from_parts(&self.parts)?;
+        let record = keeper.ring.open(&binding(keeper.ring.did(), path), &envelope)?;
+        Ok(Memory {
+            path: path.clone(),
+            cid: cid_of_cbor(&record),
+            rev: self.rev,
+            record,
+            pinned: self.pinned,
+            readers: envelope.recipients().map(|(id, _)| id.did().clone()).collect(),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            expires_at: self.expires_at,
+        })
+    }
+
+    pub(crate) fn cid(&self, keeper: Keeper<'_>, path: &RepoPath) -> Result<Cid, MemoryError> {
+        let envelope = Envelope::from_parts(&self.parts)?;
+        Ok(cid_of_cbor(&keeper.ring.open(&binding(keeper.ring.did(), path), &envelope)?))
+    }
+}
+
+/// Where a memory is sealed for.
+pub(crate) fn binding(author: &Did, path: &RepoPath) -> Binding {
+    Binding {
+        author: author.clone(),
+        collection: path.collection.clone(),
+        rkey: path.rkey.clone(),
+        schema: path.collection.clone(),
+    }
+}
+
+/// The name of a memory's row.
+pub(crate) fn key_of(path: &RepoPath) -> [Param<'_>; 4] {
+    let (collection, rkey) = (path.collection.as_str(), path.rkey.as_str());
+    [Param::Text(SPACE_TYPE), Param::Text(SKEY), Param::Text(collection), Param::Text(rkey)]
+}
+
+/// A number out of the storage.
+pub(crate) fn uint(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

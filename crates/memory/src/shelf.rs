@@ -1,0 +1,244 @@
+//! The index that memories are found by: entries in sealed pages, and open in memory while the object is awake.
+//!
+//! A page holds the entries of [`PAGE_ENTRIES`] slots in a row, and is sealed whole, so a change writes one row, and a search reads
+//! none once the pages are in memory. What of an entry filters (names, times, tags as keyed hashes) lies beside what of it ranks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use murmuration_data::cbor::{Reader, Writer};
+use murmuration_data::{DataError, Kind};
+use murmuration_platform::{Entropy, Param, Store, StoreError};
+use murmuration_recall::{Embedded, Entry, Index, Slot};
+use murmuration_syntax::{Did, RepoPath};
+use sha2::{Digest, Sha256};
+
+use crate::fact::Topic;
+use crate::list::path_of;
+use crate::secret::Secret;
+use crate::{Meaning, MemoryError};
+
+/// Reads the rows that it answers with.
+const PAGES: &str = "SELECT page, entries FROM memory_page WHERE page > ?1 ORDER BY page LIMIT ?2 + 0";
+/// Writes 1 row.
+const STORE: &str = "INSERT INTO memory_page (page, entries) VALUES (?1, ?2) \
+     ON CONFLICT (page) DO UPDATE SET entries = excluded.entries";
+/// Writes 1 row.
+const DELETE: &str = "DELETE FROM memory_page WHERE page = ?1";
+
+/// What of a memory filters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) path: RepoPath,
+    /// When it was made, in microseconds since the Unix epoch.
+    pub(crate) created_at: u64,
+    /// When it ends by itself.
+    pub(crate) expires_at: Option<u64>,
+    /// From when to when what it says holds.
+    pub(crate) valid: (Option<u64>, Option<u64>),
+    pub(crate) pinned: bool,
+    /// Keyed hashes of its tags.
+    pub(crate) tags: Vec<u32>,
+    /// What it is about, if it is a fact.
+    pub(crate) topic: Option<Topic>,
+}
+
+/// The index in memory.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    pub(crate) index: Index,
+    pub(crate) labels: BTreeMap<Slot, Label>,
+    /// Slots below the last that nothing has.
+    free: BTreeSet<Slot>,
+    /// Names of the models whose vectors there are.
+    models: BTreeMap<u16, String>,
+}
+
+impl Shelf {
+    /// Reads all pages.
+    pub(crate) fn load(store: &dyn Store, secret: &Secret, did: &Did) -> Result<Self, MemoryError> {
+        let (mut shelf, mut last) = (Self::default(), -1);
+        loop {
+            let rows = store.query(PAGES, &[Param::Int(last), Param::Int(PAGES_AT_ONCE)])?;
+            if rows.is_empty() {
+                break;
+            }
+            for mut row in rows {
+                last = row.int(0)?;
+                let opened = secret.open(&place(did, last), &row.blob(1)?)?;
+                shelf.read_page(&opened).map_err(|_| corrupt())?;
+            }
+        }
+        let end = shelf.labels.last_key_value().map_or(0, |(slot, _)| slot.saturating_add(1));
+        shelf.free = (0..end).filter(|slot| !shelf.labels.contains_key(slot)).collect();
+        Ok(shelf)
+    }
+
+    /// A slot that nothing has.
+    pub(crate) fn fresh_slot(&mut self) -> Slot {
+        let end = self.labels.last_key_value().map_or(0, |(slot, _)| slot.saturating_add(1));
+        self.free.pop_first().unwrap_or(end)
+    }
+
+    /// Puts an entry in its place, and stores its page: 1 row.
+    pub(crate) fn put(
+        &mut self,
+        store: &dyn Store,
+        (secret, did, entropy): (&Secret, &Did, &dyn Entropy),
+        label: Label,
+        entry: Entry,
+    ) -> Result<(), MemoryError> {
+        let slot = entry.slot;
+        self.index.put(entry).map_err(|_| MemoryError::Quota("The index is full"))?;
+        self.labels.insert(slot, label);
+        self.store_page(store, secret, did, entropy, slot)
+    }
+
+    /// Takes an entry away, and stores its page: 1 row.
+    pub(crate) fn remove(
+        &mut self,
+        store: &dyn Store,
+        (secret, did, entropy): (&Secret, &Did, &dyn Entropy),
+        slot: Slot,
+    ) -> Result<(), MemoryError> {
+        self.index.remove(slot);
+        if self.labels.remove(&slot).is_some() {
+            self.free.insert(slot);
+        }
+        self.store_page(store, secret, did, entropy, slot)
+    }
+
+    /// The number of a model, by which its vectors are told from others.
+    pub(crate) fn number_of(&mut self, model: &str) -> u16 {
+        let digest: [u8; 32] = Sha256::digest(model.as_bytes()).into();
+        let [a, b, ..] = digest;
+        let number = u16::from_be_bytes([a, b]);
+        self.models.insert(number, model.to_owned());
+        number
+    }
+
+    /// The vector of an entry, with its model's name.
+    pub(crate) fn meaning_of(&self, slot: Slot) -> Option<Meaning> {
+        let Embedded { by, vector } = self.index.entry(slot)?.embedded?;
+        Some(Meaning { model: self.models.get(&by)?.clone(), vector })
+    }
+
+    fn store_page(
+        &self,
+        store: &dyn Store,
+        secret: &Secret,
+        did: &Did,
+        entropy: &dyn Entropy,
+        slot: Slot,
+    ) -> Result<(), MemoryError> {
+        let number = slot / PAGE_ENTRIES;
+        let slots = number * PAGE_ENTRIES..(number + 1).saturating_mul(PAGE_ENTRIES);
+        let entries: Vec<(&Label, Entry)> = self
+            .labels
+            .range(slots)
+            .filter_map(|(slot, label)| Some((label, self.index.entry(*slot)?)))
+            .collect();
+        let number = i64::from(number);
+        if entries.is_empty() {
+            return Ok(store.query(DELETE, &[Param::Int(number)]).map(drop)?);
+        }
+        let mut writer = Writer::new();
+        let used: BTreeSet<u16> = entries
+            .iter()
+            .filter_map(|(_, entry)| entry.embedded.as_ref().map(|Embedded { by, .. }| *by))
+            .collect();
+        let models: Vec<_> = self.models.iter().filter(|(by, _)| used.contains(by)).collect();
+        writer.array(2 + entries.len() * ENTRY_ITEMS).uint(FORM);
+        writer.array(models.len() * 2);
+        for (by, id) in models {
+            writer.uint((*by).into()).text(id);
+        }
+        for (label, entry) in entries {
+            write(&mut writer, label, &entry);
+        }
+        let sealed = secret.seal(&place(did, number), writer.as_bytes(), entropy);
+        Ok(store.query(STORE, &[Param::Int(number), Param::Blob(&sealed)]).map(drop)?)
+    }
+
+    fn read_page(&mut self, page: &[u8]) -> Result<(), MemoryError> {
+        let data = |_: DataError| corrupt();
+        let mut reader = Reader::new(page);
+        let items = reader.array().map_err(data)?;
+        if reader.uint().map_err(data)? != FORM {
+            return Err(corrupt().into());
+        }
+        for _ in 0..reader.array().map_err(data)? / 2 {
+            let by = u16::try_from(reader.uint().map_err(data)?).map_err(|_| corrupt())?;
+            self.models.insert(by, reader.text().map_err(data)?.to_owned());
+        }
+        for _ in 0..items.saturating_sub(2) / ENTRY_ITEMS {
+            let (label, entry) = read(&mut reader)?;
+            self.labels.insert(entry.slot, label);
+            self.index.put(entry).map_err(|_| corrupt())?;
+        }
+        Ok(reader.end().map_err(data)?)
+    }
+}
+
+fn write(writer: &mut Writer, label: &Label, entry: &Entry) {
+    writer.text(label.path.collection.as_str()).text(label.path.rkey.as_str()).uint(label.created_at);
+    for moment in [label.expires_at, label.valid.0, label.valid.1] {
+        match moment {
+            Some(moment) => writer.uint(moment),
+            None => writer.null(),
+        };
+    }
+    writer.bool(label.pinned);
+    writer.array(label.tags.len());
+    for tag in &label.tags {
+        writer.uint((*tag).into());
+    }
+    match &label.topic {
+        Some(topic) => writer.bytes(topic),
+        None => writer.null(),
+    };
+    writer.bytes(&entry.to_bytes());
+}
+
+fn read(reader: &mut Reader<'_>) -> Result<(Label, Entry), MemoryError> {
+    let data = |_: DataError| corrupt();
+    let (collection, rkey) = (reader.text().map_err(data)?, reader.text().map_err(data)?);
+    let path = path_of(collection, rkey)?;
+    let created_at = reader.uint().map_err(data)?;
+    let mut moment = || match reader.peek().map_err(data)? {
+        Kind::Null => reader.null().map(|()| None).map_err(data),
+        _ => reader.uint().map(Some).map_err(data),
+    };
+    let (expires_at, valid) = (moment()?, (moment()?, moment()?));
+    let pinned = reader.bool().map_err(data)?;
+    let mut tags = Vec::new();
+    for _ in 0..reader.array().map_err(data)? {
+        tags.push(u32::try_from(reader.uint().map_err(data)?).map_err(|_| corrupt())?);
+    }
+    let topic = match reader.peek().map_err(data)? {
+        Kind::Null => reader.null().map(|()| None).map_err(data)?,
+        _ => Some(Topic::try_from(reader.bytes().map_err(data)?).map_err(|_| corrupt())?),
+    };
+    let entry = Entry::from_bytes(reader.bytes().map_err(data)?).map_err(|_| corrupt())?;
+    Ok((Label { path, created_at, expires_at, valid, pinned, tags, topic }, entry))
+}
+
+/// What a page is sealed for.
+fn place(did: &Did, page: i64) -> String {
+    format!("page {did} {page}")
+}
+
+fn corrupt() -> StoreError {
+    StoreError::Corrupt("a page of the index is not as it was written".into())
+}
+
+/// Entries of a page, at most: with 256 dimensions and forty words each it has some forty kilobytes, which a change seals and writes.
+const PAGE_ENTRIES: u32 = 64;
+
+/// Pages that are read at once.
+const PAGES_AT_ONCE: i64 = 32;
+
+/// The form of a page.
+const FORM: u64 = 1;
+
+/// Items that an entry has in its page.
+const ENTRY_ITEMS: usize = 10;

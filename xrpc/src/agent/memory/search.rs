@@ -1,0 +1,154 @@
+//! Finding memories, and a block of them for a model to read.
+
+use std::task::{Poll, Waker};
+
+use murmuration_data::{Ipld, cbor};
+use murmuration_embedding::Vector;
+use murmuration_memory::{Found, Meaning, Memory, Search};
+use murmuration_syntax::Nsid;
+use serde_json::{Value as Json, json as object};
+
+use super::super::{Args, Call, Context, Reply};
+use super::quote::{Block, estimate};
+use super::{moment, reading, view};
+use crate::XrpcError;
+use crate::http::Response;
+
+/// `agent.memory.searchMemories`
+pub fn search_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
+    let params = &call.params;
+    let text = params.text("q").unwrap_or_default();
+    let collections = params.texts("collections").into_iter().map(Nsid::parse).collect::<Result<Vec<_>, _>>();
+    let collections = collections.map_err(|error| XrpcError::invalid(error.to_string()))?;
+    let tags = params.texts("tags");
+    let (since, until) = (moment(params, "since")?, moment(params, "until")?);
+    let meaning = meaning(context, text);
+    let search = Search {
+        meaning: meaning.as_ref(),
+        collections: &collections,
+        tags: &tags,
+        made: since.unwrap_or(0)..until.unwrap_or(u64::MAX),
+        as_of: moment(params, "asOf")?,
+        superseded: params.flag("includeSuperseded").unwrap_or(false),
+        least: of_permille(params.number("minScore").unwrap_or(0)),
+        limit: number(params, "limit", DEFAULT_HITS),
+        ..of_text(text)
+    };
+    let found = match reading(context)? {
+        Some(mind) => mind.memories.search(mind.keeper(), &search)?,
+        None => Vec::new(),
+    };
+    let hits = found.iter().map(|found| hit(context, found)).collect::<Result<Vec<_>, _>>()?;
+    let degraded: &[&str] = if meaning.is_some() { &[] } else { &["vector"] };
+    Ok(Reply::Now(Response::json(&object!({ "hits": hits, "degraded": degraded }))?))
+}
+
+/// `agent.memory.getContext`
+pub fn context_block(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
+    let text = call.params.text("q").unwrap_or_default();
+    let budget = number(&call.params, "maxTokens", DEFAULT_TOKENS);
+    let mut memories: Vec<Memory> = Vec::new();
+    if let Some(mind) = reading(context)? {
+        memories = mind.memories.pinned(mind.keeper(), MAX_PINNED)?;
+        if !text.is_empty() {
+            let meaning = meaning(context, text);
+            let search = Search { meaning: meaning.as_ref(), limit: MAX_CONTEXT_HITS, ..of_text(text) };
+            let found = mind.memories.search(mind.keeper(), &search)?;
+            for Found { memory, .. } in found {
+                if memories.iter().all(|known| known.path != memory.path) {
+                    memories.push(memory);
+                }
+            }
+        }
+    }
+    let mut block = Block::new(budget);
+    for memory in &memories {
+        let record = cbor::decode(&memory.record).map_err(XrpcError::internal)?;
+        block.add(memory, &record);
+    }
+    let did = &context.account.profile()?.did;
+    let (text, sources) = block.finish();
+    let sources: Vec<Json> = sources
+        .iter()
+        .map(
+            |memory| object!({ "uri": format!("at://{did}/{}", memory.path), "cid": memory.cid.to_string() }),
+        )
+        .collect();
+    let answer = object!({ "text": text, "tokens": estimate(text.len()), "sources": sources });
+    Ok(Reply::Now(Response::json(&answer)?))
+}
+
+/// The vector of a text, if there is a model and it is at hand. One that is asked over the network is not waited for in a turn.
+pub(super) fn meaning(context: &Context<'_>, text: &str) -> Option<Meaning> {
+    let embedder = (context.embedder)()?;
+    let texts = [text];
+    let mut asked = embedder.embed(&texts);
+    let Poll::Ready(answer) = asked.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())) else {
+        return None;
+    };
+    let vector = Vector::from_f32(answer.ok()?.first()?).ok()?;
+    Some(Meaning { model: embedder.id().to_owned(), vector })
+}
+
+/// A search for a text, in everything that holds now.
+fn of_text(text: &str) -> Search<'_> {
+    Search {
+        text,
+        meaning: None,
+        collections: &[],
+        tags: &[],
+        made: 0..u64::MAX,
+        as_of: None,
+        superseded: false,
+        least: 0.0,
+        limit: DEFAULT_HITS,
+    }
+}
+
+fn hit(context: &Context<'_>, found: &Found) -> Result<Json, XrpcError> {
+    let hit = &found.hit;
+    let channels = [("vector", hit.vector), ("keyword", hit.words), ("recency", Some(hit.recency))];
+    let channels: Vec<Json> = channels
+        .iter()
+        .filter_map(|(name, score)| Some(object!({ "name": name, "score": permille((*score)?) })))
+        .collect();
+    Ok(object!({
+        "memory": view::memory(context, &found.memory)?,
+        "score": permille(hit.score),
+        "channels": channels,
+        "provenance": provenance(&found.memory)?,
+    }))
+}
+
+/// Where a memory came from: what it says, or else the agent itself.
+fn provenance(memory: &Memory) -> Result<Json, XrpcError> {
+    let Ipld::Map(mut fields) = cbor::decode(&memory.record).map_err(XrpcError::internal)? else {
+        return Ok(object!({ "kind": "self" }));
+    };
+    let said = fields.remove("provenance");
+    Ok(said.map_or_else(|| object!({ "kind": "self" }), |said| murmuration_data::json::to_value(&said)))
+}
+
+fn number(params: &Args, name: &str, default: usize) -> usize {
+    params.number(name).and_then(|number| usize::try_from(number).ok()).unwrap_or(default)
+}
+
+#[expect(clippy::as_conversions, reason = "the invariant beside it")]
+fn permille(score: f32) -> u16 {
+    // INVARIANT: a whole number from 0 to 1,000, which is what `clamp` is for.
+    (score * 1_000.0).round().clamp(0.0, 1_000.0) as u16
+}
+
+fn of_permille(score: u32) -> f32 {
+    f32::from(u16::try_from(score).unwrap_or(u16::MAX)) / 1_000.0
+}
+
+/// Hits, and tokens of a block, where the caller says nothing: the lexicons' defaults.
+const DEFAULT_HITS: usize = 10;
+const DEFAULT_TOKENS: usize = 2_000;
+
+/// Pinned memories that a block begins with, at most.
+const MAX_PINNED: usize = 20;
+
+/// Found memories that a block is filled with, at most.
+const MAX_CONTEXT_HITS: usize = 50;
