@@ -90,7 +90,7 @@ impl Memories {
             let pinned = shelf.labels.values().filter(alive);
             Ok(pinned.map(|label| (label.created_at, label.path.clone())).collect::<Vec<_>>())
         })?;
-        paths.sort_by(|left, right| right.0.cmp(&left.0));
+        paths.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
         paths.truncate(limit);
         paths.iter().map(|(_, path)| self.get(keeper, path)).collect()
     }
