@@ -454,10 +454,7 @@ fn strange(theirs: &Value) -> Vec<(&'static str, Value, Gets)> {
         ),
         (
             "agent.memory.updateMemory",
-            json!({
-                "uri": theirs["memory"]["uri"],
-                "record": { "$type": "agent.memory.note", "summary": "not mine" },
-            }),
+            json!({ "uri": theirs["memory"]["uri"], "record": { "$type": "agent.memory.note", "summary": "x" } }),
             Refusal("MemoryNotFound"),
         ),
         ("agent.relay.deleteWebhook", json!({ "id": theirs["webhook"]["id"] }), Refusal("WebhookNotFound")),
@@ -509,8 +506,8 @@ fn a_session_reaches_nothing_of_another_account() {
     let handoff = json!({ "$type": "agent.comms.handoff", "summary": "between us" });
     let handoff = alice.send(&[&carol], &handoff, "private");
     let items = carol.claim(600);
-    let memory = json!({ "record": { "$type": "agent.memory.note", "summary": "between us" } });
-    let memory = of(&alice, "agent.memory.createMemory", &memory);
+    let note = json!({ "$type": "agent.memory.note", "summary": "between us" });
+    let memory = of(&alice, "agent.memory.createMemory", &json!({ "record": note }));
     let _ = of(&alice, "agent.memory.putState", &json!({ "key": "theirs", "value": {} }));
     let theirs = json!({
         "did": alice.did,
