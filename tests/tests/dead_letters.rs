@@ -10,7 +10,8 @@ use xtask::config::Queue;
 fn a_message_whose_tries_are_used_up_fails_through_the_dead_letter_queue() {
     // A host that is always busy, and a queue that brings a ticket twice.
     let far = StandIn::start(|_| Reply::Answer(503, Vec::new(), Vec::new()));
-    let service = json!({ "id": "#agent_inbox", "type": "AgentInbox", "serviceEndpoint": far.url() });
+    let service =
+        json!({ "id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": far.url() });
     let document = json!({ "id": far.did(), "service": [service] });
     far.script(move |noted| match noted.path.as_str() {
         "/.well-known/did.json" => Reply::json(200, &document),
