@@ -9,18 +9,18 @@ pub fn is_protected(lxm: &str) -> bool {
     PROTECTED.iter().any(|method| method.eq_ignore_ascii_case(lxm))
 }
 
-/// Whether a method is closed to app passwords that are not privileged: private messages, and moving the account.
+/// Whether a method is closed to app passwords that are not privileged: private messages and memories, and moving the account.
 #[must_use]
 pub fn is_privileged(lxm: &str) -> bool {
     let below = |name: &&str| lxm.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    MESSAGES.iter().any(below) || lxm.eq_ignore_ascii_case(CREATE_ACCOUNT)
+    PRIVATE.iter().any(below) || lxm.eq_ignore_ascii_case(CREATE_ACCOUNT)
 }
 
 /// The one method for which an account that is taken down may get a token: to leave.
 pub const CREATE_ACCOUNT: &str = "com.atproto.server.createAccount";
 
-/// Everything below these is about private messages: the reference server's, and our own.
-const MESSAGES: [&str; 2] = ["chat.bsky.", "agent.comms."];
+/// Everything below these is private: messages of the reference server and our own, and memories.
+const PRIVATE: [&str; 3] = ["chat.bsky.", "agent.comms.", "agent.memory."];
 
 /// The reference server's list.
 const PROTECTED: [&str; 16] = [

@@ -33,9 +33,9 @@ pub(super) const METHODS: &[Method] = &[
 ];
 
 const fn read(nsid: &'static str, run: AgentHandler) -> Method {
-    Method::own(nsid, Kind::Query, Auth::Access, run).standing(Standing::NotTakendown)
+    Method::own(nsid, Kind::Query, Auth::Private, run).standing(Standing::NotTakendown)
 }
 
 const fn write(nsid: &'static str, run: AgentHandler) -> Method {
-    Method::own(nsid, Kind::Procedure, Auth::Access, run).standing(Standing::Active).limits(WRITTEN)
+    Method::own(nsid, Kind::Procedure, Auth::Private, run).standing(Standing::Active).limits(WRITTEN)
 }
