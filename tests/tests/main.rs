@@ -31,6 +31,7 @@ mod lifecycle;
 mod limits;
 mod mail;
 mod malformed;
+mod memories;
 mod messages;
 mod migration;
 mod panics;
