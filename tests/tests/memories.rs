@@ -43,7 +43,7 @@ fn a_memory_is_found_by_the_next_call_and_after_deaths_and_by_nobody_else() {
     assert!((1..=ROWS).contains(&rows), "{rows} rows");
 
     let assert_found = |what: &str| {
-        let by_meaning = found(&alice, "physician");
+        let by_meaning = found(&alice, "a medical job");
         assert_eq!(by_meaning[0].0, DOCTOR, "{what}: {by_meaning:?}");
         assert!(by_meaning[0].1.contains(&"vector".to_owned()), "{what}: {by_meaning:?}");
         assert!(!by_meaning[0].1.contains(&"keyword".to_owned()), "{what}: {by_meaning:?}");
@@ -57,11 +57,11 @@ fn a_memory_is_found_by_the_next_call_and_after_deaths_and_by_nobody_else() {
     world.kill_9();
     world.restart();
     assert_found("after a kill");
-    let context = alice.client.get("agent.memory.getContext", &[("q", "physician")]).ok().json();
+    let context = alice.client.get("agent.memory.getContext", &[("q", "a medical job")]).ok().json();
     assert!(context["text"].as_str().unwrap().contains(DOCTOR), "{context}");
 
     let uri = doctor["uri"].as_str().unwrap();
-    assert_eq!(found(&bob, "physician"), []);
+    assert_eq!(found(&bob, "a medical job"), []);
     let answer = bob.client.get("agent.memory.getMemory", &[("uri", uri)]);
     assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("MemoryNotFound")));
     let listed = world
@@ -70,7 +70,7 @@ fn a_memory_is_found_by_the_next_call_and_after_deaths_and_by_nobody_else() {
     assert_eq!(listed.ok().json()["records"], json!([]));
 
     let _ = alice.client.post("agent.memory.deleteMemory", &json!({ "uri": uri })).ok();
-    assert!(found(&alice, "physician").iter().all(|(text, _)| text != DOCTOR));
+    assert!(found(&alice, "a medical job").iter().all(|(text, _)| text != DOCTOR));
     world.kill_9_all();
     let told = Search::new().word("a memory", DOCTOR).word("another", OTHERS[0]).found_below(&world.folder());
     assert!(told.is_empty(), "{told:?}");
