@@ -174,10 +174,15 @@ fn now() -> u64 {
 }
 
 /// The secrets in exported keys: four of 32 bytes in each epoch's byte string of 128.
-fn secrets(exported: &[u8]) -> Vec<&[u8]> {
-    let begins = |at: &usize| exported[*at..].starts_with(&[0x58, 0x80]);
-    let starts = (0..exported.len()).filter(begins);
-    starts.flat_map(|at| exported[at + 2..at + 130].chunks(32)).collect()
+fn secrets(mut exported: &[u8]) -> Vec<&[u8]> {
+    let mut secrets = Vec::new();
+    // Behind each string, for a secret may hold the two bytes that begin one.
+    while let Some(at) = exported.windows(2).position(|head| head == [0x58, 0x80]) {
+        let (string, rest) = exported[at + 2..].split_at(128);
+        secrets.extend(string.chunks(32));
+        exported = rest;
+    }
+    secrets
 }
 
 #[test]
