@@ -1,25 +1,11 @@
 //! Facts: what holds now, what held when, and nothing lost.
 
-use crate::common::{Agent, draft, encode};
+use crate::common::{Agent, draft, encode, search};
 use murmuration_data::{cbor, json};
 use murmuration_memory::{Search, Written};
 use murmuration_platform::Store;
 use murmuration_syntax::{RepoPath, Tid};
 use serde_json::{Value, json as object};
-
-fn search(text: &str) -> Search<'_> {
-    Search {
-        text,
-        meaning: None,
-        collections: &[],
-        tags: &[],
-        made: 0..u64::MAX,
-        as_of: None,
-        superseded: false,
-        least: 0.0,
-        limit: 10,
-    }
-}
 
 impl Agent {
     fn learn(&self, (subject, predicate, thing): (&str, &str, &str), from: Option<&str>) -> Written {

@@ -1,6 +1,6 @@
 //! Searches: by word, by meaning, by tag and time; at once, after waking, and by nobody without the keys.
 
-use crate::common::{Agent, SECOND, draft, encode, summary};
+use crate::common::{Agent, SECOND, draft, encode, search, summary};
 use murmuration_embedding::Vector;
 use murmuration_memory::{Draft, Meaning, MemoryError, Search, limits};
 use murmuration_platform::{Param, Store};
@@ -12,20 +12,6 @@ fn toward(model: &str, side: usize) -> Meaning {
     let mut coordinates = [0.1_f32; 4];
     coordinates[side] = 1.0;
     Meaning { model: model.into(), vector: Vector::from_f32(&coordinates).unwrap() }
-}
-
-fn search(text: &str) -> Search<'_> {
-    Search {
-        text,
-        meaning: None,
-        collections: &[],
-        tags: &[],
-        made: 0..u64::MAX,
-        as_of: None,
-        superseded: false,
-        least: 0.0,
-        limit: 10,
-    }
 }
 
 fn note(summary: &str, more: &Value) -> Vec<u8> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use murmuration_data::{Cid, cbor, json};
 use murmuration_keyring::Ring;
-use murmuration_memory::{Change, Draft, Keeper, Memories, MemoryError, SetHash, Written};
+use murmuration_memory::{Change, Draft, Keeper, Memories, MemoryError, Search, SetHash, Written};
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_platform::{Entropy, Store, run_script};
 use murmuration_syntax::{RepoPath, Tid};
@@ -194,4 +194,19 @@ pub fn encode(value: &Value) -> Vec<u8> {
 pub fn summary(record: &[u8]) -> String {
     let record = json::to_value(&cbor::decode(record).unwrap());
     record["summary"].as_str().unwrap().to_owned()
+}
+
+/// A search for a text in everything that holds now.
+pub fn search(text: &str) -> Search<'_> {
+    Search {
+        text,
+        meaning: None,
+        collections: &[],
+        tags: &[],
+        made: 0..u64::MAX,
+        as_of: None,
+        superseded: false,
+        least: 0.0,
+        limit: 10,
+    }
 }
