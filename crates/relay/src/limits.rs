@@ -117,7 +117,8 @@ pub const UPDATES_WINDOW_MS: u64 = 60_000;
 /// Peers of a host, blocked ones included: each is a row that is read whenever the relay wakes.
 pub const MAX_PEERS: usize = 64;
 
-/// Accounts that a peer may bring. A stranger makes as many as it likes, and each is a row that stays.
+/// Accounts that a peer may bring. A stranger makes as many as it likes, and each is a row that stays for
+/// [`PEER_FORGET_MS`].
 pub const MAX_PEER_ACCOUNTS: u64 = 1_000;
 
 /// The same of a peer that the operator knows.
@@ -176,6 +177,20 @@ pub const PEER_MENDS: usize = 4;
 /// Seconds until a host is asked again for the latest commit of an account that stayed out of step. After these it is not asked:
 /// the account waits for a `#sync` of its own.
 pub const PEER_MEND_SECONDS: [u64; 4] = [60, 600, 3_600, 21_600];
+
+/// Milliseconds after which an account of a peer that has said nothing is forgotten: half a year. What follows is that its next
+/// commit need not follow from its last.
+pub const PEER_FORGET_MS: u64 = 180 * 24 * 3_600_000;
+
+/// The same of an account that is not listened to: its peer is blocked, or has it no more on its list. A week, in which whoever
+/// has blocked a peer may think better of it.
+pub const PEER_UNWANTED_FORGET_MS: u64 = 7 * 24 * 3_600_000;
+
+/// Milliseconds between two looks through the accounts of all peers.
+pub const PEER_SWEEP_MS: u64 = 24 * 3_600_000;
+
+/// Accounts of peers that are looked at in one turn, and forgotten at the most: some milliseconds.
+pub const PEER_SWEEP_ACCOUNTS: usize = 1_000;
 
 /// Bytes of the status of a peer's account (lexicon: agent.relay.subscribeEvents).
 pub const MAX_STATUS_BYTES: usize = 32;

@@ -20,6 +20,8 @@
 //! An account whose commits do not follow from each other is *out of step*: its commits are not told until a `#sync` mends that,
 //! its own or one made of the latest commit that its host shows when it is asked.
 //!
+//! An account of which nothing was heard for long is forgotten; see [`sweep`].
+//!
 //! What a peer can cost is bounded on every side: frames, bytes and seconds of a visit, bytes of a day, look-ups, accounts, and the
 //! number of peers, which only the operator adds.
 
@@ -29,15 +31,16 @@ mod host;
 mod judge;
 mod session;
 mod store;
+mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use murmuration_platform::{Store, StoreError};
+use murmuration_platform::{Store, StoreError, transaction};
 use murmuration_syntax::Did;
 
 use crate::limits::{
     MAX_PEER_ACCOUNTS, MAX_PEERS, MAX_VERIFIED_ACCOUNTS, PEER_BACKOFF_SECONDS, PEER_BUSY_PAUSE_MS,
-    PEER_MAX_PAUSE_MS, PEER_PAUSE_MS, PEER_SESSION_BYTES, PEER_SLACK_MS, PEERS_DAY_BYTES,
+    PEER_MAX_PAUSE_MS, PEER_PAUSE_MS, PEER_SESSION_BYTES, PEER_SLACK_MS, PEER_SWEEP_MS, PEERS_DAY_BYTES,
 };
 
 pub(crate) use account::mends;
@@ -45,6 +48,7 @@ pub use host::PeerHost;
 pub use judge::{End, Found, Identities, Identity, Want};
 pub(crate) use judge::{Judge, Verdicts};
 pub use session::{Haul, Session};
+use sweep::Sweep;
 
 /// How far a peer is trusted. Whatever it is, each event is verified.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -137,11 +141,13 @@ pub struct Visited {
 }
 
 /// The peers of a host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Peers {
     peers: BTreeMap<String, Peer>,
     /// The one that is being visited: one at a time.
     visiting: Option<String>,
+    /// How far their accounts were looked through for those to be forgotten.
+    sweep: Sweep,
 }
 
 /// A peer; the columns of its row, and what is of no use after a sleep.
@@ -228,7 +234,7 @@ impl Peers {
     /// Reads a row a peer.
     pub(crate) fn open(store: &dyn Store) -> Result<Self, StoreError> {
         let peers = store::all(store)?.into_iter().map(|peer| (peer.host.as_str().to_owned(), peer));
-        Ok(Self { peers: peers.collect(), visiting: None })
+        Ok(Self { peers: peers.collect(), visiting: None, sweep: Sweep::open(store)? })
     }
 
     /// Adds a peer, or changes what is thought of one. It is visited at once, and goes on where it was. `None` where there are as
@@ -308,9 +314,14 @@ impl Peers {
 
     /// Writes a peer and what was judged: a row for each account that has changed, and one for the peer. To be called within
     /// the transaction that stores what is told; memory follows with [`Peers::keep`].
-    pub(crate) fn write(store: &dyn Store, peer: &Peer, verdicts: &Verdicts) -> Result<(), StoreError> {
+    pub(crate) fn write(
+        store: &dyn Store,
+        peer: &Peer,
+        verdicts: &Verdicts,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
         for (did, account) in verdicts.changed() {
-            account.save(store, did)?;
+            account.save(store, did, now_ms)?;
         }
         store::save(store, peer)
     }
@@ -356,12 +367,46 @@ impl Peers {
         Ok(())
     }
 
-    /// When a peer is to be visited next, milliseconds. While one is, the time that it would be if this one never ended.
-    pub(crate) fn next_due(&self, now_ms: u64) -> Option<u64> {
-        if self.visiting.is_some() {
-            return Some(now_ms + PEER_MAX_PAUSE_MS);
+    /// Forgets some of the accounts of which nothing was heard for long, if it is time. Answers whether there are more to be looked
+    /// at: call again then, in a turn of its own.
+    ///
+    /// Writes 1 row for each account, or 2 if it was out of step, 1 for each peer whose it was, and 1 for the turn.
+    pub(crate) fn forget(&mut self, store: &dyn Store, now_ms: u64) -> Result<bool, StoreError> {
+        if self.next_sweep(now_ms).is_none_or(|due| due > now_ms) {
+            return Ok(false);
         }
-        self.followed().map(|peer| peer.due_at.max(now_ms)).min()
+        let (peers, forgotten) = transaction(store, || {
+            let forgotten = self.sweep.run(store, &self.peers, now_ms)?;
+            let mut peers = Vec::new();
+            for (host, count) in &forgotten.of {
+                let Some(mut peer) = self.peers.get(host).cloned() else { continue };
+                peer.accounts = peer.accounts.saturating_sub(*count);
+                store::save(store, &peer)?;
+                peers.push(peer);
+            }
+            Ok::<_, StoreError>((peers, forgotten))
+        })?;
+        peers.into_iter().for_each(|peer| self.keep(peer));
+        self.sweep = forgotten.sweep;
+        Ok(forgotten.more)
+    }
+
+    /// When accounts are to be looked through, milliseconds; `None` where no peer has brought any.
+    fn next_sweep(&self, now_ms: u64) -> Option<u64> {
+        let has_accounts = self.peers.values().any(|peer| peer.accounts > 0);
+        // As above, for a clock that stepped back.
+        let due = if self.sweep.due_at > now_ms + 2 * PEER_SWEEP_MS { now_ms } else { self.sweep.due_at };
+        has_accounts.then_some(due.max(now_ms))
+    }
+
+    /// When something is to be done about peers next, milliseconds: a visit, or their accounts. While one is being visited, the time
+    /// that it would be if this visit never ended.
+    pub(crate) fn next_due(&self, now_ms: u64) -> Option<u64> {
+        let visit = match self.visiting {
+            Some(_) => Some(now_ms + PEER_MAX_PAUSE_MS),
+            None => self.followed().map(|peer| peer.due_at.max(now_ms)).min(),
+        };
+        visit.into_iter().chain(self.next_sweep(now_ms)).min()
     }
 }
 

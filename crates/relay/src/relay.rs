@@ -223,12 +223,13 @@ impl Relay {
         self.feed.pump(store, &self.log, sockets, now_ms)
     }
 
-    /// Lets go of one partition that has expired. Call again while it answers `true`, in turns of their own.
+    /// Lets go of one partition that has expired, or else of accounts of peers that are forgotten. Call again while it answers
+    /// `true`, in turns of their own.
     ///
     /// # Errors
     /// [`RelayError::Store`].
     pub fn prune(&mut self, store: &dyn Store, now_ms: u64) -> Result<bool, RelayError> {
-        self.log.prune(store, now_ms)
+        Ok(self.log.prune(store, now_ms)? || self.peers.forget(store, now_ms)?)
     }
 
     /// The relays to send `com.atproto.sync.requestCrawl` to, now.

@@ -6,12 +6,13 @@
 use murmuration_platform::{Param, Store, StoreError, run_script, transaction};
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../../migrations/relay/0001_log.sql"),
     include_str!("../../../migrations/relay/0002_collection.sql"),
     include_str!("../../../migrations/relay/0003_webhook.sql"),
     include_str!("../../../migrations/relay/0004_resting.sql"),
     include_str!("../../../migrations/relay/0005_peer.sql"),
+    include_str!("../../../migrations/relay/0006_forget.sql"),
 ];
 
 /// Reads 1 row.

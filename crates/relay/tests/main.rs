@@ -13,6 +13,7 @@ mod common;
 mod crawl;
 mod events;
 mod feed;
+mod forget;
 mod holdings;
 mod hooks;
 mod log;

@@ -12,9 +12,10 @@ use crate::partition::int;
 /// Reads 1 row.
 const SELECT: &str = "SELECT host, active, rev, data, mend_at, tries FROM peer_account WHERE did = ?1";
 /// Writes 1 row, and one more for an account that is out of step.
-const UPSERT: &str = "INSERT INTO peer_account (did, host, active, rev, data, mend_at, tries) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (did) DO UPDATE SET host = excluded.host, \
-     active = excluded.active, rev = excluded.rev, data = excluded.data, mend_at = excluded.mend_at, tries = excluded.tries";
+const UPSERT: &str = "INSERT INTO peer_account (did, host, active, rev, data, mend_at, tries, seen_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (did) DO UPDATE SET host = excluded.host, \
+     active = excluded.active, rev = excluded.rev, data = excluded.data, mend_at = excluded.mend_at, tries = excluded.tries, \
+     seen_at = excluded.seen_at";
 /// Reads as many rows as it answers.
 const SELECT_MENDS: &str = "SELECT did FROM peer_account \
      WHERE host = ?1 AND mend_at IS NOT NULL AND mend_at <= ?2 ORDER BY mend_at LIMIT ?3";
@@ -77,7 +78,7 @@ impl Account {
     }
 
     /// Keeps an account.
-    pub(super) fn save(&self, store: &dyn Store, did: &str) -> Result<(), StoreError> {
+    pub(super) fn save(&self, store: &dyn Store, did: &str, now_ms: u64) -> Result<(), StoreError> {
         let rev = self.head.map(|head| head.rev.to_string());
         let data = self.head.map(|head| cid_to_bytes(&head.data)).transpose();
         let data = data.map_err(|error| StoreError::Corrupt(error.to_string()))?;
@@ -89,6 +90,7 @@ impl Account {
             data.as_ref().map_or(Param::Null, |data| Param::Blob(data)),
             self.mend.map(|mend| int(mend.at)).transpose()?.map_or(Param::Null, Param::Int),
             Param::Int(i64::from(self.mend.map_or(0, |mend| mend.tries))),
+            Param::Int(int(now_ms)?),
         ];
         store.query(UPSERT, &params).map(drop)
     }

@@ -118,7 +118,7 @@ impl Relay {
         };
         let peer = Peers::moved(peer, &verdicts, bytes, now_ms);
         if verdicts.is_stored() {
-            let beside = || Ok(Peers::write(store, &peer, &verdicts)?);
+            let beside = || Ok(Peers::write(store, &peer, &verdicts, now_ms)?);
             let frames = self.log.merge(store, host.as_str(), &verdicts.told, now_ms, beside)?;
             self.peers.keep(peer);
             self.publish(store, sockets, &frames, Scope::All, now_ms)?;
