@@ -82,12 +82,13 @@ fn makes_an_agent_in_all_five_places() {
 #[test]
 fn a_new_agent_writes_so_many_rows() {
     let world = World::new();
-    // Statements say which index entries come on top: 1 for the names without an address, 1 for the agent.
+    // Statements say which index entries come on top: 1 for the names without an address, 2 for the agent. Of the nine of the index
+    // of words the platform counts four.
     let directory = || world.shelf.store.counts().written;
     let (_, answer) = world.make_agent("robin", &json!({}));
-    assert_eq!(directory(), 4, "its names, the agent, its profile, that it is served");
+    assert_eq!(directory(), 4 + 9, "its names, the agent, its profile, that it is served; their words");
     assert_eq!(world.make_agent("wren", &json!({ "idempotencyKey": "k" })).0, 200);
-    assert_eq!(directory() - 4, 5, "and the key");
+    assert_eq!(directory() - 13, 5 + 6, "and the key; the index of words is changed, and not begun");
     let account = |did: &Did| world.objects.stores.borrow()[did].counts().written;
     let (_, plain) = world.create("person");
     // Keys: secrets, record, turn. Profile: record and turn. The document: noted, said, and that it is not to be said any more.
@@ -327,12 +328,32 @@ fn agents_are_listed_by_page_and_found_by_what_they_say() {
     assert_eq!(find(&[("q", "PHYSICS")]), ["robin.test", "wren.test"]);
     assert_eq!(find(&[("q", "physics reads")]), ["wren.test"]);
     assert_eq!(find(&[("q", "robin.test")]), ["robin.test"]);
+    assert_eq!(find(&[("q", "read paper")]), ["wren.test"], "in any form");
+    assert_eq!(find(&[("q", "papers phys")]), ["wren.test"], "the last word may be only begun");
+    assert_eq!(find(&[("q", "phys papers")]), Vec::<String>::new());
     assert_eq!(find(&[("tag", "physics")]), ["robin.test"]);
     assert_eq!(find(&[("tag", "phys")]), Vec::<String>::new());
     assert_eq!(find(&[("skill", "read")]), ["wren.test"]);
     assert_eq!(find(&[("skill", "read"), ("tag", "math")]), Vec::<String>::new());
-    assert_eq!(find(&[("q", "100%' OR _")]), Vec::<String>::new());
+    assert_eq!(find(&[("q", "wren"), ("skill", "read")]), ["wren.test"]);
+    for hostile in
+        ["100%' OR _", "\"", "\"\" OR robin", "robin NOT wren", "*", "words : robin", "robin\0", "-", "NEAR("]
+    {
+        let all = find(&[("q", hostile)]);
+        assert!(all.is_empty() || hostile == "robin\0" && all == ["robin.test"], "{hostile:?}: {all:?}");
+    }
     assert_eq!(find(&[]).len(), 3);
+
+    // A page behind another, in an order that means nothing.
+    let page = |query: &[(&str, &str)]| world.get(&format!("{NS}.searchAgents"), query).1;
+    let first = page(&[("q", "test"), ("limit", "2")]);
+    let rest = page(&[("q", "test"), ("limit", "2"), ("cursor", first["cursor"].as_str().unwrap())]);
+    let mut all = [names(&first), names(&rest)].concat();
+    all.sort_unstable();
+    assert_eq!((all, &rest["cursor"]), (vec!["robin.test", "stork.test", "wren.test"], &Value::Null));
+    for cursor in ["x", "-1", "99999999999999999999", "did:web:a.test"] {
+        assert_eq!(page(&[("q", "test"), ("cursor", cursor)])["error"], "InvalidRequest", "{cursor}");
+    }
 
     let list = |query: &[(&str, &str)]| world.get(&format!("{NS}.listAgents"), query).1;
     let first = list(&[("limit", "2")]);
@@ -397,7 +418,9 @@ fn what_is_shown_follows_the_profile() {
         follow();
     };
     write("putRecord", json!({ "record": record }));
-    assert_eq!((written() - before, &shown()["description"]), (1, &json!("sings")));
+    let rows = written() - before;
+    assert_eq!(rows, 11, "the agent, and ten of the index of words, of which the platform counts two");
+    assert_eq!(shown()["description"], "sings");
     assert_eq!(names(&world.get(&format!("{NS}.searchAgents"), &[("q", "sings")]).1), ["robin.test"]);
     let uri = format!("at://{did}/agent.identity.profile/self");
     let (_, found) = world.record(&did, "agent.identity.profile", "self");

@@ -2,7 +2,7 @@
 
 use crate::{Store, StoreError};
 
-/// The statements of a script: what stands between semicolons, outside of strings and comments.
+/// The statements of a script: what stands between semicolons, outside of strings and comments. Those in a trigger are its own.
 #[must_use]
 pub fn statements(script: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -15,7 +15,7 @@ pub fn statements(script: &str) -> Vec<String> {
                 while characters.next_if(|next| *next != '\n').is_some() {}
                 continue;
             }
-            (None, ';') => {
+            (None, ';') if !is_in_trigger(&current) => {
                 found.push(std::mem::take(&mut current));
                 continue;
             }
@@ -27,6 +27,12 @@ pub fn statements(script: &str) -> Vec<String> {
     }
     found.push(current);
     found.iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
+}
+
+/// Whether what there is of a statement is a trigger that has not ended.
+fn is_in_trigger(statement: &str) -> bool {
+    let statement = statement.trim();
+    statement.starts_with("CREATE TRIGGER") && !statement.ends_with("\nEND")
 }
 
 /// Runs a script statement by statement.
@@ -50,5 +56,14 @@ mod tests {
             "CREATE TABLE \"d;\" (e - -1)",
         ];
         assert_eq!(statements(sql), expected);
+    }
+
+    #[test]
+    fn keeps_a_trigger_together() {
+        let trigger = "CREATE TRIGGER a AFTER INSERT ON b BEGIN\n  DELETE FROM c;\n  DELETE FROM d;\nEND";
+        assert_eq!(
+            statements(&format!("SELECT 1;\n{trigger};\nSELECT 2;")),
+            ["SELECT 1", trigger, "SELECT 2"]
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, ErrorCode, ToSql, params_from_iter};
+use rusqlite::{Connection, ErrorCode, StatementStatus, ToSql, params_from_iter};
 
 use crate::{Column, Param, Row, RowCounts, Store, StoreError};
 
@@ -22,6 +22,7 @@ const MAX_VALUE_BYTES: i32 = 2_000_000;
 pub struct SqliteStore {
     connection: RefCell<Connection>,
     counts: Cell<RowCounts>,
+    steps: Cell<u64>,
     depth: Cell<u32>,
     fail_in: Cell<Option<u64>>,
 }
@@ -39,6 +40,7 @@ impl SqliteStore {
         Ok(Self {
             connection: RefCell::new(connection),
             counts: Cell::default(),
+            steps: Cell::new(0),
             depth: Cell::new(0),
             fail_in: Cell::new(None),
         })
@@ -53,6 +55,13 @@ impl SqliteStore {
     #[must_use]
     pub fn fault_armed(&self) -> bool {
         self.fail_in.get().is_some()
+    }
+
+    /// Steps that the engine has made. Of a statement they grow with the rows that it looks at, where [`RowCounts::read`] here
+    /// counts only those that it answers with.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
     }
 
     fn strike(&self) -> Result<(), StoreError> {
@@ -123,6 +132,8 @@ impl Store for SqliteStore {
             }
         }
         drop(cursor);
+        let steps = u64::try_from(statement.reset_status(StatementStatus::VmStep)).unwrap_or_default();
+        self.steps.set(self.steps.get() + steps);
         let mut counts = self.counts.get();
         counts.statements += 1;
         counts.read += u64::try_from(rows.len()).unwrap_or(u64::MAX);

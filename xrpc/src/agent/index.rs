@@ -1,11 +1,14 @@
 //! What the host's directory shows of what an agent says of itself: it follows behind each write of the profile, and when it was
 //! not told, the object's next alarm tells it.
 
+use std::fmt::Write as _;
+
 use murmuration_account::{Account, AccountError, Write, WriteRequest};
 use murmuration_data::{cbor, json};
 use murmuration_syntax::RepoPath;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
 
 use crate::XrpcError;
 use crate::host::Directory;
@@ -22,7 +25,7 @@ const MAX_WORDS_BYTES: usize = 16 * 1024;
 pub struct Profile {
     /// The record as JSON; `None` if there is none to be shown.
     pub json: Option<String>,
-    /// Its words, in lower case.
+    /// Its words, in lower case, and the terms of its skills.
     pub words: String,
 }
 
@@ -68,21 +71,43 @@ pub async fn refresh(account: &Account, directory: Directory<'_>) -> Result<(), 
     Ok(directory.note_profile(&did, json.as_deref(), &words).await?)
 }
 
-/// What is searched of a profile: its texts, and those of its skills.
+/// What is searched of a profile: its skills and their tags as terms, and its texts with theirs.
 fn words(profile: &Json) -> String {
     let texts = |of: &Json, names: &[&str]| -> Vec<String> {
         names.iter().filter_map(|name| Some(of.get(name)?.as_str()?.to_lowercase())).collect()
     };
-    let mut words = texts(profile, &["displayName", "description", "software"]);
+    let (mut terms, mut words) = (Vec::new(), texts(profile, &["displayName", "description", "software"]));
     for skill in profile.get("skills").and_then(Json::as_array).into_iter().flatten() {
+        terms.extend(skill.get("id").and_then(Json::as_str).map(|id| term(SKILL, id)));
         words.extend(texts(skill, &["id", "name", "description"]));
         let tags = skill.get("tags").and_then(Json::as_array).into_iter().flatten();
-        words.extend(tags.filter_map(|tag| Some(tag.as_str()?.to_lowercase())));
+        for tag in tags.filter_map(Json::as_str) {
+            terms.push(term(TAG, tag));
+            words.push(tag.to_lowercase());
+        }
     }
-    let mut words = words.join(" ");
+    terms.append(&mut words);
+    let mut words = terms.join(" ");
     words.truncate(words.floor_char_boundary(MAX_WORDS_BYTES));
     words
 }
+
+/// A name among the words, so that it is found as a whole and as nothing else: a word that no text has.
+#[must_use]
+pub fn term(kind: &str, name: &str) -> String {
+    // Digits alone: nothing that ends in them is brought to a common form.
+    let digits =
+        Sha256::digest(format!("{kind} {name}")).iter().take(8).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:03}");
+            text
+        });
+    format!("{kind}{digits}")
+}
+
+/// The kind of a term that is the id of a skill.
+pub const SKILL: &str = "skill";
+/// The kind of a term that is a tag of a skill.
+pub const TAG: &str = "tag";
 
 #[cfg(test)]
 mod tests {
@@ -96,7 +121,10 @@ mod tests {
             "displayName": "Éva", "description": "Reads PAPERS.", "operator": "did:web:x.example", "createdAt": "now",
             "skills": [{ "id": "sum", "name": "Summaries", "tags": ["Physics", 5] }, 7],
         });
-        assert_eq!(words(&profile), "éva reads papers. sum summaries physics");
+        let terms = format!("{} {}", term(SKILL, "sum"), term(TAG, "Physics"));
+        assert_eq!(words(&profile), format!("{terms} éva reads papers. sum summaries physics"));
+        assert_eq!(term(SKILL, "sum").len(), SKILL.len() + 24);
+        assert_ne!(term(SKILL, "sum"), term(SKILL, "Sum"));
         assert_eq!(words(&json!({})), "");
         assert_eq!(words(&json!({ "description": "é".repeat(MAX_WORDS_BYTES) })).len(), MAX_WORDS_BYTES);
     }

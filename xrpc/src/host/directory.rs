@@ -33,6 +33,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_handle_change.sql", include_str!("../../../migrations/directory/0005_handle_change.sql")),
     ("0006_session.sql", include_str!("../../../migrations/directory/0006_session.sql")),
     ("0007_agent.sql", include_str!("../../../migrations/directory/0007_agent.sql")),
+    ("0008_agent_text.sql", include_str!("../../../migrations/directory/0008_agent_text.sql")),
 ];
 
 /// Milliseconds after which nobody can still be making the account of a row. Several times what the slowest creation

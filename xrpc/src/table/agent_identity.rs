@@ -34,10 +34,10 @@ pub(super) const METHODS: &[Method] = &[
     // Each is a commit with all epochs in it, a row that the object wakes with, and an operation on the DID.
     .limits(&[Limit::account(4, DAY)]),
     Method::host("agent.identity.searchAgents", Kind::Query, |host, call| {
-        Box::pin(async move { host.agents(&call.params).await })
+        Box::pin(async move { host.search_agents(&call.params).await })
     })
     .cost(SEARCH_COST),
 ];
 
-/// Points of a searchAgents: it reads the rows of all agents.
-const SEARCH_COST: u32 = 10;
+/// Points of a searchAgents: it walks an index of words beside the rows of a list.
+const SEARCH_COST: u32 = 3;

@@ -38,15 +38,13 @@ pub struct AgentEntry {
     pub since_millis: u64,
 }
 
-/// What an agent must have in its profile to be found; what is empty is no matter.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sought<'a> {
-    /// Words, in lower case: each somewhere in its handle or its profile.
-    pub words: &'a [String],
-    /// The id of a skill.
-    pub skill: Option<&'a str>,
-    /// A tag of a skill.
-    pub tag: Option<&'a str>,
+/// Some of the agents that were found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FoundAgents {
+    /// Those of them that are served.
+    pub agents: Vec<AgentEntry>,
+    /// Where to go on, unless that was all.
+    pub next: Option<u64>,
 }
 
 impl Directory<'_> {
@@ -106,25 +104,36 @@ impl Directory<'_> {
         row.map(agent_entry).transpose()
     }
 
-    /// The agents that are served and have what is sought, by DID, after `cursor`: at most `limit`.
+    /// The agents that are served, by DID, after `cursor`: at most `limit`.
     ///
     /// # Errors
     /// When the database does not do its part, or a row is corrupt.
-    pub async fn agents(
+    pub async fn agents(&self, cursor: Option<&str>, limit: u32) -> Result<Vec<AgentEntry>, StoreError> {
+        let params = [cursor.unwrap_or_default().into(), i64::from(limit).into()];
+        self.database.query(LIST, &params).await?.into_iter().map(agent_entry).collect()
+    }
+
+    /// The agents that an expression of full-text search finds, in an order that means nothing, behind `after`. At most `limit`
+    /// are looked at, and those of them that are not served are left out.
+    ///
+    /// # Errors
+    /// When the database does not do its part, or a row is corrupt.
+    pub async fn find_agents(
         &self,
-        sought: &Sought<'_>,
-        cursor: Option<&str>,
+        expression: &str,
+        after: u64,
         limit: u32,
-    ) -> Result<Vec<AgentEntry>, StoreError> {
-        let words = Json::from(sought.words).to_string();
-        let params = [
-            cursor.unwrap_or_default().into(),
-            i64::from(limit).into(),
-            words.as_str().into(),
-            sought.skill.map_or(Param::Null, Param::Text),
-            sought.tag.map_or(Param::Null, Param::Text),
-        ];
-        self.database.query(SEARCH, &params).await?.into_iter().map(agent_entry).collect()
+    ) -> Result<FoundAgents, StoreError> {
+        let params = [expression.into(), millis(after)?, i64::from(limit).into()];
+        let mut found = FoundAgents::default();
+        let rows = self.database.query(SEARCH, &params).await?;
+        let is_full = usize::try_from(limit).is_ok_and(|limit| rows.len() >= limit);
+        for mut row in rows {
+            found.next = u64::try_from(row.int(6)?).ok().filter(|_| is_full);
+            let agent = agent_entry(row)?;
+            found.agents.extend(Some(agent).filter(|agent| agent.status == Status::Active));
+        }
+        Ok(found)
     }
 
     async fn agent_row(&self, sql: &'static str, key: &str) -> Result<Option<AgentRow>, StoreError> {
@@ -152,13 +161,13 @@ fn agent_entry(mut row: Row) -> Result<AgentEntry, StoreError> {
     })
 }
 
-/// Writes 2 rows: the row and its index entry; 0 when it is there.
-const ENROL: &str = "INSERT INTO agent (did, object, ended, words, since) VALUES (?1, ?2, 0, '', ?3) \
-     ON CONFLICT DO NOTHING";
-/// Writes 1 row; 0 when it says so already, or there is no such agent.
+/// Writes 5 rows: the row, its two index entries, and two of the index of words; 0 when it is there.
+const ENROL: &str = "INSERT INTO agent (did, object, ended, words, since, entry) \
+     VALUES (?1, ?2, 0, '', ?3, abs(random() >> 11)) ON CONFLICT (did) DO NOTHING";
+/// Writes 1 row, and two of the index of words where those are others; 0 when it says so already, or there is no such agent.
 const NOTE_PROFILE: &str = "UPDATE agent SET profile = ?2, words = ?3 \
      WHERE did = ?1 AND ended = 0 AND (profile IS NOT ?2 OR words <> ?3)";
-/// Writes 1 row; 0 when the account is no agent, or has ended.
+/// Writes 2 rows; 0 when the account is no agent, or has ended.
 const END: &str = "UPDATE agent SET ended = 1, profile = NULL, words = '' WHERE did = ?1 AND ended = 0";
 /// Reads 1 row.
 const BY_DID: &str = "SELECT did, object, ended FROM agent WHERE did = ?1";
@@ -167,12 +176,74 @@ const BY_OBJECT: &str = "SELECT did, object, ended FROM agent WHERE object = ?1"
 /// Reads 2 rows.
 const ENTRY: &str = "SELECT agent.did, object, handle, status, profile, since FROM agent \
      JOIN account ON account.did = agent.did WHERE agent.did = ?1 AND ended = 0";
-/// Reads two rows for each agent behind the cursor until enough are found. What is sought of a skill is looked for in the profile.
-const SEARCH: &str = "SELECT agent.did, object, handle, status, profile, since FROM agent \
+/// Reads two rows for each agent behind the cursor until there are enough.
+const LIST: &str = "SELECT agent.did, object, handle, status, profile, since FROM agent \
      JOIN account ON account.did = agent.did WHERE agent.did > ?1 AND ended = 0 AND status = 'active' \
-     AND NOT EXISTS (SELECT 1 FROM json_each(?3) WHERE instr(handle || ' ' || words, value) = 0) \
-     AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(profile, '$.skills') AS skill \
-     WHERE json_extract(skill.value, '$.id') = ?4)) \
-     AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(profile, '$.skills') AS skill, \
-     json_each(skill.value, '$.tags') AS tag WHERE tag.value = ?5)) \
      ORDER BY agent.did LIMIT ?2";
+/// Reads three rows for each agent that it answers with, however many there are.
+const SEARCH: &str = "SELECT agent.did, object, handle, status, profile, since, entry \
+     FROM (SELECT rowid AS found FROM agent_text WHERE agent_text MATCH ?1 AND rowid > ?2 ORDER BY rowid LIMIT ?3) \
+     CROSS JOIN agent ON entry = found CROSS JOIN account ON account.did = agent.did ORDER BY found";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use murmuration_platform::sqlite::SqliteStore;
+    use murmuration_platform::{Store, run_script};
+
+    use super::super::MIGRATIONS;
+    use super::*;
+
+    fn directory(agents: u32) -> SqliteStore {
+        let store = SqliteStore::open().unwrap();
+        MIGRATIONS.iter().for_each(|(_, script)| run_script(&store, script).unwrap());
+        for n in 0..agents {
+            let (did, handle) = (format!("did:web:a{n}.example"), format!("a{n}.example"));
+            let sql = "INSERT INTO account (did, handle, status, created_at) VALUES (?1, ?2, 'active', 0)";
+            Store::query(&store, sql, &[Param::Text(&did), Param::Text(&handle)]).unwrap();
+            Store::query(&store, ENROL, &[Param::Text(&did), Param::Text(&handle), Param::Int(0)]).unwrap();
+            let words = Param::Text("reads the papers of physicists");
+            Store::query(&store, NOTE_PROFILE, &[Param::Text(&did), Param::Null, words]).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn a_search_reads_what_it_answers_with_however_many_agents_there_are() {
+        let found = |agents: u32| {
+            let store = directory(agents);
+            let params = [Param::Text("\"reading\" AND \"physic\"*"), Param::Int(0), Param::Int(10)];
+            let before = store.steps();
+            assert_eq!(Store::query(&store, SEARCH, &params).unwrap().len(), 10);
+            let steps = store.steps() - before;
+            let plan = Store::query(&store, &format!("EXPLAIN QUERY PLAN {SEARCH}"), &params).unwrap();
+            (steps, plan.into_iter().map(|mut row| row.text(3).unwrap()).collect::<Vec<_>>().join("\n"))
+        };
+        let (few, plan) = found(20);
+        let (many, _) = found(2_000);
+        assert_eq!(few, many, "rows are read for what is found, and for nothing else");
+        assert!(plan.contains("SEARCH agent USING INDEX agent_entry"), "{plan}");
+        assert!(plan.contains("SEARCH account USING PRIMARY KEY"), "{plan}");
+        assert!(
+            plan.contains("SCAN agent_text VIRTUAL TABLE INDEX") && !plan.contains("TEMP B-TREE"),
+            "{plan}"
+        );
+    }
+
+    #[test]
+    fn what_is_found_follows_the_agent_and_its_handle() {
+        let store = directory(2);
+        let count = |text: &str| {
+            Store::query(&store, SEARCH, &[Param::Text(text), Param::Int(0), Param::Int(10)]).unwrap().len()
+        };
+        let run = |sql: &str| drop(Store::query(&store, sql, &[]).unwrap());
+        assert_eq!((count("\"a1.example\""), count("\"physicist\"")), (1, 2));
+        run("UPDATE account SET handle = 'robin.example' WHERE handle = 'a1.example'");
+        assert_eq!((count("\"a1\""), count("\"robin\""), count("\"physicist\"")), (0, 1, 2));
+        run("UPDATE agent SET words = 'sings' WHERE did = 'did:web:a1.example'");
+        assert_eq!((count("\"robin\""), count("\"song\""), count("\"sing\"")), (1, 0, 1));
+        assert_eq!(count("\"physicist\""), 1);
+        Store::query(&store, END, &[Param::Text("did:web:a1.example")]).unwrap();
+        assert_eq!((count("\"robin\""), count("\"sing\"")), (0, 0));
+    }
+}
