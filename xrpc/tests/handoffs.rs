@@ -132,8 +132,7 @@ fn a_handoff_outlives_the_rotation_of_both_sides_keys() {
     let mut epochs = store_of(&world, &alice).query("SELECT count(*) FROM key_epoch", &[]).unwrap();
     assert_eq!(epochs[0].int(0).unwrap(), 1);
     for agent in [&mut alice, &mut bob, &mut carol] {
-        let header = world.bearer(agent.did.as_str(), Scope::Access);
-        agent.token = header.strip_prefix("Bearer ").unwrap().to_owned();
+        renewed(&world, agent);
     }
     let mut rows =
         store_of(&world, &alice).query("SELECT count(*) FROM inbox WHERE kept IS NOT NULL", &[]).unwrap();
@@ -152,10 +151,56 @@ fn a_handoff_outlives_the_rotation_of_both_sides_keys() {
         }
         let mut epochs = store_of(&world, &carol).query("SELECT count(*) FROM key_epoch", &[]).unwrap();
         assert_eq!(epochs[0].int(0).unwrap(), 1);
-        let header = world.bearer(carol.did.as_str(), Scope::Access);
-        carol.token = header.strip_prefix("Bearer ").unwrap().to_owned();
+        renewed(&world, &mut carol);
         assert_eq!(texts(&handed(&world, &carol, uri).0), ["before", "after"]);
     }
+}
+
+/// So many days pass, and the giver drops what is old.
+fn age(world: &World, giver: &Did, days: u64) {
+    world.pass_minutes(days * 24 * 60);
+    world.inside(giver, |context| {
+        let comms = context.account.comms().unwrap();
+        while !comms.drop_old(context.clock.now_micros(), 10).unwrap() {}
+    });
+}
+
+fn renewed(world: &World, agent: &mut Agent) {
+    let header = world.bearer(agent.did.as_str(), Scope::Access);
+    agent.token = header.strip_prefix("Bearer ").unwrap().to_owned();
+}
+
+#[test]
+fn what_was_handed_over_is_kept_for_half_a_year_after_it_was_and_then_says_so() {
+    let world = World::new();
+    let [mut alice, bob, mut carol] = ["alice", "bob", "carol"].map(|name| world.agent(name));
+    say(&world, &alice, &bob.did, "old and done", "private");
+    say(&world, &bob, &alice.did, "done, too", "private");
+    world.done(&alice, &world.claim(&alice));
+    // Without a handoff it would go tomorrow.
+    age(&world, &alice.did, 29);
+    renewed(&world, &mut alice);
+    let sent = hand_over(&world, &alice, &carol.did);
+    let uri = sent["uri"].as_str().unwrap();
+    for days in [2, 60, 115] {
+        age(&world, &alice.did, days);
+        renewed(&world, &mut carol);
+        assert_eq!(texts(&handed(&world, &carol, uri).0), ["old and done", "done, too"], "{days} days later");
+    }
+    let count = |table: &str| {
+        let mut rows = store_of(&world, &alice).query(&format!("SELECT count(*) FROM {table}"), &[]).unwrap();
+        rows.remove(0).int(0).unwrap()
+    };
+    assert_eq!((count("sent"), count("inbox"), count("held_thread")), (2, 1, 1));
+    // One that never was is no old one.
+    let never = uri.replace(sent["id"].as_str().unwrap(), "3zzzzzzzzzz22");
+    age(&world, &alice.did, 7);
+    renewed(&world, &mut carol);
+    for (uri, error) in [(uri, "HandoffExpired"), (&never, "MessageNotFound")] {
+        let (code, answer) = world.look(&carol, "getHandoff", &[("handoff", uri)]);
+        assert_eq!((code, &answer["error"]), (400, &json!(error)));
+    }
+    assert_eq!((count("sent"), count("inbox"), count("held_thread")), (0, 0, 0));
 }
 
 #[test]
@@ -249,4 +294,13 @@ fn a_thread_is_handed_over_to_an_agent_of_another_host() {
     let (code, _) = get(&hosts.token(&hosts.alice, &hosts.inbox(), "agent.comms.deliver"));
     assert_eq!(code, 401);
     assert_eq!(there.ask(lxm, None, &[("handoff", id)], &Value::Null).0, 401);
+
+    // Half a year later it says so, over there and here. What was brought by hand has arrived.
+    store_of(there, &hosts.bob).query("UPDATE sent SET due = NULL", &[]).unwrap();
+    age(there, &hosts.bob.did, 200);
+    here.pass_minutes(200 * 24 * 60);
+    let mut alice = hosts.alice.clone();
+    renewed(here, &mut alice);
+    let (code, answer) = here.look(&alice, "getHandoff", &[("handoff", uri)]);
+    assert_eq!((code, &answer["error"]), (400, &json!("HandoffExpired")), "{answer}");
 }

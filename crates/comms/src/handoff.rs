@@ -10,8 +10,9 @@ use murmuration_envelope::{Binding, KeptKey, SharedKey};
 use murmuration_platform::{Param, Row, Store, StoreError};
 use murmuration_syntax::{AtIdentifier, AtUri, Did, Nsid, RecordKey, Tid};
 
-use crate::comms::{Comms, uint};
+use crate::comms::{Comms, int, uint};
 use crate::inbox::{corrupt, kept};
+use crate::limits::HANDED_MICROS;
 use crate::{CommsError, Parcel};
 
 /// The type of a handoff.
@@ -27,6 +28,9 @@ const COUNT: &str = "SELECT count(*) FROM handed_key WHERE epoch < ?1";
 /// Reads all: they are few.
 const OLD: &str = "SELECT giver, handed_key.id, keys, parcel, kept FROM handed_key \
      LEFT JOIN inbox ON sender = giver AND inbox.id = handed_key.id WHERE epoch < ?1 LIMIT ?2 + 0";
+/// Writes 1 row.
+const HOLD: &str = "INSERT INTO held_thread (thread, until) VALUES (?1, ?2) \
+     ON CONFLICT (thread) DO UPDATE SET until = max(until, excluded.until)";
 /// Writes 1 row where the message is a handoff.
 const DROP: &str =
     "DELETE FROM handed_key WHERE (giver, id) IN (SELECT sender, id FROM inbox WHERE ord = ?1)";
@@ -117,6 +121,17 @@ impl Comms {
         let row =
             self.store.query(SELECT, &[Param::Text(giver.as_str()), Param::Text(&id.to_string())])?.pop();
         Ok(row.map(|mut row| keys(&mut row, 0)).transpose()?.unwrap_or_default())
+    }
+
+    /// Keeps what is in a thread that is handed over for [`HANDED_MICROS`]. Writes 1 row.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn hold(&self, thread: &str, now: u64) -> Result<(), CommsError> {
+        Ok(self
+            .store
+            .query(HOLD, &[Param::Text(thread), int(now.saturating_add(HANDED_MICROS))])
+            .map(drop)?)
     }
 
     /// Forgets the keys of a handoff that is dropped.

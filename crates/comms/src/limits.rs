@@ -86,6 +86,10 @@ pub const TOO_OLD_MICROS: u64 = MAX_AGE_MICROS + 24 * 60 * 60 * SECOND;
 /// Microseconds for which a message is kept when all is done with it: a month.
 pub const RETENTION_MICROS: u64 = 30 * 24 * 60 * 60 * SECOND;
 
+/// Microseconds for which a handoff is kept by its giver, and what is in the thread that it has handed over: half a year, as for a
+/// task that nobody has ended.
+pub const HANDED_MICROS: u64 = OPEN_TASK_MICROS;
+
 /// Microseconds for which a task is kept that nobody has ended, since it was last spoken of: half a year.
 pub const OPEN_TASK_MICROS: u64 = 183 * 24 * 60 * 60 * SECOND;
 

@@ -3,6 +3,8 @@
 //! A message that comes once more after that is refused all the same, twice over: it is older than any sender tries
 //! ([`MAX_AGE_MICROS`](crate::limits::MAX_AGE_MICROS)), and its place in the thread is behind where the thread begins now.
 //!
+//! What was handed over stays for longer, with the handoff, for the one who has its keys.
+//!
 //! Where a thread begins is forgotten a year after the last of a sender's messages in it was dropped: whoever writes there then is
 //! read, and what came before is a gap. The sender, who forgets later, counts anew when all its readers have forgotten.
 
@@ -12,19 +14,22 @@ use murmuration_syntax::Tid;
 
 use crate::CommsError;
 use crate::comms::{Comms, int, uint};
+use crate::handoff::HANDOFF;
 use crate::inbox::cid;
 use crate::limits::{
-    DROP_PAUSE_MICROS, FORGET_MICROS, FORGET_OWN_MICROS, OPEN_TASK_MICROS, RETENTION_MICROS,
+    DROP_PAUSE_MICROS, FORGET_MICROS, FORGET_OWN_MICROS, HANDED_MICROS, OPEN_TASK_MICROS, RETENTION_MICROS,
 };
 use crate::outbox::id;
 use crate::receipt::unpack;
 
 /// Reads what is old, and one.
 const OLD_RECEIVED: &str = "SELECT ord, thread, sender, seq, cid FROM inbox WHERE ord < ?1 AND at < ?1 AND state >= 2 \
-     AND (task IS NULL OR (task >= 4 AND task_at < ?1) OR task_at < ?2) ORDER BY ord LIMIT ?3 + 0";
+     AND (task IS NULL OR (task >= 4 AND task_at < ?1) OR task_at < ?2) \
+     AND NOT EXISTS (SELECT 1 FROM held_thread WHERE held_thread.thread = inbox.thread) ORDER BY ord LIMIT ?3 + 0";
 /// Reads what has an old name.
 const OLD_SENT: &str = "SELECT id, thread, '', seq, cid, deliveries FROM sent WHERE id < ?4 AND at < ?1 AND due IS NULL \
-     AND (task IS NULL OR (task >= 4 AND task_at < ?1) OR task_at < ?2) ORDER BY id LIMIT ?3 + 0";
+     AND (task IS NULL OR (task >= 4 AND task_at < ?1) OR task_at < ?2) AND (type <> ?5 OR id < ?6) \
+     AND NOT EXISTS (SELECT 1 FROM held_thread WHERE held_thread.thread = sent.thread) ORDER BY id LIMIT ?3 + 0";
 /// Writes 3 rows: the message, its name and its place; of a request, one more.
 const DROP_RECEIVED: &str = "DELETE FROM inbox WHERE ord = ?1";
 /// Writes 2 rows: the message and its place; of a request, one more.
@@ -37,6 +42,8 @@ const BEGIN: &str = "INSERT INTO dropped (thread, sender, seq, cid, at) VALUES (
 const FORGOTTEN: &str = "SELECT thread, sender FROM dropped WHERE at < CASE sender WHEN '' THEN ?2 ELSE ?1 END \
      AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.thread = dropped.thread AND inbox.sender = dropped.sender) \
      AND NOT (sender = '' AND EXISTS (SELECT 1 FROM sent WHERE sent.thread = dropped.thread)) LIMIT ?3 + 0";
+/// Reads all: they are few. Writes 1 row for each that is held no longer.
+const LET_GO: &str = "DELETE FROM held_thread WHERE until <= ?1";
 /// Writes 1 row.
 const FORGET: &str = "DELETE FROM dropped WHERE thread = ?1 AND sender = ?2";
 /// Writes 1 row.
@@ -54,17 +61,29 @@ impl Comms {
     /// Drops what is old, at most `limit` messages of each side, and says whether that is all.
     ///
     /// Writes 4 rows for each that has come and 3 for each that was sent, index entries included, one for each receipt that has come
-    /// late, one for the run, and one for each thread that is forgotten.
+    /// late, one for the run, and one for each thread that is forgotten or held no longer.
     ///
     /// # Errors
     /// The storage's.
     pub fn drop_old(&self, now: u64, limit: u32) -> Result<bool, CommsError> {
         let (old, open) = (now.saturating_sub(RETENTION_MICROS), now.saturating_sub(OPEN_TASK_MICROS));
-        let name = Tid::from_parts(old, 0).to_string();
+        let name = |at| Tid::from_parts(at, 0).to_string();
+        let (name, handed) = (name(old), name(now.saturating_sub(HANDED_MICROS)));
         self.change(|memory| {
             let room = || Param::Int(limit.into());
+            self.store.query(LET_GO, &[int(now)])?;
             let received = self.store.query(OLD_RECEIVED, &[int(old), int(open), room()])?;
-            let sent = self.store.query(OLD_SENT, &[int(old), int(open), room(), Param::Text(&name)])?;
+            let sent = self.store.query(
+                OLD_SENT,
+                &[
+                    int(old),
+                    int(open),
+                    room(),
+                    Param::Text(&name),
+                    Param::Text(HANDOFF),
+                    Param::Text(&handed),
+                ],
+            )?;
             let most = usize::try_from(limit).unwrap_or(usize::MAX);
             let all = received.len() < most && sent.len() < most;
             let mut through = memory.dropped_through;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{World, did};
 
 /// Somebody with an account in a world.
+#[derive(Clone)]
 pub struct Agent {
     pub did: Did,
     pub token: String,

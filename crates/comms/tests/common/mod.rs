@@ -16,12 +16,13 @@ use murmuration_syntax::{Did, Tid};
 pub const NOW: u64 = 1_795_000_000_000_000;
 pub const SECOND: u64 = 1_000_000;
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../../../migrations/agent/0006_comms.sql"),
     include_str!("../../../../migrations/agent/0007_kept_key.sql"),
     include_str!("../../../../migrations/agent/0010_dropped.sql"),
     include_str!("../../../../migrations/agent/0011_late_receipt.sql"),
     include_str!("../../../../migrations/agent/0012_handed_key.sql"),
+    include_str!("../../../../migrations/agent/0018_held_thread.sql"),
 ];
 
 /// Numbers from a seed (splitmix64).

@@ -238,6 +238,9 @@ fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
         if outgoing.public {
             publish(context, &draft, id, now)?;
         }
+        if let Some(thread) = &outgoing.hand_over {
+            comms.hold(thread, now)?;
+        }
         Ok::<_, XrpcError>(comms.send(&parcel, &bytes, &digest, task.as_ref(), now)?)
     })?;
     let task = task.map(|change| comms.task(own, &change.requester, change.request)).transpose()?;

@@ -4,6 +4,7 @@
 //! takes over. The parcels stay with the giver, who gives them to nobody else, and the receiver opens them when it reads them.
 
 use data_encoding::BASE64_NOPAD;
+use murmuration_comms::limits::HANDED_MICROS;
 use murmuration_comms::{Body, CommsError, HANDOFF, Handed, Parcel, State, binding, cid_of};
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::{KeptKey, Recipient, SharedKey};
@@ -129,8 +130,13 @@ fn give(
     if let Some((token, ends)) = &token {
         comms.spend(&format!("{to} {token}"), *ends, context.now_seconds())?;
     }
-    let sent = comms.sent(id)?.filter(|sent| sent.receipts.iter().any(|receipt| receipt.to == *to));
-    sent.ok_or(CommsError::NoSuchMessage)?;
+    match comms.sent(id)? {
+        Some(sent) if sent.receipts.iter().any(|receipt| receipt.to == *to) => {}
+        None if id.micros().saturating_add(HANDED_MICROS) <= context.clock.now_micros() => {
+            return Err(expired("What was handed over so long ago is not kept any more"));
+        }
+        _ => return Err(CommsError::NoSuchMessage.into()),
+    }
     let entries = entries(context, &profile.did, id)?;
     let (mut given, mut bytes, mut reached) = (Vec::new(), 0, after);
     for entry in entries.iter().skip(after) {
@@ -214,6 +220,14 @@ fn entries(context: &Context<'_>, giver: &Did, id: Tid) -> Result<Vec<Handed>, X
     }
     let record = view::open(context, &parcel, original.kept.as_ref()).ok_or_else(none)?;
     Ok(Handed::all(&record))
+}
+
+/// The error of a handoff that is too old.
+pub const EXPIRED: &str = "HandoffExpired";
+
+/// Refuses a handoff that is too old.
+pub(crate) fn expired(message: &str) -> XrpcError {
+    XrpcError::named(EXPIRED, message)
 }
 
 fn uri(author: &Did, collection: &str, id: Tid) -> Ipld {

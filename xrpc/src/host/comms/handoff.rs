@@ -11,7 +11,7 @@ use super::super::{Host, HostCall, agents};
 use super::TIMEOUT_MS;
 use super::carry::inbox;
 use crate::XrpcError;
-use crate::agent::internal::handoff::{Given, GivenParcel, HandoffCall};
+use crate::agent::internal::handoff::{EXPIRED, Given, GivenParcel, HandoffCall, expired};
 use crate::agent::internal::{InternalCall, ProxyCall};
 use crate::auth::Caller;
 use crate::http::Response;
@@ -94,6 +94,9 @@ impl Host<'_> {
         let answer = self.outbound.send(request).await.map_err(|error| away(error.to_string()))?;
         match (answer.status, serde_json::from_slice::<Given>(&answer.body)) {
             (200, Ok(given)) => Ok(given),
+            (400..500, _) if names(&answer.body, EXPIRED) => {
+                Err(expired("What was handed over so long ago its giver does not keep any more"))
+            }
             (400..500, _) => {
                 Err(XrpcError::named("MessageNotFound", format!("{giver} does not know of this handoff")))
             }
@@ -108,6 +111,12 @@ impl Host<'_> {
         let key = document.ok().and_then(|document| document.signing_key().ok());
         key.is_some_and(|key| parcel.verify(&Sender { did: did.clone(), key }).is_ok())
     }
+}
+
+/// Whether an answer is a refusal of this name.
+fn names(body: &[u8], error: &str) -> bool {
+    serde_json::from_slice::<Json>(body)
+        .is_ok_and(|body| body.get("error").and_then(Json::as_str) == Some(error))
 }
 
 /// Bytes of what is given at once, in JSON: what an object answers at most.
