@@ -1,6 +1,8 @@
 //! `agent.comms.subscribeInbox` where only the real runtime can show it: sockets that outlive the object's sleep, a host that is
 //! killed, messages to another host, and what a socket costs.
 
+use std::path::Path;
+
 use murmuration_data::json as data;
 use murmuration_lexicons::{Catalog, message};
 use murmuration_tests::{Account, Client, Setup, Subscriber, World};
@@ -197,4 +199,49 @@ fn a_socket_reaches_another_host_and_costs_a_row() {
         json!({ "items": [] })
     );
     assert_eq!(rows(&alice) - before, 0);
+}
+
+/// Lets so many days pass over the messages that lie in the objects' storage, while nothing runs.
+fn age(folder: &Path, days: i64) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            age(&path, days);
+        } else if path.extension().is_some_and(|extension| extension == "sqlite") {
+            let storage = rusqlite::Connection::open(&path).unwrap();
+            let micros = days * 24 * 60 * 60 * 1_000_000;
+            if storage.execute("UPDATE inbox SET ord = ord - ?1, at = at - ?1", [micros]).is_ok() {
+                storage.execute("UPDATE comms SET inbox_floor = 0", []).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cursor_from_before_what_was_dropped_is_told_so_and_what_is_left() {
+    const DAYS: u64 = 31;
+    let mut world = World::start();
+    let (alice, mut bob) = (Agent::new(&world, "alice"), Agent::new(&world, "bob"));
+    let before = bob.cursor;
+    alice.post(&bob, "done");
+    assert_eq!(bob.text(), "done");
+    let claimed = bob.ask("claimMessages", &json!({})).0;
+    let done = json!({ "results": [{ "leaseId": claimed["items"][0]["leaseId"], "outcome": "done" }] });
+    assert_eq!(bob.ask("ackMessages", &done).0["acked"], 1);
+    alice.post(&bob, "left");
+    assert_eq!(bob.text(), "left");
+    world.kill_9();
+    age(&world.folder(), DAYS.try_into().unwrap());
+    world.restart();
+    let alarm = format!("/test/fire?object=agent&name={}", bob.account.did);
+    assert_eq!(world.client().path(&alarm).status, 200);
+
+    bob.cursor = before - DAYS * 24 * 60 * 60 * 1_000_000;
+    bob.resume(&world);
+    assert_eq!(bob.next()["name"], "OutdatedCursor");
+    assert_eq!(bob.text(), "left");
+    assert_eq!(bob.next()["name"], "Live");
+    // Behind what was dropped a cursor is as good as ever.
+    bob.resume(&world);
+    assert_eq!(bob.next()["name"], "Live");
 }

@@ -36,6 +36,15 @@ fn note(world: &World, account: &Account, text: &str) {
     let _ = world.client().with_token(&account.access).post("com.atproto.repo.createRecord", &body).ok();
 }
 
+fn broadcast(world: &World, account: &Account, topic: &str, text: &str) {
+    let content = object!({ "kind": "text", "text": text });
+    let mut record = object!({ "$type": "agent.comms.broadcast", "sender": account.did, "topic": topic });
+    record["content"] = content;
+    record["createdAt"] = "2026-01-01T00:00:00Z".into();
+    let body = object!({ "repo": account.did, "collection": "agent.comms.broadcast", "record": record });
+    let _ = world.client().with_token(&account.access).post("com.atproto.repo.createRecord", &body).ok();
+}
+
 /// Reads events of an account until a record of this text has come; the texts of all that came, and the last number.
 fn until(reader: &mut Subscriber, text: &str) -> (Vec<String>, u64) {
     let mut texts = Vec::new();
@@ -95,6 +104,39 @@ fn another_hosts_events_are_told_once_over_kills_and_never_in_the_hosts_own_stre
         (&1.into(), &0.into(), None),
         "{peer}"
     );
+
+    // A broadcast over there reaches who wants its topic here: live, from the log, by a page, and by a webhook.
+    let receiver = StandIn::start(|_| Reply::Answer(204, Vec::new(), Vec::new()));
+    let hook = object!({
+        "url": format!("{}/hook", receiver.url()), "wantedTopics": ["weather"], "includeRecords": true,
+    });
+    let _ = here.client().with_token(&alice.access).post("agent.relay.createWebhook", &hook).ok();
+    let wanted = "includeRecords=true&wantedTopics=weather";
+    let mut live = Subscriber::connect(&here.address(), &format!("{STREAM}?{wanted}"));
+    for (topic, text) in
+        [("news", "not this"), ("weather", "rain"), ("Weather", "nor this"), ("weather", "sun")]
+    {
+        broadcast(&there, &bob, topic, text);
+    }
+    note(&there, &bob, "five");
+    until(&mut read(&here, last), "five");
+    let text = |event: &Value| event["ops"][0]["record"]["content"]["text"].as_str().unwrap().to_owned();
+    assert_eq!([0; 2].map(|_| text(&live.json().unwrap()["payload"])), ["rain", "sun"]);
+    let mut log = Subscriber::connect(&here.address(), &format!("{STREAM}?cursor=0&{wanted}"));
+    assert_eq!([0; 2].map(|_| text(&log.json().unwrap()["payload"])), ["rain", "sun"]);
+    let topics = [("cursor", "0"), ("wantedTopics", "weather"), ("includeRecords", "true")];
+    let list = here.client().get("agent.relay.listEvents", &topics).ok().json();
+    assert_eq!(list["events"].as_array().unwrap().iter().map(text).collect::<Vec<_>>(), ["rain", "sun"]);
+    let (patience, mut sent) = (Instant::now() + Duration::from_secs(20), Vec::new());
+    while sent.len() < 2 {
+        assert!(Instant::now() < patience, "{sent:?}");
+        for noted in receiver.take() {
+            let body: Value = serde_json::from_slice(&noted.body).unwrap();
+            sent.extend(body["data"]["events"].as_array().unwrap().iter().map(text));
+        }
+        murmuration_tests::pause(50);
+    }
+    assert_eq!(sent, ["rain", "sun"]);
 
     // What comes last in this host's own stream is this host's own, and so is all before it.
     note(&here, &alice, "mine");

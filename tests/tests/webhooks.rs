@@ -133,6 +133,52 @@ fn a_webhook_is_sent_what_it_wants_signed_and_again_after_a_crash() {
 }
 
 #[test]
+fn a_webhook_is_sent_the_broadcasts_of_its_topics_and_no_others() {
+    let world = World::start();
+    let alice = world.account("alice");
+    let receivers = [0; 2].map(|_| StandIn::start(|_| Reply::Answer(204, Vec::new(), Vec::new())));
+    let topics = [object!(["weather"]), object!(["news", "weather"])];
+    for (receiver, topics) in receivers.iter().zip(&topics) {
+        let body = object!({ "url": receiver.url(), "wantedTopics": topics, "includeRecords": true });
+        let made = client(&world, &alice).post("agent.relay.createWebhook", &body).ok().json();
+        assert_eq!(checked("agent.relay.createWebhook", made)["webhook"]["wantedTopics"], *topics);
+    }
+    for (topic, text) in [
+        (Some("news"), "1"),
+        (None, "2"),
+        (Some("weather"), "3"),
+        (Some("weath"), "4"),
+        (Some("weather"), "5"),
+    ] {
+        let content = object!({ "kind": "text", "text": text });
+        let mut record = object!({
+            "$type": "agent.comms.broadcast", "sender": alice.did, "content": content,
+            "createdAt": "2026-01-01T00:00:00Z",
+        });
+        record.as_object_mut().unwrap().extend(topic.map(|topic| ("topic".to_owned(), topic.into())));
+        let body = object!({ "repo": alice.did, "collection": "agent.comms.broadcast", "record": record });
+        let _ = client(&world, &alice).post("com.atproto.repo.createRecord", &body).ok();
+        // What is wanted lies in the storage while the relay sleeps.
+        world.evict("relay", "host");
+    }
+    for (receiver, expected) in receivers.iter().zip([vec!["3", "5"], vec!["1", "3", "5"]]) {
+        let (patience, mut texts) = (Instant::now() + Duration::from_secs(20), Vec::<String>::new());
+        while texts.len() < expected.len() {
+            assert!(Instant::now() < patience, "{texts:?}");
+            for noted in receiver.take() {
+                let body: Value = serde_json::from_slice(&noted.body).unwrap();
+                let events = body["data"]["events"].as_array().unwrap().clone();
+                let text =
+                    |event: &Value| event["ops"][0]["record"]["content"]["text"].as_str().map(str::to_owned);
+                texts.extend(events.iter().filter_map(text));
+            }
+            pause(50);
+        }
+        assert_eq!(texts, expected);
+    }
+}
+
+#[test]
 fn a_webhook_is_made_by_an_account_for_a_url_that_may_be_fetched() {
     let world = World::start();
     let alice = world.account("alice");
