@@ -13,6 +13,7 @@
 
 mod alarm;
 mod call;
+mod embedding;
 mod ending;
 mod inbox;
 mod index;
@@ -35,6 +36,7 @@ use worker::worker_sys::DurableObjectState;
 use worker::{Env, State, WebSocket, WebSocketIncomingMessage};
 
 use crate::clock::WallClock;
+use crate::embedder::{self, AtHand};
 use crate::http;
 #[cfg(feature = "test-routes")]
 use crate::http::{Asked, Head};
@@ -80,6 +82,8 @@ struct Agent {
     cache: Cache,
     /// How often other hosts were asked for them, once one was.
     visits: OnceCell<Option<Rc<Visits>>>,
+    /// Until when calls do not wait for the embedder, in microseconds: it did not answer.
+    quiet_until: Cell<u64>,
     /// What it has leased of its rate limits, for what comes by socket.
     tabs: Rc<RefCell<Tabs>>,
     /// Where it is to panic at the next message that comes.
@@ -91,6 +95,7 @@ struct Agent {
 struct Awake {
     account: Account,
     config: Config,
+    embedder: AtHand,
 }
 
 impl Agent {
@@ -101,8 +106,9 @@ impl Agent {
             let taken = !self.alarm.read(&self.state).await?.says_unsent();
             let store: Rc<dyn Store> = Rc::<SqlStore>::clone(&self.store);
             let account = Account::new(store, config.kek.clone(), taken).limited(config.rate_limits);
+            let embedder = embedder::at_hand(&config, &self.env);
             // Another call may have been faster; the first account stays.
-            let _ = self.awake.set(Awake { account, config });
+            let _ = self.awake.set(Awake { account, config, embedder });
         }
         self.awake.get().ok_or_else(|| XrpcError::internal("the object did not wake"))
     }
@@ -146,6 +152,7 @@ impl AgentObject {
                 readers: Readers::default(),
                 cache: Cache::default(),
                 visits: OnceCell::new(),
+                quiet_until: Cell::new(0),
                 tabs: Rc::default(),
                 #[cfg(feature = "test-routes")]
                 breaks: Cell::new(None),

@@ -6,7 +6,7 @@
 //!
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
-//! only waits (even): for a message to deliver, for a memory whose time ends, for the end of a token by which somebody reads the inbox,
+//! only waits (even): for a message to deliver, for a memory whose time ends or whose vector is missing, for the end of a token by which somebody reads the inbox,
 //! for blobs to collect, for
 //! the day on which a deactivated account is to be deleted, for a change of the DID document that may have died, or for what a
 //! rotation of the agent's keys has left to do, in the storage or in the DID document.
@@ -21,7 +21,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::State;
 
-use super::{Agent, ending, inbox, index, messages, outbox, outside};
+use super::{Agent, embedding, ending, inbox, index, messages, outbox, outside};
 use crate::blobs::BlobStore;
 use crate::entropy::SystemEntropy;
 
@@ -155,8 +155,8 @@ impl Agent {
         let (message, old) = (comms.next_due()?, comms.next_drop(self.now())?);
         let readers = self.readers.due(self);
         let (deletion, document) = (awake.account.deletion_due()?, awake.account.document_due()?);
-        let memory = awake.account.memory_due()?;
-        let due = [deletion, document, sweep, message, old, memory, keys, naming, readers];
+        let (memory, vectors) = (awake.account.memory_due()?, awake.account.embedding_due()?);
+        let due = [deletion, document, sweep, message, old, memory, vectors, keys, naming, readers];
         let due = due.into_iter().flatten().min();
         if let Some(at) = due {
             let now = self.now();
@@ -205,6 +205,7 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
             comms.drop_old(agent.now(), MAX_DROPPED).map_err(XrpcError::from)?;
         }
         awake.account.drop_expired_memories(&SystemEntropy, agent.now(), MAX_EXPIRED)?;
+        embedding::run(agent).await?;
         index::run(agent).await?;
         collect_blobs(agent).await?;
         awake.account.tend_keys(SEALED_STORES, &SystemEntropy, agent.now())?;

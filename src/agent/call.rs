@@ -14,8 +14,7 @@ use murmuration_xrpc::method::Place;
 use murmuration_xrpc::{XrpcError, table};
 use web_sys::Response;
 
-use super::{Agent, Awake, ending, inbox, index, outbox, turn};
-use crate::embedder;
+use super::{Agent, Awake, embedding, ending, inbox, index, outbox, turn};
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
 use crate::import;
@@ -55,12 +54,19 @@ async fn outwardly(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Respo
     if awake.account.has_unsent().unwrap_or(false) {
         outbox::start(agent);
     }
-    let reply = agent::answer(&context(agent, awake), method, run, &plain);
+    let ready = embedding::ask(agent, awake, method, &plain).await;
+    let vectors = || ready.clone();
+    let mut context = context(agent, awake);
+    if ready.is_some() {
+        context.embedder = &vectors;
+    }
+    let reply = agent::answer(&context, method, run, &plain);
     inbox::tend(agent);
     match reply? {
         Reply::Now(response) => {
-            // Whatever wakes an object after the host has got a new key-encryption key begins to seal anew.
-            if awake.account.is_behind() {
+            // Whatever wakes an object after the host has got a new key-encryption key begins to seal anew, and a search with another
+            // embedder to embed anew.
+            if awake.account.is_behind() || awake.account.embedding_due().is_ok_and(|due| due.is_some()) {
                 agent.mind().await?;
             }
             Ok(response)
@@ -161,6 +167,6 @@ pub(super) fn context<'a>(agent: &'a Agent, awake: &'a Awake) -> Context<'a> {
         catalog: Catalog::builtin(),
         clock: &agent.clock,
         entropy: &SystemEntropy,
-        embedder: &embedder::at_hand,
+        embedder: &*awake.embedder,
     }
 }

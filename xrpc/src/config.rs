@@ -8,6 +8,7 @@ use murmuration_syntax::Did;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::embedder::{EmbedderConfig, OpenAiConfig};
 use crate::words::RefusedWords;
 
 /// Bytes of a blob where the operator says nothing; the reference server's default (`PDS_BLOB_UPLOAD_LIMIT`).
@@ -19,6 +20,11 @@ const DEFAULT_RETENTION_SECONDS: u64 = 24 * 60 * 60;
 /// recommendation to the server, and an access token is all that deactivateAccount wants. Whoever lost one shall have three
 /// days to find that out, and to activate the account.
 const DEFAULT_DELETION_PATIENCE_SECONDS: u64 = 3 * 24 * 60 * 60;
+/// The models that are asked where the operator names none.
+const DEFAULT_WORKERS_AI_MODEL: &str = "@cf/baai/bge-m3";
+const DEFAULT_OPENAI_MODEL: &str = "text-embedding-3-small";
+/// Bytes of a model's name: with what stands around it, it is kept with each vector ([`Embedder::id`](murmuration_platform::Embedder::id)).
+const MAX_MODEL_BYTES: usize = 100;
 /// Microseconds in a second.
 const MICROS: u64 = 1_000_000;
 /// Bytes of the shortest secret that signs session tokens.
@@ -69,6 +75,8 @@ pub struct Config {
     pub invite_required: bool,
     /// How accounts earn codes of their own; `None` where they do not.
     pub earned_invites: Option<EarnedInvites>,
+    /// What makes vectors of texts.
+    pub embedder: EmbedderConfig,
     /// Whether clients and accounts have rate limits.
     pub rate_limits: bool,
     /// Who shows this in `x-ratelimit-bypass` has none.
@@ -175,6 +183,7 @@ impl Config {
                 .collect(),
             invite_required: given.flag("INVITE_REQUIRED", false)?,
             earned_invites: given.earned_invites()?,
+            embedder: given.embedder()?,
             rate_limits: given.switch("RATE_LIMITS", ["on", "off"], true)?,
             rate_limit_bypass_key: given.optional("RATE_LIMIT_BYPASS_KEY"),
             client_ip_header: given.optional("CLIENT_IP_HEADER").map(|name| name.to_ascii_lowercase()),
@@ -300,6 +309,33 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
             Some("outbox") => MailConfig::Outbox,
             Some(_) => {
                 return Err(ConfigError { name: "MAIL", problem: "is not http, binding, outbox or none" });
+            }
+        })
+    }
+
+    fn embedder(&self) -> Result<EmbedderConfig, ConfigError> {
+        let model = |default: &str| {
+            let model = self.optional("EMBEDDER_MODEL").unwrap_or_else(|| default.to_owned());
+            let problem = "is too long";
+            let fits = model.len() <= MAX_MODEL_BYTES;
+            fits.then_some(model).ok_or(ConfigError { name: "EMBEDDER_MODEL", problem })
+        };
+        Ok(match self.optional("EMBEDDER").as_deref() {
+            None | Some("embedded") => EmbedderConfig::Embedded,
+            Some("workers-ai") => EmbedderConfig::WorkersAi { model: model(DEFAULT_WORKERS_AI_MODEL)? },
+            Some("openai") => EmbedderConfig::OpenAi(OpenAiConfig {
+                url: self.origin("EMBEDDER_URL")?,
+                model: model(DEFAULT_OPENAI_MODEL)?,
+                key: self.optional("EMBEDDER_KEY"),
+                dimensions: u32::try_from(self.number("EMBEDDER_DIMENSIONS", 0)?)
+                    .ok()
+                    .filter(|dimensions| *dimensions > 0),
+            }),
+            Some(_) => {
+                return Err(ConfigError {
+                    name: "EMBEDDER",
+                    problem: "is not embedded, workers-ai or openai",
+                });
             }
         })
     }

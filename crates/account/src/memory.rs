@@ -75,6 +75,20 @@ impl Account {
         Ok(self.memories.next_expiry()?)
     }
 
+    /// When memories are to be embedded that have no vector of the host's embedder, in microseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn embedding_due(&self) -> Result<Option<u64>, AccountError> {
+        self.read(|_| Ok(()))?;
+        Ok(self.memories.embedding_due()?)
+    }
+
+    /// Says that the embedder does not answer: the change of memories that follows notes it.
+    pub fn embed_later(&self) {
+        self.memories.embed_later();
+    }
+
     /// Deletes memories whose time is over, at most `limit` of them.
     ///
     /// # Errors

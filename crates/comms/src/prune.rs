@@ -9,7 +9,7 @@
 //! read, and what came before is a gap. The sender, who forgets later, counts anew when all its readers have forgotten.
 
 use murmuration_data::{CID_BYTES, Cid};
-use murmuration_platform::Param;
+use murmuration_platform::{Param, Row, StoreError};
 use murmuration_syntax::Tid;
 
 use crate::CommsError;
@@ -25,11 +25,11 @@ use crate::receipt::unpack;
 /// Reads what is old, and one.
 const OLD_RECEIVED: &str = "SELECT ord, thread, sender, seq, cid FROM inbox WHERE ord < ?1 AND at < ?1 AND state >= 2 \
      AND (task IS NULL OR (task >= 4 AND task_at < ?1) OR task_at < ?2) \
-     AND NOT EXISTS (SELECT 1 FROM held_thread WHERE held_thread.thread = inbox.thread) ORDER BY ord LIMIT ?3 + 0";
+     AND NOT EXISTS (SELECT 1 FROM held_thread WHERE held_thread.thread = inbox.thread AND until > ?4) ORDER BY ord LIMIT ?3 + 0";
 /// Reads what has an old name.
 const OLD_SENT: &str = "SELECT id, thread, '', seq, cid, deliveries FROM sent WHERE id < ?4 AND at < ?1 AND due IS NULL \
      AND (task IS NULL OR (task >= 4 AND task_at < ?1) OR task_at < ?2) AND (type <> ?5 OR id < ?6) \
-     AND NOT EXISTS (SELECT 1 FROM held_thread WHERE held_thread.thread = sent.thread) ORDER BY id LIMIT ?3 + 0";
+     AND NOT EXISTS (SELECT 1 FROM held_thread WHERE held_thread.thread = sent.thread AND until > ?7) ORDER BY id LIMIT ?3 + 0";
 /// Writes 3 rows: the message, its name and its place; of a request, one more.
 const DROP_RECEIVED: &str = "DELETE FROM inbox WHERE ord = ?1";
 /// Writes 2 rows: the message and its place; of a request, one more.
@@ -66,24 +66,9 @@ impl Comms {
     /// # Errors
     /// The storage's.
     pub fn drop_old(&self, now: u64, limit: u32) -> Result<bool, CommsError> {
-        let (old, open) = (now.saturating_sub(RETENTION_MICROS), now.saturating_sub(OPEN_TASK_MICROS));
-        let name = |at| Tid::from_parts(at, 0).to_string();
-        let (name, handed) = (name(old), name(now.saturating_sub(HANDED_MICROS)));
         self.change(|memory| {
-            let room = || Param::Int(limit.into());
             self.store.query(LET_GO, &[int(now)])?;
-            let received = self.store.query(OLD_RECEIVED, &[int(old), int(open), room()])?;
-            let sent = self.store.query(
-                OLD_SENT,
-                &[
-                    int(old),
-                    int(open),
-                    room(),
-                    Param::Text(&name),
-                    Param::Text(HANDOFF),
-                    Param::Text(&handed),
-                ],
-            )?;
+            let (received, sent) = self.old(now, limit)?;
             let most = usize::try_from(limit).unwrap_or(usize::MAX);
             let all = received.len() < most && sent.len() < most;
             let mut through = memory.dropped_through;
@@ -123,9 +108,34 @@ impl Comms {
         if let Some(Some(known)) = memory.next_drop {
             return Ok(Some(known));
         }
-        let next = self.oldest(now)?;
+        // An object that wakes when it is time must not put it off.
+        let next = if self.is_overdue(now)? { Some(now) } else { self.oldest(now)? };
         memory.next_drop = Some(next);
         Ok(next)
+    }
+
+    /// The messages that have come and that were sent which are old, at most so many of each.
+    fn old(&self, now: u64, limit: u32) -> Result<(Vec<Row>, Vec<Row>), StoreError> {
+        let (old, open) = (now.saturating_sub(RETENTION_MICROS), now.saturating_sub(OPEN_TASK_MICROS));
+        let name = |at| Tid::from_parts(at, 0).to_string();
+        let (name, handed) = (name(old), name(now.saturating_sub(HANDED_MICROS)));
+        let room = || Param::Int(limit.into());
+        let received = self.store.query(OLD_RECEIVED, &[int(old), int(open), room(), int(now)])?;
+        let [name, kind, handed] = [&*name, HANDOFF, &*handed].map(Param::Text);
+        let sent = [int(old), int(open), room(), name, kind, handed, int(now)];
+        Ok((received, self.store.query(OLD_SENT, &sent)?))
+    }
+
+    /// Whether something is to be dropped or forgotten now.
+    fn is_overdue(&self, now: u64) -> Result<bool, StoreError> {
+        let (received, sent) = self.old(now, 1)?;
+        Ok(!received.is_empty() || !sent.is_empty() || !self.forgotten(now, 1)?.is_empty())
+    }
+
+    /// The threads whose beginning is to be forgotten, at most so many.
+    fn forgotten(&self, now: u64, limit: u32) -> Result<Vec<Row>, StoreError> {
+        let (old, own) = (now.saturating_sub(FORGET_MICROS), now.saturating_sub(FORGET_OWN_MICROS));
+        self.store.query(FORGOTTEN, &[int(old), int(own), Param::Int(limit.into())])
     }
 
     /// Where a thread of a sender begins: the last that was dropped of it.
@@ -140,8 +150,7 @@ impl Comms {
 
     /// Forgets where threads began of which nothing is left for long, and says whether that is all.
     fn forget_beginnings(&self, now: u64, limit: u32) -> Result<bool, CommsError> {
-        let (old, own) = (now.saturating_sub(FORGET_MICROS), now.saturating_sub(FORGET_OWN_MICROS));
-        let rows = self.store.query(FORGOTTEN, &[int(old), int(own), Param::Int(limit.into())])?;
+        let rows = self.forgotten(now, limit)?;
         let all = rows.len() < usize::try_from(limit).unwrap_or(usize::MAX);
         for mut row in rows {
             self.store.query(FORGET, &[Param::Text(&row.text(0)?), Param::Text(&row.text(1)?)])?;
@@ -149,7 +158,7 @@ impl Comms {
         Ok(all)
     }
 
-    fn begin_behind(&self, row: &mut murmuration_platform::Row, now: u64) -> Result<(), CommsError> {
+    fn begin_behind(&self, row: &mut Row, now: u64) -> Result<(), CommsError> {
         let (thread, sender, seq, cid) = (row.text(1)?, row.text(2)?, row.int(3)?, row.blob(4)?);
         debug_assert_eq!(cid.len(), CID_BYTES);
         let place =

@@ -49,6 +49,9 @@ fn messages_go_a_month_after_all_was_done_with_them_some_a_run() {
         assert!(agent.comms.drop_old(due - SECOND, 4).unwrap());
         assert_eq!(count(agent, table), 10);
         let late = NOW + RETENTION_MICROS + 20 * SECOND;
+        // Whoever sleeps until it is time finds that it is.
+        agent.restart();
+        assert_eq!(agent.comms.next_drop(late).unwrap(), Some(late));
         for left in [6, 2, 0] {
             assert_eq!(agent.comms.drop_old(late, 4).unwrap(), left == 0, "{left}");
             assert_eq!(count(agent, table), left);
@@ -154,16 +157,19 @@ fn whoever_has_missed_what_was_dropped_is_told_so() {
 
 #[test]
 fn where_a_thread_began_is_forgotten_in_the_end_and_the_thread_goes_on() {
-    let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+    let (alice, mut bob) = (Agent::new("alice"), Agent::new("bob"));
     exchange(&alice, &bob, "t", &[NOW, NOW + SECOND]);
     exchange(&alice, &bob, "u", &[NOW]);
     assert_eq!(read(&bob, NOW + 2 * SECOND), 3);
     let dropped = NOW + RETENTION_MICROS + DAY;
-    let drop_all = |now| alice.comms.drop_old(now, 9).unwrap() && bob.comms.drop_old(now, 9).unwrap();
-    assert!(drop_all(dropped));
+    assert!(alice.comms.drop_old(dropped, 9).unwrap() && bob.comms.drop_old(dropped, 9).unwrap());
     assert_eq!([count(&alice, "dropped"), count(&bob, "dropped")], [2, 2]);
     // The reader forgets first, so that whoever counts anew is read.
     assert_eq!(bob.comms.next_drop(dropped).unwrap(), Some(dropped + FORGET_MICROS));
+    bob.restart();
+    let forget = dropped + FORGET_MICROS + 1;
+    assert_eq!(bob.comms.next_drop(forget).unwrap(), Some(forget));
+    let drop_all = |now| alice.comms.drop_old(now, 9).unwrap() && bob.comms.drop_old(now, 9).unwrap();
     assert!(drop_all(dropped + FORGET_MICROS));
     assert_eq!([count(&alice, "dropped"), count(&bob, "dropped")], [2, 2]);
     let later = dropped + FORGET_MICROS + DAY;

@@ -20,6 +20,7 @@
 //! The shape is that of a permissioned repo of proposal 0016, in a space of the agent's own. There is no clock here and no entropy;
 //! the agent's keys come with each call ([`Keeper`]). How it lies at rest is in `docs/memory.md`.
 
+mod embedding;
 mod error;
 mod essence;
 mod expiry;
@@ -38,6 +39,7 @@ mod shelf;
 mod space;
 mod state;
 
+pub use embedding::Unembedded;
 pub use error::MemoryError;
 pub use essence::{Essence, moment};
 pub use list::{Filter, Page};

@@ -18,6 +18,14 @@ pub const MAX_STATES: u64 = 1_000;
 /// Bytes of an entry's value in DAG-CBOR.
 pub const MAX_STATE_BYTES: usize = 64 * 1024;
 
+/// Memories that one run embeds, at most: what the smallest of the embedders takes at once (text-embeddings-inference,
+/// `max_client_batch_size`).
+pub const EMBED_BATCH: usize = 32;
+
+/// Seconds until the embedder is asked again that has not answered once, twice, ...; from then on as after the last of these. As long
+/// after the first memory that was written without its vector, so that those after it come along.
+pub const EMBED_BACKOFF_SECONDS: [u64; 5] = [10, 60, 300, 1_800, 3_600];
+
 /// Memories that a page of a list looks at: those that a filter leaves out, too.
 pub const MAX_SCAN: u32 = 500;
 

@@ -54,26 +54,31 @@ impl Memories {
         look(secret, shelf)
     }
 
-    /// Runs `turn` in one transaction. If it fails, nothing is stored, and unless it was refused memory is dropped.
+    /// Runs `turn` in one transaction, and notes there what is to be embedded later. If it fails, nothing is stored, and unless it was refused memory is dropped.
     pub(crate) fn change<T>(
         &self,
         keeper: Keeper<'_>,
         turn: impl FnOnce(&mut Loaded) -> Result<T, MemoryError>,
     ) -> Result<T, MemoryError> {
+        let late = self.late.take();
         let (outcome, as_it_was) = {
             let mut slot = self.loaded.borrow_mut();
             let before = slot.as_ref().map(|loaded| loaded.space.operations);
-            let outcome = transaction(&*self.store, || {
+            let outcome = transaction::<T, MemoryError>(&*self.store, || {
                 if slot.is_none() {
                     *slot = self.load(keeper)?;
                 }
                 if slot.is_none() {
                     *slot = Some(self.begin(keeper)?);
                 }
-                match slot.as_mut() {
+                let done = match slot.as_mut() {
                     Some(loaded) => turn(loaded),
                     None => Err(StoreError::Corrupt("what was just read is gone".into()).into()),
+                }?;
+                if late {
+                    self.begin_pass(keeper.now)?;
                 }
+                Ok(done)
             });
             // A secret that was drawn for a call that is refused is stored nowhere.
             (outcome, before.is_some() && before == slot.as_ref().map(|loaded| loaded.space.operations))

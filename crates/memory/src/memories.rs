@@ -11,6 +11,7 @@ use murmuration_platform::{Entropy, Param, Store, StoreError};
 use murmuration_recall::{Entry, Slot};
 use murmuration_syntax::{Did, RepoPath, Rev, Tid};
 
+use crate::embedding::Pass;
 use crate::fact::{ended, say_the_same, since, standing, topic_of};
 use crate::limits::{MAX_BYTES, MAX_MEMORIES, MAX_RECORD_BYTES};
 use crate::loaded::Loaded;
@@ -130,19 +131,34 @@ pub struct Memories {
     pub(crate) loaded: RefCell<Option<Loaded>>,
     /// When something ends by itself, if that is known.
     pub(crate) next_expiry: Cell<Option<Option<u64>>>,
+    /// Whether the embedder did not answer for the change that comes next.
+    pub(crate) late: Cell<bool>,
+    /// How far embedding behind the calls has come, if that is known.
+    pub(crate) pass: Cell<Option<Option<Pass>>>,
+    /// The model of which it is known that there are vectors of no other, or that they are made anew.
+    pub(crate) followed: RefCell<Option<String>>,
 }
 
 impl Memories {
     /// The memories in `store`.
     #[must_use]
     pub fn new(store: Rc<dyn Store>) -> Self {
-        Self { store, loaded: RefCell::new(None), next_expiry: Cell::new(None) }
+        Self {
+            store,
+            loaded: RefCell::new(None),
+            next_expiry: Cell::new(None),
+            late: Cell::new(false),
+            pass: Cell::new(None),
+            followed: RefCell::new(None),
+        }
     }
 
     /// Forgets what is in memory: the storage was wiped, or a transaction around a call was undone.
     pub fn forget(&self) {
         self.loaded.replace(None);
         self.next_expiry.set(None);
+        self.pass.set(None);
+        self.followed.replace(None);
     }
 
     /// Makes a memory. Writes 4 rows, 1 more where it expires, 1 more with an idempotency key, and once the row of the secret.

@@ -109,9 +109,7 @@ impl Shelf {
 
     /// The number of a model, by which its vectors are told from others.
     pub(crate) fn number_of(&mut self, model: &str) -> u16 {
-        let digest: [u8; 32] = Sha256::digest(model.as_bytes()).into();
-        let [a, b, ..] = digest;
-        let number = u16::from_be_bytes([a, b]);
+        let number = number(model);
         self.models.insert(number, model.to_owned());
         number
     }
@@ -120,6 +118,37 @@ impl Shelf {
     pub(crate) fn meaning_of(&self, slot: Slot) -> Option<Meaning> {
         let Embedded { by, vector } = self.index.entry(slot)?.embedded?;
         Some(Meaning { model: self.models.get(&by)?.clone(), vector })
+    }
+
+    /// Whether there are vectors of other models than this one.
+    pub(crate) fn has_vectors_of_others(&self, model: &str) -> bool {
+        let by = number(model);
+        self.index.slots().any(|slot| self.index.embedded_by(slot).is_some_and(|other| other != by))
+    }
+
+    /// The places behind one, some, whose vector is missing or of another model.
+    pub(crate) fn without_vector_of(&self, model: &str, after: i64, limit: usize) -> Vec<Slot> {
+        let by = number(model);
+        let behind = self.index.slots().filter(|slot| i64::from(*slot) > after);
+        behind.filter(|slot| self.index.embedded_by(*slot) != Some(by)).take(limit).collect()
+    }
+
+    /// Puts vectors in their places, and stores the pages: 1 row each.
+    pub(crate) fn set_vectors(
+        &mut self,
+        store: &dyn Store,
+        (secret, did, entropy): (&Secret, &Did, &dyn Entropy),
+        vectors: impl Iterator<Item = (Slot, Embedded)>,
+    ) -> Result<(), MemoryError> {
+        let mut pages = BTreeMap::new();
+        for (slot, embedded) in vectors {
+            let Some(entry) = self.index.entry(slot) else { continue };
+            self.index
+                .put(entry.with_vector(embedded.by, embedded.vector))
+                .map_err(|_| MemoryError::Quota("The index is full"))?;
+            pages.insert(slot / PAGE_ENTRIES, slot);
+        }
+        pages.into_values().try_for_each(|slot| self.store_page(store, secret, did, entropy, slot))
     }
 
     fn store_page(
@@ -177,6 +206,12 @@ impl Shelf {
         }
         Ok(reader.end().map_err(data)?)
     }
+}
+
+fn number(model: &str) -> u16 {
+    let digest: [u8; 32] = Sha256::digest(model.as_bytes()).into();
+    let [a, b, ..] = digest;
+    u16::from_be_bytes([a, b])
 }
 
 fn write(writer: &mut Writer, label: &Label, entry: &Entry) {

@@ -10,8 +10,15 @@ use thiserror::Error;
 
 /// Why there are no vectors. Says nothing of the texts.
 #[derive(Clone, Debug, Error, Eq, PartialEq)]
-#[error("the embedder gave no vectors: {0}")]
-pub struct EmbedError(pub String);
+#[non_exhaustive]
+pub enum EmbedError {
+    /// There are none now: there may be later.
+    #[error("the embedder gave no vectors: {0}")]
+    Away(String),
+    /// It does not take one of the texts, and never will.
+    #[error("the embedder takes no such text: {0}")]
+    Refused(String),
+}
 
 /// The future of some vectors. Not `Send`: a Worker has one thread.
 pub type EmbedFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<Vec<f32>>, EmbedError>> + 'a>>;

@@ -112,6 +112,13 @@ impl Index {
         self.rows.get(*self.places.get(&slot)?).map(|row| self.entry_of(row))
     }
 
+    /// Which model made the vector of an entry; `None` where it has none.
+    #[must_use]
+    pub fn embedded_by(&self, slot: Slot) -> Option<u16> {
+        let (set, _) = self.rows.get(*self.places.get(&slot)?)?.vector?;
+        self.vectors.get(set).map(|vectors| vectors.by)
+    }
+
     /// The slots it holds, ascending.
     pub fn slots(&self) -> impl Iterator<Item = Slot> {
         self.places.keys().copied()

@@ -104,6 +104,12 @@ pub fn answer(
     run: AgentHandler,
     request: &Request,
 ) -> Result<Reply, XrpcError> {
+    let call = read(context, method, request)?;
+    run(context, call)
+}
+
+/// Takes a request through the steps that all methods share.
+fn read(context: &Context<'_>, method: &Method, request: &Request) -> Result<Call, XrpcError> {
     check_verb(method, request.verb)?;
     let caller = auth::authenticate(
         context.config,
@@ -115,7 +121,7 @@ pub fn answer(
     let params = lexicons::params(context.catalog, method.nsid, &request.query)
         .map_err(|error| XrpcError::invalid(error.to_string()))?;
     let input = input(context.catalog, method, request)?;
-    run(context, Call { caller, params: Args::new(params), input: Args::new(input) })
+    Ok(Call { caller, params: Args::new(params), input: Args::new(input) })
 }
 
 /// Answers a call on a socket, by a caller whose token was verified when the socket was opened. The input is not checked yet.

@@ -50,6 +50,7 @@ impl Agent {
     pub fn new() -> Self {
         let store = Rc::new(SqliteStore::open().unwrap());
         run_script(&*store, include_str!("../../../../migrations/agent/0013_memory.sql")).unwrap();
+        run_script(&*store, include_str!("../../../../migrations/agent/0019_embedding.sql")).unwrap();
         let random = Random(Cell::new(7));
         let (ring, _) = Ring::begin(&DID.parse().unwrap(), &random, NOW).unwrap();
         Self { memories: Memories::new(store.clone()), store, ring, random, now: Cell::new(NOW) }

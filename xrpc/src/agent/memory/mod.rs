@@ -1,5 +1,6 @@
 //! `agent.memory`: the agent's own memories and working state.
 
+mod embedding;
 mod quote;
 mod record;
 mod search;
@@ -16,6 +17,7 @@ use super::{Args, Call, Context, Reply, custody};
 use crate::XrpcError;
 use crate::http::Response;
 
+pub use embedding::{embed_due, texts};
 pub use search::{context_block, search_memories};
 pub use state::{delete_state, list_state, put_state, state};
 
@@ -42,6 +44,7 @@ pub fn create_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrp
         expires_at: prepared.expires_at,
         meaning: meaning.as_ref(),
     };
+    search::follow(context, &mind)?;
     let written = mind.memories.create(mind.keeper(), draft, once)?;
     Ok(Reply::Changed(Response::json(&view::written(context, &written)?)?))
 }
@@ -67,6 +70,7 @@ pub fn update_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrp
         swap: swap.as_ref(),
         meaning: meaning.as_ref(),
     };
+    search::follow(context, &mind)?;
     let written = mind.memories.update(mind.keeper(), &path, change)?;
     Ok(Reply::Changed(Response::json(&view::written(context, &written)?)?))
 }
@@ -137,6 +141,10 @@ pub fn stats(context: &Context<'_>, _call: Call) -> Result<Reply, XrpcError> {
         "indexed": indexed,
         "space": view::space(&space),
     });
+    if let (Some(fields), Some(embedder)) = (answer.as_object_mut(), (context.embedder)()) {
+        fields.insert("embedder".into(), embedder.id().into());
+        fields.insert("embeddingPending".into(), context.account.embedding_due()?.is_some().into());
+    }
     if let (Some(fields), Ok(ring)) = (answer.as_object_mut(), context.account.ring()) {
         let epoch = ring.current().number();
         fields.insert("epoch".into(), epoch.into());

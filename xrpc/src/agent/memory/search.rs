@@ -2,6 +2,7 @@
 
 use std::task::{Poll, Waker};
 
+use murmuration_account::Mind;
 use murmuration_data::{Ipld, cbor};
 use murmuration_embedding::Vector;
 use murmuration_memory::{Found, Meaning, Memory, Search};
@@ -22,7 +23,7 @@ pub fn search_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
     let collections = collections.map_err(|error| XrpcError::invalid(error.to_string()))?;
     let tags = params.texts("tags");
     let (since, until) = (moment(params, "since")?, moment(params, "until")?);
-    let meaning = meaning(context, text);
+    let meaning = meaning_of_query(context, text);
     let search = Search {
         meaning: meaning.as_ref(),
         collections: &collections,
@@ -35,11 +36,16 @@ pub fn search_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
         ..of_text(text)
     };
     let found = match reading(context)? {
-        Some(mind) => mind.memories.search(mind.keeper(), &search)?,
+        Some(mind) => {
+            follow(context, &mind)?;
+            mind.memories.search(mind.keeper(), &search)?
+        }
         None => Vec::new(),
     };
     let hits = found.iter().map(|found| hit(context, found)).collect::<Result<Vec<_>, _>>()?;
-    let degraded: &[&str] = if meaning.is_some() { &[] } else { &["vector"] };
+    // While some are yet to be embedded, they are found by their words alone.
+    let is_whole = meaning.is_some() && context.account.embedding_due()?.is_none();
+    let degraded: &[&str] = if is_whole { &[] } else { &["vector"] };
     Ok(Reply::Now(Response::json(&object!({ "hits": hits, "degraded": degraded }))?))
 }
 
@@ -51,7 +57,8 @@ pub fn context_block(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErr
     if let Some(mind) = reading(context)? {
         memories = mind.memories.pinned(mind.keeper(), MAX_PINNED)?;
         if !text.is_empty() {
-            let meaning = meaning(context, text);
+            follow(context, &mind)?;
+            let meaning = meaning_of_query(context, text);
             let search = Search { meaning: meaning.as_ref(), limit: MAX_CONTEXT_HITS, ..of_text(text) };
             let found = mind.memories.search(mind.keeper(), &search)?;
             for Found { memory, .. } in found {
@@ -78,16 +85,55 @@ pub fn context_block(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErr
     Ok(Reply::Now(Response::json(&answer)?))
 }
 
-/// The vector of a text, if there is a model and it is at hand. One that is asked over the network is not waited for in a turn.
+/// The vector of a text that is written, if there is a model. Where it is not at hand, the change that follows notes that it is
+/// yet to be had.
 pub(super) fn meaning(context: &Context<'_>, text: &str) -> Option<Meaning> {
-    let embedder = (context.embedder)()?;
+    match sense(context, text) {
+        Sense::Known(meaning) => Some(meaning),
+        Sense::Late => {
+            context.account.embed_later();
+            None
+        }
+        Sense::Nothing => None,
+    }
+}
+
+/// The vector of a text that is looked for, if there is a model and it is at hand.
+fn meaning_of_query(context: &Context<'_>, text: &str) -> Option<Meaning> {
+    match sense(context, text) {
+        Sense::Known(meaning) => Some(meaning),
+        _ => None,
+    }
+}
+
+/// Sees that vectors of another model than the host's are made anew.
+pub(super) fn follow(context: &Context<'_>, mind: &Mind<'_>) -> Result<(), XrpcError> {
+    match (context.embedder)() {
+        Some(embedder) => Ok(mind.memories.follow(mind.keeper(), embedder.id())?),
+        None => Ok(()),
+    }
+}
+
+/// What an embedder says of a text.
+enum Sense {
+    /// Its vector.
+    Known(Meaning),
+    /// That it has none, or there is no embedder.
+    Nothing,
+    /// It is asked over the network, and not waited for in a turn.
+    Late,
+}
+
+fn sense(context: &Context<'_>, text: &str) -> Sense {
+    let Some(embedder) = (context.embedder)() else { return Sense::Nothing };
     let texts = [text];
     let mut asked = embedder.embed(&texts);
-    let Poll::Ready(answer) = asked.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())) else {
-        return None;
-    };
-    let vector = Vector::from_f32(answer.ok()?.first()?).ok()?;
-    Some(Meaning { model: embedder.id().to_owned(), vector })
+    let answer = asked.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop()));
+    let Poll::Ready(Ok(vectors)) = answer else { return Sense::Late };
+    match vectors.first().map(|coordinates| Vector::from_f32(coordinates)) {
+        Some(Ok(vector)) => Sense::Known(Meaning { model: embedder.id().to_owned(), vector }),
+        _ => Sense::Nothing,
+    }
 }
 
 /// A search for a text, in everything that holds now.

@@ -1,0 +1,84 @@
+//! What of memories is embedded outside of a turn: the texts of a call before it, and what was left to the alarm.
+
+use murmuration_account::{Account, AccountError};
+use murmuration_data::Ipld;
+use murmuration_embedding::Vector;
+use murmuration_memory::{Essence, Unembedded};
+use murmuration_platform::{Clock, EmbedError, Embedder, Entropy};
+
+use super::super::{Call, Context, read};
+use crate::XrpcError;
+use crate::http::Request;
+use crate::method::Method;
+
+/// The texts of which a call will want vectors, if its caller may make it.
+///
+/// # Errors
+/// What the caller is to see, as without this.
+pub fn texts(context: &Context<'_>, method: &Method, request: &Request) -> Result<Vec<String>, XrpcError> {
+    let is_written = match method.nsid {
+        "agent.memory.createMemory" | "agent.memory.updateMemory" => true,
+        "agent.memory.getContext" | "agent.memory.searchMemories" => false,
+        _ => return Ok(Vec::new()),
+    };
+    let Call { params, mut input, .. } = read(context, method, request)?;
+    let text = match is_written {
+        true => Essence::of(&input.take("record").unwrap_or(Ipld::Null)).text,
+        false => params.text("q").unwrap_or_default().to_owned(),
+    };
+    Ok(Some(text).filter(|text| !text.is_empty()).into_iter().collect())
+}
+
+/// Embeds some of the memories that have no vector of this embedder, if it is time, or puts that off if it does not answer.
+///
+/// # Errors
+/// When what is kept does not open.
+pub async fn embed_due(
+    account: &Account,
+    embedder: &dyn Embedder,
+    entropy: &dyn Entropy,
+    clock: &dyn Clock,
+) -> Result<(), XrpcError> {
+    let now = clock.now_micros();
+    if account.embedding_due()?.is_none_or(|due| due > now) {
+        return Ok(());
+    }
+    let mind = match account.mind(entropy, now) {
+        Err(AccountError::NoKeys) => return Ok(()),
+        other => other?,
+    };
+    let found = mind.memories.unembedded(mind.keeper(), embedder.id())?;
+    let vectors = embed(embedder, &found).await;
+    // The account may be gone meanwhile.
+    let mind = account.mind(entropy, clock.now_micros())?;
+    match vectors {
+        Ok(vectors) => {
+            let kept: Vec<_> = found.into_iter().zip(vectors).collect();
+            mind.memories.keep_vectors(mind.keeper(), embedder.id(), &kept)?;
+        }
+        Err(_) => mind.memories.put_embedding_off(clock.now_micros())?,
+    }
+    Ok(())
+}
+
+/// The vectors of memories, as far as they have any; one that the embedder does not take has none.
+async fn embed(embedder: &dyn Embedder, found: &[Unembedded]) -> Result<Vec<Option<Vector>>, EmbedError> {
+    let texts: Vec<&str> = found.iter().map(|memory| memory.text.as_str()).collect();
+    let vector = |coordinates: &Vec<f32>| Vector::from_f32(coordinates).ok();
+    match embedder.embed(&texts).await {
+        Ok(vectors) => Ok(vectors.iter().map(vector).collect()),
+        Err(EmbedError::Refused(_)) => {
+            // One of them is not taken: which, shows one by one.
+            let mut vectors = Vec::new();
+            for text in texts {
+                vectors.push(match embedder.embed(&[text]).await {
+                    Ok(vectors) => vectors.first().and_then(vector),
+                    Err(EmbedError::Refused(_)) => None,
+                    Err(error) => return Err(error),
+                });
+            }
+            Ok(vectors)
+        }
+        Err(error) => Err(error),
+    }
+}
