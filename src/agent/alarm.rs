@@ -167,8 +167,8 @@ impl Agent {
 }
 
 /// What the alarm does: deletes the account if its time has come, or else pushes what is unsent, delivers messages that are
-/// due, tells the directory of the profile, collects blobs, goes on with a rotation of keys, and sets itself again if
-/// anything is left.
+/// due, tells the directory of the profile, collects blobs, goes on with a rotation of keys, embeds memories, and sets itself
+/// again if anything is left.
 pub(super) async fn fire(agent: &Rc<Agent>) {
     // While an alarm runs none is pending, so a woken account would believe that all was taken.
     if agent.awake.get().is_none() {
@@ -205,10 +205,11 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
             comms.drop_old(agent.now(), MAX_DROPPED).map_err(XrpcError::from)?;
         }
         awake.account.drop_expired_memories(&SystemEntropy, agent.now(), MAX_EXPIRED)?;
-        embedding::run(agent).await?;
         index::run(agent).await?;
         collect_blobs(agent).await?;
         awake.account.tend_keys(SEALED_STORES, &SystemEntropy, agent.now())?;
+        // The last, because it may wait for somebody.
+        embedding::run(agent).await?;
         agent.wait_for_what_is_due((true, true)).await
     };
     match outcome.await {

@@ -51,5 +51,8 @@ pub(super) async fn run(agent: &Agent) -> Result<(), XrpcError> {
         Some(embedder) => embedder,
         None => embedder::open()?,
     };
-    memory::embed_due(&awake.account, &*embedder, &SystemEntropy, &agent.clock).await
+    if let Some(error) = memory::embed_due(&awake.account, &*embedder, &SystemEntropy, &agent.clock).await? {
+        worker::console_warn!("memories are embedded later: {error}");
+    }
+    Ok(())
 }

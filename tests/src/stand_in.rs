@@ -97,6 +97,12 @@ impl StandIn {
         format!("http://localhost:{}", self.port)
     }
 
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// Its DID, whose document it must serve itself.
     #[must_use]
     pub fn did(&self) -> String {

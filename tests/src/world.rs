@@ -15,6 +15,7 @@ use xtask::worker::{Build, Flavour};
 use xtask::workerd::Workerd;
 
 use crate::client::{Answer, Client};
+use crate::stand_in::StandIn;
 use crate::subscriber::Subscriber;
 
 /// How a world is made. [`World::start`] takes the defaults.
@@ -25,6 +26,7 @@ pub struct Setup {
     build: Option<Build>,
     plc_url: Option<String>,
     queue: Option<Queue>,
+    ai: Option<String>,
     variables: BTreeMap<String, String>,
 }
 
@@ -39,6 +41,7 @@ impl Setup {
             build: None,
             plc_url: None,
             queue: None,
+            ai: None,
             variables: BTreeMap::new(),
         }
     }
@@ -79,6 +82,13 @@ impl Setup {
         self
     }
 
+    /// Who answers for Workers AI.
+    #[must_use]
+    pub fn ai(mut self, stand_in: &StandIn) -> Self {
+        self.ai = Some(stand_in.address());
+        self
+    }
+
     /// A variable of the Worker.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -97,6 +107,7 @@ impl Setup {
         let plc_url = self.plc_url.or_else(|| plc.as_ref().map(Plc::url)).unwrap();
         let mut settings = Settings::new(&self.hostname, port, &plc_url, self.flavour);
         settings.variables = self.variables;
+        settings.ai = self.ai;
         settings.queue = self.queue.unwrap_or(settings.queue);
         let mut world = World { state, build, settings, plc, own_plc, workerd: None, logs: Vec::new() };
         world.restart();
@@ -212,6 +223,11 @@ impl World {
     pub fn rows_written(&self, object: &str, name: &str) -> u64 {
         let counts = self.client().path(&format!("/test/rows?object={object}&name={name}")).ok().json();
         counts["written"].as_u64().unwrap()
+    }
+
+    /// Gives a variable of the Worker another value, for its next life.
+    pub fn change(&mut self, name: &str, value: &str) {
+        self.settings.variables.insert(name.to_owned(), value.to_owned());
     }
 
     /// Kills workerd in the middle of whatever it does. The PLC server lives on.

@@ -20,6 +20,7 @@ mod dead_letters;
 mod deliveries;
 mod demo;
 mod dev;
+mod embedders;
 mod events;
 mod firehose;
 mod identity;

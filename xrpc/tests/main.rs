@@ -18,6 +18,7 @@ mod create_account;
 mod create_agent;
 mod custody;
 mod deletion;
+mod embedders;
 mod events;
 mod groups;
 mod handle;

@@ -36,6 +36,8 @@ pub struct Settings {
     pub flavour: Flavour,
     /// Where deliveries go that have failed.
     pub queue: Queue,
+    /// Somebody at an address who speaks the protocol of Workers AI.
+    pub ai: Option<String>,
     /// More variables, or other values of those that are set here.
     pub variables: BTreeMap<String, String>,
 }
@@ -74,6 +76,7 @@ impl Settings {
             user_domains,
             flavour,
             queue: Queue::Bundled { retries: RETRIES },
+            ai: None,
             variables: BTreeMap::new(),
         }
     }
@@ -128,8 +131,12 @@ impl Settings {
             }
             Queue::Absent => (String::new(), bindings),
         };
+        let (ai, bindings) = match &self.ai {
+            Some(address) => (EXTERNAL_AI.replace("ADDRESS", &quote(address)), bindings + AI_BINDING),
+            None => (String::new(), bindings),
+        };
         TEMPLATE
-            .replace("QUEUES", &queues)
+            .replace("QUEUES", &(queues + &ai))
             .replace("PORT", &self.port.to_string())
             .replace("NETWORKS", networks)
             .replace("STORAGE", &folder("storage"))
@@ -261,6 +268,15 @@ const EXTERNAL_QUEUES: &str = r#"
 const EXTERNAL_BINDING: &str = r#"    (name = "DELIVERIES", queue = "queues"),
 "#;
 
+const EXTERNAL_AI: &str = r#"
+    (name = "ai", external = (address = ADDRESS, http = ())),"#;
+
+/// The class of the platform's own binding.
+const AI_BINDING: &str = r#"    (name = "AI", wrapped = (moduleName = "cloudflare-internal:ai-api", innerBindings = [
+      (name = "fetcher", service = "ai"),
+    ])),
+"#;
+
 const QUEUE_BINDING: &str = r#"    (name = "DELIVERIES", queue = (name = "queues", props = (json = "{\"queue\":\"murmuration-deliveries\"}"))),
 "#;
 
@@ -336,6 +352,15 @@ mod tests {
         assert_eq!(has(Queue::Bundled { retries: 1 }), [true, false, true]);
         assert_eq!(has(Queue::At("127.0.0.1:1".to_owned())), [false, true, true]);
         assert_eq!(has(Queue::Absent), [false; 3]);
+    }
+
+    #[test]
+    fn a_world_has_workers_ai_only_where_somebody_plays_it() {
+        let mut settings = Settings::new("localhost", 2583, "http://127.0.0.1:2582", Flavour::Plain);
+        let text = |settings: &Settings| settings.capnp("2026-04-01", Path::new("/s"));
+        assert!(!text(&settings).contains("ai-api"));
+        settings.ai = Some("127.0.0.1:1".to_owned());
+        assert!(text(&settings).contains("ai-api") && text(&settings).contains(r#"address = "127.0.0.1:1""#));
     }
 
     #[test]

@@ -89,6 +89,15 @@ impl Account {
         self.memories.embed_later();
     }
 
+    /// Puts off what is to be embedded. Writes 1 row.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn put_embedding_off(&self, now: u64) -> Result<(), AccountError> {
+        self.read(|_| Ok(()))?;
+        Ok(self.memories.put_embedding_off(now)?)
+    }
+
     /// Deletes memories whose time is over, at most `limit` of them.
     ///
     /// # Errors

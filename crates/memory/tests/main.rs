@@ -3,6 +3,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod common;
+mod embedding;
 mod facts;
 mod memories;
 mod rewrap;

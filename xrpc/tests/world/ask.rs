@@ -30,18 +30,7 @@ impl World {
         query: &[(&str, &str)],
         input: &Value,
     ) -> (u16, Value) {
-        let method = table::find(nsid).unwrap_or_else(|| panic!("no {nsid}"));
-        let procedure = method.kind == Kind::Procedure;
-        let body = if input.is_null() { Vec::new() } else { input.to_string().into_bytes() };
-        let request = Request {
-            verb: if procedure { Verb::Post } else { Verb::Get },
-            nsid: nsid.into(),
-            query: query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            authorization: header.map(str::to_owned),
-            content_type: procedure.then(|| "application/json".into()),
-            body,
-        };
-        plain(self.route(&request))
+        plain(self.route(&request(nsid, header, query, input)))
     }
 
     /// Status and body of a `com.atproto.sync.getRecord`.
@@ -152,6 +141,20 @@ impl World {
             sid: None,
         };
         format!("Bearer {}", token::sign(&self.config.jwt_secret, &claims).unwrap())
+    }
+}
+
+/// A call as it comes.
+pub fn request(nsid: &str, header: Option<&str>, query: &[(&str, &str)], input: &Value) -> Request {
+    let method = table::find(nsid).unwrap_or_else(|| panic!("no {nsid}"));
+    let procedure = method.kind == Kind::Procedure;
+    Request {
+        verb: if procedure { Verb::Post } else { Verb::Get },
+        nsid: nsid.into(),
+        query: query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        authorization: header.map(str::to_owned),
+        content_type: procedure.then(|| "application/json".into()),
+        body: if input.is_null() { Vec::new() } else { input.to_string().into_bytes() },
     }
 }
 

@@ -42,6 +42,7 @@ use serde_json::{Value, json};
 
 mod run;
 
+pub use ask::request;
 pub use configured::config;
 pub use network::Network;
 pub use run::block_on;

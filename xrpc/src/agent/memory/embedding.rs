@@ -29,7 +29,7 @@ pub fn texts(context: &Context<'_>, method: &Method, request: &Request) -> Resul
     Ok(Some(text).filter(|text| !text.is_empty()).into_iter().collect())
 }
 
-/// Embeds some of the memories that have no vector of this embedder, if it is time, or puts that off if it does not answer.
+/// Embeds some of the memories that have no vector of this embedder, if it is time, or puts that off and says why it did not answer.
 ///
 /// # Errors
 /// When what is kept does not open.
@@ -38,27 +38,33 @@ pub async fn embed_due(
     embedder: &dyn Embedder,
     entropy: &dyn Entropy,
     clock: &dyn Clock,
-) -> Result<(), XrpcError> {
+) -> Result<Option<EmbedError>, XrpcError> {
     let now = clock.now_micros();
     if account.embedding_due()?.is_none_or(|due| due > now) {
-        return Ok(());
+        return Ok(None);
     }
     let mind = match account.mind(entropy, now) {
-        Err(AccountError::NoKeys) => return Ok(()),
+        // The host cannot open them, and may never again.
+        Err(AccountError::NoKeys) => {
+            account.put_embedding_off(now)?;
+            return Ok(None);
+        }
         other => other?,
     };
     let found = mind.memories.unembedded(mind.keeper(), embedder.id())?;
-    let vectors = embed(embedder, &found).await;
-    // The account may be gone meanwhile.
-    let mind = account.mind(entropy, clock.now_micros())?;
-    match vectors {
+    match embed(embedder, &found).await {
         Ok(vectors) => {
+            // The account may be gone meanwhile.
+            let mind = account.mind(entropy, clock.now_micros())?;
             let kept: Vec<_> = found.into_iter().zip(vectors).collect();
             mind.memories.keep_vectors(mind.keeper(), embedder.id(), &kept)?;
+            Ok(None)
         }
-        Err(_) => mind.memories.put_embedding_off(clock.now_micros())?,
+        Err(error) => {
+            account.put_embedding_off(clock.now_micros())?;
+            Ok(Some(error))
+        }
     }
-    Ok(())
 }
 
 /// The vectors of memories, as far as they have any; one that the embedder does not take has none.
