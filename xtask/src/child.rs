@@ -156,8 +156,20 @@ impl Drop for Child {
 pub enum Echo {
     /// Each line, after the process's name.
     Show,
+    /// Each line but those in which this stands.
+    ShowBut(&'static str),
     /// Only kept.
     Keep,
+}
+
+impl Echo {
+    fn shows(self, line: &str) -> bool {
+        match self {
+            Self::Show => true,
+            Self::ShowBut(noise) => !line.contains(noise),
+            Self::Keep => false,
+        }
+    }
 }
 
 /// The last lines a process wrote.
@@ -197,10 +209,18 @@ impl Log {
 /// # Errors
 /// [`Error::Spawn`], or [`Error::Command`] when it fails.
 pub fn run(command: &mut Command) -> Result<()> {
+    write(command, std::io::stderr())
+}
+
+/// Runs a program to its end with its standard output in `file`.
+///
+/// # Errors
+/// [`Error::Spawn`], or [`Error::Command`] when it fails.
+pub fn write(command: &mut Command, file: impl Into<Stdio>) -> Result<()> {
     let shown = line(command);
     let status = command
         .stdin(Stdio::null())
-        .stdout(Stdio::from(std::io::stderr()))
+        .stdout(file)
         .status()
         .map_err(|source| Error::Spawn { command: shown.clone(), source })?;
     if status.success() { Ok(()) } else { Err(Error::Command { command: shown, status: status.to_string() }) }
@@ -248,7 +268,7 @@ fn read(
                 let _ = sender.send(value);
                 continue;
             }
-            if echo == Echo::Show {
+            if echo.shows(&line) {
                 eprintln!("{name}: {line}");
             }
             log.push(line);

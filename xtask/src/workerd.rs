@@ -1,13 +1,13 @@
 //! The Worker in workerd.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::child::{Child, Echo, Log};
+use crate::child::{self, Child, Echo, Log};
 use crate::config::{self, Settings};
 use crate::state::State;
 use crate::tools::Tools;
@@ -39,11 +39,16 @@ impl Workerd {
         let date = config::compatibility_date(root)?;
         let text = settings.capnp(&date, state.folder());
         fs::write(&file, text).map_err(Error::at(&file))?;
+        // In a process of its own: what the parser takes for modules of megabytes, it does not give back.
+        let encoded = folder.join("config.bin");
+        let parsed = File::create(&encoded).map_err(Error::at(&encoded))?;
+        child::write(Command::new(tools.workerd()).args(["compile", "--config-only"]).arg(&file), parsed)?;
 
         let mut command = Command::new(tools.workerd());
         // Events come on standard output, the one descriptor that needs no unsafe code to hand over.
-        command.args(["serve", "--experimental", "--control-fd=1"]).arg(&file);
+        command.args(["serve", "--experimental", "--control-fd=1", "--binary"]).arg(&encoded);
         command.envs(config::environment(state.secrets()));
+        let echo = if echo == Echo::Show { Echo::ShowBut(OWN_SCRIPTS) } else { echo };
         let mut child = Child::start("workerd", command, echo)?;
         child.event(START_LIMIT)?;
         match health(settings.port) {
@@ -97,6 +102,9 @@ fn health(port: u16) -> std::io::Result<u16> {
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
     status.ok_or_else(|| std::io::Error::other("no HTTP answer"))
 }
+
+/// What workerd warns of whenever V8 has a flag: it compiles a few scripts of its own, and has them compiled without flags only.
+const OWN_SCRIPTS: &str = "per-isolate bootstrap compile cache";
 
 const HEALTH: &str = "/xrpc/_health";
 
