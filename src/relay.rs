@@ -17,6 +17,7 @@ mod webhooks;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
+use futures_util::future::FutureExt as _;
 use murmuration_bridge::resolver::Cache;
 use murmuration_lexicons::Catalog;
 use murmuration_platform::{Clock, Outbound};
@@ -106,20 +107,21 @@ impl DurableObject for RelayObject {
             return Ok(answer);
         }
         if let Some(method) = peers_methods::find(request.path()) {
-            return Ok(host.peers(&request, method).await);
+            return Ok(host.peers(&request, method).boxed_local().await);
         }
         match (names_internal_host(request.url()), request.path()) {
             (_, LIST_PATH) => Ok(host.list(&request)),
-            (_, FRAMES_PATH) => host.read_frames(&request).await,
-            (_, LIST_EVENTS_PATH) => Ok(host.list_events(&request).await),
+            // Boxed, as in `route`, but for what each write comes by.
+            (_, FRAMES_PATH) => host.read_frames(&request).boxed_local().await,
+            (_, LIST_EVENTS_PATH) => Ok(host.list_events(&request).boxed_local().await),
             (_, DESCRIBE_PATH) => Ok(host.describe(&request)),
-            (_, EVENTS_PATH) => host.read_events(&request).await,
+            (_, EVENTS_PATH) => host.read_events(&request).boxed_local().await,
             (true, "/append") => host.append(&request).await,
-            (true, "/purge") => host.purge(&request).await,
-            (true, "/told") => host.told(&request).await,
+            (true, "/purge") => host.purge(&request).boxed_local().await,
+            (true, "/told") => host.told(&request).boxed_local().await,
             (true, "/reseal") => Ok(host.reseal(&request)),
             (_, path) => match webhooks_methods::find(path) {
-                Some(method) => Ok(host.webhooks(&request, method).await),
+                Some(method) => Ok(host.webhooks(&request, method).boxed_local().await),
                 None => Ok(http::refuse(404, "NotFound", "Not Found")),
             },
         }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use futures_util::future::FutureExt as _;
 use murmuration_lexicons::Catalog;
 #[cfg(feature = "test-routes")]
 use murmuration_xrpc::agent::internal::comms::CommsCall;
@@ -32,12 +33,13 @@ pub(super) async fn answer(agent: &Rc<Agent>, request: Incoming) -> Response {
     let asked = Asked::of(&request);
     let inner = names_internal_host(request.url());
     if !inner && request.path() == PATH {
-        let opened = inbox::subscribe(agent, &request).await;
+        let opened = inbox::subscribe(agent, &request).boxed_local().await;
         return opened.map_or_else(|error| http::give(http::refusal(&error), asked), Into::into);
     }
     let outcome = match inner {
-        true if request.path() == import::PATH => take_over(agent, &request).await,
-        true => internally(agent, &request).await,
+        // Boxed, as in `route`: they are rare.
+        true if request.path() == import::PATH => take_over(agent, &request).boxed_local().await,
+        true => internally(agent, &request).boxed_local().await,
         false => outwardly(agent, &request).await,
     };
     http::give(outcome.unwrap_or_else(|error| http::refusal(&error)), asked)
