@@ -11,7 +11,7 @@
 // - A read (GET) in flight that did not itself reach the panic is asked once more, of the new instance.
 // - A caller from outside gets 500 `InternalServerError`, within milliseconds.
 
-import { DurableObject, WorkerEntrypoint, waitUntil } from "cloudflare:workers";
+import { DurableObject, waitUntil } from "cloudflare:workers";
 import * as rust from "../build/index.js";
 import model from "../build/model.bin";
 
@@ -92,34 +92,42 @@ addEventListener("error", (event) => {
   if (isFatal(event.error)) die();
 });
 
+// Nearly all calls go well, and what stands around them costs as much as some of them: no asynchronous functions here.
+
 /** Runs `call`, and fails with `InstanceDied` as soon as the instance is dead. */
-async function guard(call, object, request) {
-  const entry = { object, request };
-  inFlight.add(entry);
-  try {
-    return await new Promise((settle, fail) => {
-      entry.fail = fail;
-      call().then(settle, fail);
-    });
-  } catch (error) {
-    if (!isFatal(error)) throw error;
-    // A panic that came straight back here instead of through a microtask: everybody else must hear of it, too.
-    die();
-    throw new InstanceDied(true);
-  } finally {
-    inFlight.delete(entry);
-  }
+function guard(call, object, request) {
+  return new Promise((settle, fail) => {
+    const entry = { object, request, fail };
+    inFlight.add(entry);
+    const done = (value) => {
+      inFlight.delete(entry);
+      settle(value);
+    };
+    const failed = (error) => {
+      if (isFatal(error)) {
+        // A panic that came straight back here instead of through a microtask: everybody else must hear of it, too.
+        fail(new InstanceDied(true));
+        die();
+      } else {
+        inFlight.delete(entry);
+        fail(error);
+      }
+    };
+    try {
+      call().then(done, failed);
+    } catch (error) {
+      failed(error);
+    }
+  });
 }
 
 /** As `guard`, for a request: a read that did not itself panic is asked once more. */
-async function guardRequest(call, object, request) {
-  try {
-    return await guard(call, object, request);
-  } catch (error) {
+function guardRequest(call, object, request) {
+  return guard(call, object, request).catch((error) => {
     const read = request.method === "GET" || request.method === "HEAD";
     if (!read || !(error instanceof InstanceDied) || error.own) throw error;
     return guard(call, object, request);
-  }
+  });
 }
 
 /** Hides what Cloudflare says of the client: nobody asks, and `worker`'s own requests read it at great cost. */
@@ -137,7 +145,7 @@ class GuardedObject extends DurableObject {
     this.#Class = Class;
     // What the runtime waits for must end with the instance as well.
     const { waitUntil, blockConcurrencyWhile } = ctx;
-    ctx.waitUntil = (promise) => waitUntil.call(ctx, this.#run(() => guard(() => promise, ctx)));
+    ctx.waitUntil = (promise) => waitUntil.call(ctx, this.#outcome(guard(() => promise, ctx)));
     ctx.blockConcurrencyWhile = (body) => blockConcurrencyWhile.call(ctx, () => guard(body, ctx));
     try {
       this.#inner();
@@ -157,29 +165,28 @@ class GuardedObject extends DurableObject {
     return this.#rust;
   }
 
-  async #run(call) {
-    try {
-      return await call();
-    } catch (error) {
+  /** The outcome of a call, behind which the object ends if it has panicked. */
+  #outcome(call) {
+    return call.catch((error) => {
       if (error instanceof InstanceDied && error.own) this.ctx.abort(error.message);
       throw error;
-    }
+    });
   }
 
   fetch(request) {
-    return this.#run(() => guardRequest(() => this.#inner().fetch(request), this.ctx, request));
+    return this.#outcome(guardRequest(() => this.#inner().fetch(request), this.ctx, request));
   }
   alarm() {
-    return this.#run(() => guard(() => this.#inner().alarm(), this.ctx));
+    return this.#outcome(guard(() => this.#inner().alarm(), this.ctx));
   }
   webSocketMessage(socket, message) {
-    return this.#run(() => guard(() => this.#inner().webSocketMessage(socket, message), this.ctx));
+    return this.#outcome(guard(() => this.#inner().webSocketMessage(socket, message), this.ctx));
   }
   webSocketClose(socket, code, reason, clean) {
-    return this.#run(() => guard(() => this.#inner().webSocketClose(socket, code, reason, clean), this.ctx));
+    return this.#outcome(guard(() => this.#inner().webSocketClose(socket, code, reason, clean), this.ctx));
   }
   webSocketError(socket, error) {
-    return this.#run(() => guard(() => this.#inner().webSocketError(socket, error), this.ctx));
+    return this.#outcome(guard(() => this.#inner().webSocketError(socket, error), this.ctx));
   }
 }
 
@@ -219,20 +226,18 @@ function call(handler, what, env) {
   return rust[handler](what, env, context);
 }
 
-/** What comes from outside: requests, queue batches, cron. */
-export default class extends WorkerEntrypoint {
-  async fetch(request) {
-    try {
-      return await guardRequest(() => call("fetch", request, this.env), undefined, request);
-    } catch (error) {
+/** What comes from outside: requests, queue batches, cron. No class, of which the runtime makes an object for each. */
+export default {
+  fetch(request, env) {
+    return guardRequest(() => call("fetch", request, env), undefined, request).catch((error) => {
       console.error("a request failed:", error?.message);
       const body = { error: "InternalServerError", message: "Internal Server Error" };
       return Response.json(body, { status: 500, headers: { "access-control-allow-origin": "*" } });
-    }
-  }
-  async queue(batch) {
+    });
+  },
+  async queue(batch, env) {
     const deliver = ({ body, attempts }) =>
-      guard(() => call("queue", JSON.stringify({ queue: batch.queue, attempts, body }), this.env));
+      guard(() => call("queue", JSON.stringify({ queue: batch.queue, attempts, body }), env));
     const settle = async (message) => {
       const seconds = await deliver(message);
       if (seconds === undefined) message.ack();
@@ -248,8 +253,8 @@ export default class extends WorkerEntrypoint {
         message.retry({ delaySeconds: Math.ceil(Math.min(2 ** message.attempts, 3600) * (1 + Math.random()) / 2) });
       }
     }
-  }
-  scheduled(controller) {
-    return guard(() => call("scheduled", controller, this.env));
-  }
-}
+  },
+  scheduled(controller, env) {
+    return guard(() => call("scheduled", controller, env));
+  },
+};

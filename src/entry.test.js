@@ -2,16 +2,17 @@
 // Needs workerd's compatibility flags "experimental" and "unsafe_module", and the cargo feature `test-routes`.
 
 import unsafe from "workerd:unsafe";
-import Entry, { AgentObject, LimiterObject, RelayObject } from "./entry.js";
+import entry, { AgentObject, LimiterObject, RelayObject } from "./entry.js";
 
 export { AgentObject, LimiterObject, RelayObject };
 
-export default class extends Entry {
-  async fetch(request) {
+export default {
+  ...entry,
+  async fetch(request, env) {
     const url = new URL(request.url);
-    if (this.env.TEST_ROUTES !== "true" || url.pathname !== "/test/evict") return super.fetch(request);
+    if (env.TEST_ROUTES !== "true" || url.pathname !== "/test/evict") return entry.fetch(request, env);
     // ?object=agent|relay&name=<name>&sockets=hibernate|close
-    const namespace = url.searchParams.get("object") === "relay" ? this.env.RELAY : this.env.AGENT;
+    const namespace = url.searchParams.get("object") === "relay" ? env.RELAY : env.AGENT;
     const webSockets = url.searchParams.get("sockets") ?? "hibernate";
     try {
       await unsafe.evict(namespace.getByName(url.searchParams.get("name")), { webSockets });
@@ -20,5 +21,5 @@ export default class extends Entry {
       if (!/not currently running/.test(error?.message)) throw error;
     }
     return new Response("evicted\n");
-  }
-}
+  },
+};
