@@ -93,14 +93,17 @@ fn scattered(client: &Client, did: &str, seed: u32, n: u32) {
 }
 
 /// The fewest and the most rows that waking reads, after each of [`WAKINGS`] writes in a row: at every place of the ring,
-/// and with every count of pages that wait for a checkpoint.
+/// and with every count of pages that wait for a checkpoint. Twice from each place, as the alarm may come in between and read.
 fn waking(world: &World, account: &Account, write: &mut dyn FnMut(u32)) -> (u64, u64) {
     let reads: Vec<u64> = (0..WAKINGS)
         .map(|n| {
             write(n);
-            world.evict("agent", &account.did);
-            let _ = world.client().get("com.atproto.sync.getLatestCommit", &[("did", &account.did)]).ok();
-            Rows::of(world, "agent", &account.did).read
+            let wake = || {
+                world.evict("agent", &account.did);
+                let _ = world.client().get("com.atproto.sync.getLatestCommit", &[("did", &account.did)]).ok();
+                Rows::of(world, "agent", &account.did).read
+            };
+            wake().min(wake())
         })
         .collect();
     (*reads.iter().min().unwrap(), *reads.iter().max().unwrap())
