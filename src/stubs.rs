@@ -39,8 +39,8 @@ pub(crate) const INTERNAL_HOST: &str = "internal";
 const INTERNAL_URL: &str = "https://internal/";
 /// The name of the relay's object: there is one a host.
 pub(crate) const RELAY_NAME: &str = "host";
-/// Bytes of the longest answer to an internal call.
-const MAX_ANSWER_BYTES: usize = 1_000_000;
+/// Bytes of the longest answer to an internal call: the largest memory, as JSON in which each byte is escaped.
+const MAX_ANSWER_BYTES: usize = 2_000_000;
 
 /// The objects of this Worker's bindings.
 #[derive(Clone, Copy)]

@@ -105,7 +105,10 @@ fn the_table_has_the_reference_servers_limits_and_some_of_its_own() {
         ("agent.memory.createMemory", sent.clone()),
         ("agent.memory.deleteMemory", sent.clone()),
         ("agent.memory.deleteState", sent.clone()),
+        ("agent.memory.getSharedMemory", sent.clone()),
         ("agent.memory.putState", sent.clone()),
+        ("agent.memory.revokeShare", sent.clone()),
+        ("agent.memory.shareMemory", sent.clone()),
         ("agent.memory.updateMemory", sent),
         // The reference server counts none of these.
         ("agent.identity.createAgent", vec![(Per::Client, 100, 300)]),

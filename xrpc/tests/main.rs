@@ -34,6 +34,7 @@ mod listing;
 mod mail;
 mod memory;
 mod memory_search;
+mod memory_shares;
 mod moving;
 mod operator;
 mod operator_accounts;

@@ -11,7 +11,7 @@ use murmuration_platform::{Param, Row, Store, StoreError, run_script, transactio
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
     include_str!("../../../migrations/agent/0003_document.sql"),
@@ -25,6 +25,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("../../../migrations/agent/0011_late_receipt.sql"),
     include_str!("../../../migrations/agent/0012_handed_key.sql"),
     include_str!("../../../migrations/agent/0013_memory.sql"),
+    include_str!("../../../migrations/agent/0014_share.sql"),
     include_str!("../../../migrations/agent/0018_held_thread.sql"),
     include_str!("../../../migrations/agent/0019_embedding.sql"),
 ];

@@ -86,7 +86,7 @@ pub use key::{
     DecryptionKey, EncryptionKey, EpochKey, KeyId, MAX_KEY_ID_BYTES, PublicKey, SECRET_BYTES, SecretKey,
 };
 pub use padding::MAX_MESSAGE_BYTES;
-pub use parts::{OWN_PART_BYTES, Parts};
+pub use parts::{OWN_PART_BYTES, Parts, SEALING_BYTES};
 pub use recipient::Recipient;
 pub use shared::SharedKey;
 pub use suite::Suite;

@@ -20,6 +20,14 @@ pub struct Parts {
     pub text: Vec<u8>,
 }
 
+impl Parts {
+    /// What tells this sealing from every other: the epoch and the nonce of the text. It stays when `own` is put under another key.
+    #[must_use]
+    pub fn sealing(&self) -> Option<&[u8; SEALING_BYTES]> {
+        self.text.first_chunk()
+    }
+}
+
 impl Envelope {
     /// The parts.
     #[must_use]
@@ -63,3 +71,6 @@ impl Envelope {
 
 /// Bytes of the author's part.
 pub const OWN_PART_BYTES: usize = 4 + NONCE_BYTES + WRAP_BYTES + COMMIT_BYTES;
+
+/// Bytes that tell a sealing from every other.
+pub const SEALING_BYTES: usize = 4 + NONCE_BYTES;

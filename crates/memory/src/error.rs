@@ -5,6 +5,8 @@ use murmuration_envelope::EnvelopeError;
 use murmuration_keys::KeyError;
 use murmuration_platform::StoreError;
 
+use crate::limits::MAX_READERS;
+
 /// Why something is refused. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,6 +29,9 @@ pub enum MemoryError {
     /// More than an agent may keep.
     #[error("{0}")]
     Quota(&'static str),
+    /// More would read a memory than may.
+    #[error("A memory is shared with at most {MAX_READERS}")]
+    TooManyReaders,
     /// More bytes than one of them may have.
     #[error("larger than {0} bytes")]
     TooLarge(usize),

@@ -14,6 +14,8 @@
 //! - *Fresh keys.* Each version of a memory is sealed under a data key of its own. A delete, and a new version, overwrite the old
 //!   key where it lies before anything else.
 //! - *Two copies agree* when their [`SetHash`] does: of paths and CIDs, whatever the order in which they came.
+//! - *Shared key by key.* A reader is given the sealed memory and its data key, sealed to the reader; whom it is not shared with
+//!   does not learn that it is there.
 //! - *Once.* A create with an idempotency key is done once.
 //! - *Compare and swap.* A change may name the CID that it is a change of, and is refused when that is another.
 //!
@@ -30,11 +32,13 @@ mod list;
 mod loaded;
 mod memories;
 mod operation;
+mod received;
 mod rewrap;
 mod row;
 mod search;
 mod secret;
 mod set_hash;
+mod sharing;
 mod shelf;
 mod space;
 mod state;
@@ -45,8 +49,10 @@ pub use essence::{Essence, moment};
 pub use list::{Filter, Page};
 pub use memories::{Change, Draft, Keeper, Memories, Memory, Once, Written};
 pub use operation::{Operation, Operations};
+pub use received::Received;
 pub use rewrap::{Rewrap, left_to_wrap, wrap_some};
 pub use search::{Found, Meaning, Search};
 pub use set_hash::SetHash;
+pub use sharing::{Given, Share};
 pub use space::{SKEY, SPACE_TYPE, Space};
 pub use state::{Entry, EntryPage, Put};

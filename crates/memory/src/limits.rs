@@ -9,6 +9,12 @@ pub const MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Bytes of one memory's record in DAG-CBOR: what fits an envelope.
 pub const MAX_RECORD_BYTES: usize = murmuration_envelope::MAX_MESSAGE_BYTES;
 
+/// Who may read a memory beside its agent, at most: as many as an envelope has recipients.
+pub const MAX_READERS: usize = murmuration_envelope::MAX_RECIPIENTS;
+
+/// Memories of others that are noted as shared with the agent, at most.
+pub const MAX_RECEIVED: u64 = 10_000;
+
 /// Operations that the log keeps: a client that has fallen further behind reads the memories anew.
 pub const MAX_OPS: u64 = 4_096;
 

@@ -13,12 +13,16 @@ use crate::row::Columns;
 use crate::space::{SKEY, SPACE_TYPE};
 use crate::{Keeper, Memories, Memory, MemoryError};
 
-/// Reads the memories down to the last that it answers with.
-const LIST: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot FROM memory \
+/// Reads the memories down to the last that it answers with, and a share of each.
+const LIST: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, \
+     EXISTS (SELECT 1 FROM memory_share AS share WHERE share.space_type = ?1 AND share.skey = ?2 \
+     AND share.collection = memory.collection AND share.rkey = memory.rkey) FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND (collection, rkey) < (?3, ?4) AND created_at >= ?5 AND created_at < ?6 \
      AND coalesce(expires_at > ?7, 1) ORDER BY collection DESC, rkey DESC LIMIT ?8 + 0";
 /// The same of one collection.
-const LIST_OF: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot FROM memory \
+const LIST_OF: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, \
+     EXISTS (SELECT 1 FROM memory_share AS share WHERE share.space_type = ?1 AND share.skey = ?2 \
+     AND share.collection = memory.collection AND share.rkey = memory.rkey) FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey < ?4 AND created_at >= ?5 AND created_at < ?6 \
      AND coalesce(expires_at > ?7, 1) ORDER BY rkey DESC LIMIT ?8 + 0";
 
@@ -43,7 +47,7 @@ impl Default for Filter<'_> {
 
 impl Filter<'_> {
     fn wants(&self, memory: &Memory) -> bool {
-        let shared = self.shared.is_none_or(|shared| shared != memory.readers.is_empty());
+        let shared = self.shared.is_none_or(|shared| shared == memory.shared);
         shared && self.tag.is_none_or(|tag| has_tag(&memory.record, tag))
     }
 }

@@ -9,7 +9,7 @@ use murmuration_envelope::{OWN_PART_BYTES, Opened, Parts};
 use murmuration_keyring::Ring;
 use murmuration_platform::{Entropy, Param, Store, StoreError};
 use murmuration_recall::{Entry, Slot};
-use murmuration_syntax::{Did, RepoPath, Rev, Tid};
+use murmuration_syntax::{RepoPath, Rev, Tid};
 
 use crate::embedding::Pass;
 use crate::fact::{ended, say_the_same, since, standing, topic_of};
@@ -21,8 +21,10 @@ use crate::search::{tag_of, words_of};
 use crate::shelf::Label;
 use crate::{Essence, Meaning, MemoryError, Operation, Operations, Space};
 
-/// Reads 1 row.
-const SELECT: &str = "SELECT rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot FROM memory \
+/// Reads 1 row, and a share.
+const SELECT: &str = "SELECT rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, \
+     EXISTS (SELECT 1 FROM memory_share AS share WHERE share.space_type = ?1 AND share.skey = ?2 \
+     AND share.collection = memory.collection AND share.rkey = memory.rkey) FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey = ?4";
 /// Writes 1 row, and 1 more where it expires.
 const INSERT: &str = "INSERT INTO memory (rev, created_at, updated_at, expires_at, pinned, own_epoch, own, readers, text, \
@@ -113,8 +115,8 @@ pub struct Memory {
     pub record: Opened,
     /// Whether upkeep leaves it alone.
     pub pinned: bool,
-    /// Who can read it, beside the agent.
-    pub readers: Vec<Did>,
+    /// Whether somebody reads it beside the agent.
+    pub shared: bool,
     /// When it was made, in microseconds since the Unix epoch.
     pub created_at: u64,
     /// When it was changed last.
@@ -204,7 +206,8 @@ impl Memories {
             let Draft { path, pinned, expires_at, meaning, .. } = draft;
             let found_by = FoundBy { path, record: &record, meaning, created_at, expires_at, pinned };
             let slot = Some(self.file(loaded, keeper, None, &found_by)?);
-            let row = Columns { rev, created_at, updated_at, expires_at, pinned, slot, parts };
+            let shared = false;
+            let row = Columns { rev, created_at, updated_at, expires_at, pinned, shared, slot, parts };
             loaded.space.memories += 1;
             loaded.space.bytes += length(&row.parts.text);
             loaded.space.hash.add(path, &cid);
@@ -298,7 +301,8 @@ impl Memories {
         loaded.space.hash.remove(path, &prev);
         loaded.space.hash.add(path, &cid);
         self.shred(path)?;
-        let row = Columns { rev, created_at, updated_at: keeper.now, expires_at, pinned, slot, parts };
+        let (shared, updated_at) = (old.shared, keeper.now);
+        let row = Columns { rev, created_at, updated_at, expires_at, pinned, shared, slot, parts };
         row.store(&*self.store, UPDATE, keeper.ring, path)?;
         self.expects(expires_at);
         let operation = Operation { rev, path: path.clone(), cid: Some(cid), prev: Some(prev) };
@@ -306,7 +310,7 @@ impl Memories {
         Ok(rev)
     }
 
-    /// Deletes a memory: first its key, then the rest. Writes 5 rows, and 1 more where it expires.
+    /// Deletes a memory: first its key, then the rest. Writes 5 rows, 1 more where it expires, and 1 for each of its readers.
     ///
     /// # Errors
     /// [`MemoryError::NotFound`] and [`MemoryError::Swap`].
@@ -382,6 +386,7 @@ impl Memories {
         loaded.space.hash.remove(path, &prev);
         self.shred(path)?;
         self.store.query(DELETE, &key_of(path))?;
+        self.drop_shares(path)?;
         if let Some(slot) = row.slot {
             let did = keeper.ring.did();
             let (secret, shelf) = self.shelf(loaded, did)?;
@@ -428,7 +433,7 @@ impl Memories {
     }
 
     /// Overwrites the key of a memory.
-    fn shred(&self, path: &RepoPath) -> Result<(), StoreError> {
+    pub(crate) fn shred(&self, path: &RepoPath) -> Result<(), StoreError> {
         let [kind, skey, collection, rkey] = key_of(path);
         let params = [kind, skey, collection, rkey, Param::Blob(&[0; OWN_PART_BYTES])];
         self.store.query(SHRED, &params).map(drop)
@@ -454,13 +459,18 @@ impl Memories {
         Ok(loaded.space.store(&*self.store, &loaded.secret, keeper.ring.did(), keeper.entropy)?)
     }
 
-    fn seal(&self, keeper: Keeper<'_>, path: &RepoPath, record: &[u8]) -> Result<Parts, MemoryError> {
+    pub(crate) fn seal(
+        &self,
+        keeper: Keeper<'_>,
+        path: &RepoPath,
+        record: &[u8],
+    ) -> Result<Parts, MemoryError> {
         let binding = binding(keeper.ring.did(), path);
         Ok(keeper.ring.seal(&binding, &[], record, keeper.entropy)?.to_parts())
     }
 
     /// The row of a memory that is not over.
-    fn live(&self, path: &RepoPath, now: u64) -> Result<Columns, MemoryError> {
+    pub(crate) fn live(&self, path: &RepoPath, now: u64) -> Result<Columns, MemoryError> {
         self.row(path)?.filter(|row| !row.is_over(now)).ok_or(MemoryError::NotFound)
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Columns {
     pub(crate) updated_at: u64,
     pub(crate) expires_at: Option<u64>,
     pub(crate) pinned: bool,
+    /// Whether it is shared.
+    pub(crate) shared: bool,
     pub(crate) parts: Parts,
 }
 
@@ -51,6 +53,7 @@ impl Columns {
                 text: row.blob(at + 7)?,
             },
             slot: slot_of(row.opt_int(at + 8)?),
+            shared: row.int(at + 9)? == 1,
         })
     }
 
@@ -101,7 +104,7 @@ impl Columns {
             rev: self.rev,
             record,
             pinned: self.pinned,
-            readers: envelope.recipients().map(|(id, _)| id.did().clone()).collect(),
+            shared: self.shared,
             created_at: self.created_at,
             updated_at: self.updated_at,
             expires_at: self.expires_at,

@@ -8,4 +8,5 @@ mod facts;
 mod memories;
 mod rewrap;
 mod search;
+mod sharing;
 mod state;

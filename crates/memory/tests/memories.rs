@@ -17,7 +17,7 @@ fn a_memory_is_found_by_the_very_next_call_and_after_waking() {
     let memory = alice.memories.get(alice.keeper(), &written.path).unwrap();
     assert_eq!((memory.cid, memory.rev), (written.cid, written.rev));
     assert_eq!(summary(&memory.record), "the deploy window is Friday");
-    assert!(memory.readers.is_empty() && !memory.pinned);
+    assert!(!memory.shared && !memory.pinned);
     assert_eq!(alice.summary(&note("3lznm6spegk2z")), None);
 }
 

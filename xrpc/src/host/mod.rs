@@ -20,6 +20,7 @@ mod identity;
 mod import;
 mod invites;
 mod mail;
+mod memory;
 mod moderation;
 mod move_in;
 mod operator;

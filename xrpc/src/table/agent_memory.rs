@@ -21,14 +21,31 @@ pub(super) const METHODS: &[Method] = &[
     write("agent.memory.deleteMemory", memory::delete_memory),
     write("agent.memory.deleteState", memory::delete_state),
     read("agent.memory.getContext", memory::context_block).cost(SEARCH_COST),
-    read("agent.memory.getMemory", memory::memory),
+    Method::host("agent.memory.getMemory", Kind::Query, |host, call| {
+        Box::pin(async move { host.memory(call).await })
+    })
+    .auth(Auth::Private)
+    .standing(Standing::NotTakendown),
+    Method::host("agent.memory.getSharedMemory", Kind::Query, |host, call| {
+        Box::pin(async move { host.shared_memory(call).await })
+    })
+    .auth(Auth::Delivery)
+    .limits(WRITTEN),
     read("agent.memory.getState", memory::state),
     read("agent.memory.getStats", memory::stats),
     read("agent.memory.listMemories", memory::list_memories),
     read("agent.memory.listOperations", memory::list_operations),
+    read("agent.memory.listShares", memory::list_shares),
     read("agent.memory.listState", memory::list_state).cost(LIST_COST),
     write("agent.memory.putState", memory::put_state),
+    write("agent.memory.revokeShare", memory::revoke_share),
     read("agent.memory.searchMemories", memory::search_memories).cost(SEARCH_COST),
+    Method::host("agent.memory.shareMemory", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.share_memory(call).await })
+    })
+    .auth(Auth::Private)
+    .standing(Standing::Active)
+    .limits(WRITTEN),
     write("agent.memory.updateMemory", memory::update_memory).max_json(MAX_MEMORY_BODY),
 ];
 

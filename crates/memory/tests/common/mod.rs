@@ -49,8 +49,13 @@ pub struct Agent {
 impl Agent {
     pub fn new() -> Self {
         let store = Rc::new(SqliteStore::open().unwrap());
-        run_script(&*store, include_str!("../../../../migrations/agent/0013_memory.sql")).unwrap();
-        run_script(&*store, include_str!("../../../../migrations/agent/0019_embedding.sql")).unwrap();
+        for script in [
+            include_str!("../../../../migrations/agent/0013_memory.sql"),
+            include_str!("../../../../migrations/agent/0014_share.sql"),
+            include_str!("../../../../migrations/agent/0019_embedding.sql"),
+        ] {
+            run_script(&*store, script).unwrap();
+        }
         let random = Random(Cell::new(7));
         let (ring, _) = Ring::begin(&DID.parse().unwrap(), &random, NOW).unwrap();
         Self { memories: Memories::new(store.clone()), store, ring, random, now: Cell::new(NOW) }
@@ -111,7 +116,16 @@ impl Agent {
 
     /// Every value of every row, as bytes.
     pub fn everything(&self) -> Vec<Vec<u8>> {
-        let tables = ["memory", "memory_space", "memory_op", "memory_state", "memory_key", "memory_page"];
+        let tables = [
+            "memory",
+            "memory_space",
+            "memory_op",
+            "memory_state",
+            "memory_key",
+            "memory_page",
+            "memory_share",
+            "memory_received",
+        ];
         let mut found = Vec::new();
         for table in tables {
             let columns = format!("SELECT name FROM pragma_table_info('{table}')");

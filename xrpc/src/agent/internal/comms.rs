@@ -20,7 +20,7 @@ use super::super::comms::{contact, declaration, request, view};
 use super::super::record::{Validate, prepare};
 use super::super::{Args, Context, check_standing, custody};
 use super::deliveries::{self, Outbound, Try};
-use super::handoff;
+use super::{handoff, memory};
 use crate::XrpcError;
 use crate::http::Response;
 use crate::method::Standing;
@@ -176,7 +176,7 @@ fn keys(context: &Context<'_>) -> Result<Response, XrpcError> {
 }
 
 /// Makes a message, or finds that it was made before.
-fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
+pub(super) fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
     let profile = context.account.profile()?;
     check_standing(Standing::Active, &profile)?;
     let (own, comms, now) = (&profile.did, context.account.comms()?, context.clock.now_micros());
@@ -429,31 +429,8 @@ fn seal(
     record: &Ipld,
     now: u64,
 ) -> Result<Body, XrpcError> {
-    let recipient = |Reader { did, keys }: &Reader| {
-        let read = |keys: &Json| {
-            let keys = json::from_value(keys).ok();
-            keys.and_then(|keys| PublishedKeys::from_ipld(did, keys).ok())
-        };
-        let none = || AccountError::PeerHasNoKeys(did.clone());
-        let proven;
-        let shown = match keys {
-            ReaderKeys::Here(keys) => {
-                return read(keys).and_then(|keys| keys.recipient(now).ok()).ok_or_else(none);
-            }
-            // What somebody's repository holds may be no keys at all.
-            ReaderKeys::Proven(keys) => match read(keys) {
-                Some(keys) => {
-                    proven = keys;
-                    Shown::Keys(&proven)
-                }
-                None => Shown::Nothing,
-            },
-            ReaderKeys::Nothing => Shown::Nothing,
-            ReaderKeys::Unknown | ReaderKeys::NotNeeded => Shown::Unknown,
-        };
-        context.account.peer(did, shown, outgoing.believe, now)
-    };
-    let recipients = outgoing.to.iter().map(recipient).collect::<Result<Vec<Recipient>, _>>()?;
+    let to = outgoing.to.iter().map(|reader| recipient(context, reader, outgoing.believe, now));
+    let recipients = to.collect::<Result<Vec<_>, _>>()?;
     let ring = custody::ring(context, now)?;
     let mut record = record.clone();
     if let Some(thread) = &outgoing.hand_over {
@@ -461,6 +438,37 @@ fn seal(
     }
     let text = cbor::encode(&record).map_err(|error| invalid(&error.to_string()))?;
     Ok(Body::Sealed(Box::new(ring.seal(&binding(header), &recipients, &text, context.entropy)?)))
+}
+
+/// Somebody to seal to, by what they publish of their keys, where that goes on from what this agent has seen before.
+pub(super) fn recipient(
+    context: &Context<'_>,
+    Reader { did, keys }: &Reader,
+    believe: bool,
+    now: u64,
+) -> Result<Recipient, AccountError> {
+    let read = |keys: &Json| {
+        let keys = json::from_value(keys).ok();
+        keys.and_then(|keys| PublishedKeys::from_ipld(did, keys).ok())
+    };
+    let none = || AccountError::PeerHasNoKeys(did.clone());
+    let proven;
+    let shown = match keys {
+        ReaderKeys::Here(keys) => {
+            return read(keys).and_then(|keys| keys.recipient(now).ok()).ok_or_else(none);
+        }
+        // What somebody's repository holds may be no keys at all.
+        ReaderKeys::Proven(keys) => match read(keys) {
+            Some(keys) => {
+                proven = keys;
+                Shown::Keys(&proven)
+            }
+            None => Shown::Nothing,
+        },
+        ReaderKeys::Nothing => Shown::Nothing,
+        ReaderKeys::Unknown | ReaderKeys::NotNeeded => Shown::Unknown,
+    };
+    context.account.peer(did, shown, believe, now)
 }
 
 /// The name of a message that its sender has sealed.
@@ -524,6 +532,9 @@ fn take(context: &Context<'_>, incoming: Incoming) -> Result<Response, XrpcError
         && let Some((epoch, keys)) = context.account.handed_on_arrival(&parcel, context.entropy)?
     {
         comms.keep_handed(&header.from, header.id, epoch, &keys)?;
+    }
+    if delivery != Delivery::Quarantined {
+        memory::take_notice(context, &parcel, now)?;
     }
     Response::json(&object!({
         "id": header.id,

@@ -238,7 +238,7 @@ fn uri(author: &Did, collection: &str, id: Tid) -> Ipld {
 const MAX_HANDED: usize = 128;
 /// Messages of a thread that are looked at together.
 const PAGE: u32 = 100;
-/// Bytes of parcels that are given at once, save that the first always comes: in JSON, what an object answers at most is 1 MB.
+/// Bytes of parcels that are given at once, save that the first always comes: in JSON, they fit what the reader takes at once.
 const MAX_GIVEN_BYTES: usize = 256 * 1024;
 const MESSAGES: &str = "messages";
 const SUBJECT: &str = "subject";

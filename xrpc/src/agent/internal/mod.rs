@@ -9,6 +9,7 @@ pub mod deliveries;
 pub mod handoff;
 mod identity;
 pub mod mail;
+pub mod memory;
 pub mod operator;
 mod proxy;
 mod session;
@@ -82,6 +83,8 @@ pub enum InternalCall {
     Comms(comms::CommsCall),
     /// Hand messages over, or take them over.
     Handoff(handoff::HandoffCall),
+    /// Share memories, or read what others share.
+    Memory(memory::MemoryCall),
     /// A call about an agent.
     Agency(AgencyCall),
 }
@@ -161,6 +164,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::Proxy(call) => proxy::answer(context, call),
         InternalCall::Comms(call) => comms::answer(context, call),
         InternalCall::Handoff(call) => handoff::answer(context, call),
+        InternalCall::Memory(call) => memory::answer(context, call),
         InternalCall::Agency(call) => agency::answer(context, call),
     }
 }

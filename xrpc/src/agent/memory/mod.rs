@@ -4,8 +4,9 @@ mod embedding;
 mod quote;
 mod record;
 mod search;
+mod share;
 mod state;
-mod view;
+pub(in crate::agent) mod view;
 
 use murmuration_account::{AccountError, Mind, Remembered};
 use murmuration_data::{Cid, Ipld, cbor};
@@ -19,6 +20,7 @@ use crate::http::Response;
 
 pub use embedding::{embed_due, texts};
 pub use search::{context_block, search_memories};
+pub use share::{list_shares, revoke_share};
 pub use state::{delete_state, list_state, put_state, state};
 
 /// `agent.memory.createMemory`
@@ -82,13 +84,6 @@ pub fn delete_memory(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErr
     let swap: Option<Cid> = call.input.optional("swapRecord")?;
     let rev = mind.memories.delete(mind.keeper(), &path, swap.as_ref())?;
     Ok(Reply::Changed(Response::json(&object!({ "rev": rev }))?))
-}
-
-/// `agent.memory.getMemory`
-pub fn memory(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
-    let mind = reading(context)?.ok_or(MemoryError::NotFound)?;
-    let memory = mind.memories.get(mind.keeper(), &own_path(context, &call.params)?)?;
-    Ok(Reply::Now(Response::json(&view::memory(context, &memory)?)?))
 }
 
 /// `agent.memory.listMemories`
@@ -164,7 +159,7 @@ fn writing<'a>(context: &Context<'a>) -> Result<Mind<'a>, XrpcError> {
 }
 
 /// The agent's memories; `None` if nothing was ever kept, for there are no keys to keep it with.
-fn reading<'a>(context: &Context<'a>) -> Result<Option<Mind<'a>>, XrpcError> {
+pub(in crate::agent) fn reading<'a>(context: &Context<'a>) -> Result<Option<Mind<'a>>, XrpcError> {
     match context.account.mind(context.entropy, context.clock.now_micros()) {
         Err(AccountError::NoKeys) if custody::is_clients(context.account)? => Err(clients()),
         Err(AccountError::NoKeys) => Ok(None),
@@ -178,8 +173,12 @@ fn clients() -> XrpcError {
 
 /// The path of a memory of the caller's own. What is another's is not found, whether or not it is there.
 fn own_path(context: &Context<'_>, args: &Args) -> Result<RepoPath, XrpcError> {
-    let uri = AtUri::parse(args.text("uri").unwrap_or_default())
-        .map_err(|error| XrpcError::invalid(error.to_string()))?;
+    path_at(context, args.text("uri").unwrap_or_default())
+}
+
+/// The same of an address.
+pub(in crate::agent) fn path_at(context: &Context<'_>, uri: &str) -> Result<RepoPath, XrpcError> {
+    let uri = AtUri::parse(uri).map_err(|error| XrpcError::invalid(error.to_string()))?;
     let profile = context.account.profile()?;
     let own = match uri.authority() {
         AtIdentifier::Did(did) => *did == profile.did,
@@ -221,6 +220,7 @@ impl From<MemoryError> for XrpcError {
             MemoryError::Swap(_) | MemoryError::StateSwap(_) => Self::named("InvalidSwap", text),
             MemoryError::Conflict(_) => Self::named("DuplicateConflict", text),
             MemoryError::Quota(_) => Self::named("QuotaExceeded", text),
+            MemoryError::TooManyReaders => Self::named("TooManyRecipients", text),
             MemoryError::TooLarge(_) => Self::named("RecordTooLarge", format!("The record is {text}")),
             other => Self::internal(other),
         }

@@ -134,7 +134,7 @@ mod tests {
             rev: Rev::MIN,
             record: bytes.into(),
             pinned: false,
-            readers: Vec::new(),
+            shared: false,
             created_at: 1_795_000_000_000_000,
             updated_at: 0,
             expires_at: None,

@@ -3,21 +3,26 @@
 use data_encoding::HEXLOWER;
 use murmuration_data::{cbor, json};
 use murmuration_firehose::Timestamp;
-use murmuration_memory::{Entry, Memory, Operation, SKEY, SPACE_TYPE, Space, Written};
+use murmuration_memory::{Entry, Memory, Operation, Received, SKEY, SPACE_TYPE, Share, Space, Written};
+use murmuration_syntax::Did;
 use serde_json::{Value as Json, json as object};
 
 use super::super::Context;
 use crate::XrpcError;
 
 pub(super) fn memory(context: &Context<'_>, memory: &Memory) -> Result<Json, XrpcError> {
-    let did = &context.account.profile()?.did;
+    memory_of(&context.account.profile()?.did, memory)
+}
+
+/// A memory of anybody's.
+pub(in crate::agent) fn memory_of(did: &Did, memory: &Memory) -> Result<Json, XrpcError> {
     let record = cbor::decode(&memory.record).map_err(XrpcError::internal)?;
     let mut view = object!({
         "uri": format!("at://{did}/{}", memory.path),
         "cid": memory.cid.to_string(),
         "rev": memory.rev,
         "collection": memory.path.collection,
-        "privacy": if memory.readers.is_empty() { "private" } else { "shared" },
+        "privacy": if memory.shared { "shared" } else { "private" },
         "author": did,
         "record": json::to_value(&record),
         "pinned": memory.pinned,
@@ -33,6 +38,25 @@ pub(super) fn memory(context: &Context<'_>, memory: &Memory) -> Result<Json, Xrp
 pub(super) fn written(context: &Context<'_>, written: &Written) -> Result<Json, XrpcError> {
     let uri = format!("at://{}/{}", context.account.profile()?.did, written.path);
     Ok(object!({ "uri": uri, "cid": written.cid.to_string(), "rev": written.rev }))
+}
+
+/// That somebody may read a memory of this agent's.
+pub(in crate::agent) fn share(own: &Did, share: &Share) -> Json {
+    object!({
+        "uri": format!("at://{own}/{}", share.path),
+        "subject": share.reader,
+        "kid": share.key_id,
+        "sharedAt": time(share.shared_at),
+    })
+}
+
+/// That this agent may read a memory of somebody else's.
+pub(super) fn received(own: &Did, received: &Received) -> Json {
+    object!({
+        "uri": format!("at://{}/{}", received.author, received.path),
+        "subject": own,
+        "sharedAt": time(received.noted_at),
+    })
 }
 
 pub(super) fn operation(operation: &Operation) -> Json {

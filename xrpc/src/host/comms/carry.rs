@@ -197,7 +197,7 @@ fn outcome(status: u16, body: &[u8], retry_after: Option<u64>) -> TryOutcome {
 }
 
 /// The origin that takes an agent's messages: a service of its own, or else its host.
-pub(super) fn inbox(document: &Document) -> Option<&str> {
+pub(in crate::host) fn inbox(document: &Document) -> Option<&str> {
     document.service("agent_inbox", None).or_else(|_| document.pds()).ok()
 }
 

@@ -119,5 +119,5 @@ fn names(body: &[u8], error: &str) -> bool {
         .is_ok_and(|body| body.get("error").and_then(Json::as_str) == Some(error))
 }
 
-/// Bytes of what is given at once, in JSON: what an object answers at most.
+/// Bytes of what is given at once, in JSON.
 const MAX_GIVEN_BYTES: usize = 1_000_000;

@@ -11,7 +11,7 @@
 //!                    └─► outcome ─► sender's object: receipts, retries
 //! ```
 
-mod carry;
+pub(super) mod carry;
 mod handoff;
 mod ticket;
 
@@ -30,8 +30,8 @@ use super::directory::Status;
 use super::{Host, HostCall, agents};
 use crate::XrpcError;
 use crate::agent::KEYS_UNKNOWN;
-use crate::agent::internal::InternalCall;
 use crate::agent::internal::comms::{CommsCall, Incoming, Made, Outgoing, Reader, ReaderKeys};
+use crate::agent::internal::{Description, InternalCall};
 use crate::auth::Caller;
 use crate::http::Response;
 
@@ -142,10 +142,11 @@ impl Host<'_> {
         let account = call.account.as_ref().ok_or_else(XrpcError::auth_missing)?;
         let make = InternalCall::Comms(CommsCall::Send(Box::new(outgoing)));
         let made: Result<Made, XrpcError> = agents::ask(self.agents, &account.did, make).await;
-        let mut made = made.map_err(|error| match error.error() {
-            KEYS_UNKNOWN => XrpcError::upstream(error.message()),
-            _ => error,
-        })?;
+        self.carry_made(account, made.map_err(known_or_away)?).await
+    }
+
+    /// Delivers a message that an agent's object has made, and says how it stands.
+    pub(super) async fn carry_made(&self, account: &Description, mut made: Made) -> Result<Made, XrpcError> {
         if let Some(parcel) = made.parcel.take() {
             let carried = self.carry(&account.did, &account.signing_key, parcel, carry::MAX_LINE_OF_CALL);
             made.receipts = carried.await?;
@@ -156,12 +157,12 @@ impl Host<'_> {
     }
 
     /// Those that a message is for, with the keys that it is sealed to.
-    async fn readers(&self, to: Vec<Did>, public: bool) -> Result<Vec<Reader>, XrpcError> {
+    pub(super) async fn readers(&self, to: Vec<Did>, public: bool) -> Result<Vec<Reader>, XrpcError> {
         let readers = to.into_iter().map(|did| self.reader(did, public));
         futures_util::future::try_join_all(readers).await
     }
 
-    async fn reader(&self, did: Did, public: bool) -> Result<Reader, XrpcError> {
+    pub(super) async fn reader(&self, did: Did, public: bool) -> Result<Reader, XrpcError> {
         let missing = || XrpcError::named("RecipientNotFound", format!("no agent is known as {did}"));
         let keys = match self.directory.by_did(&did).await? {
             Some(entry) if entry.status != Status::Active => return Err(missing()),
@@ -210,5 +211,13 @@ impl Host<'_> {
     }
 }
 
+/// What a caller is told where nothing can be sealed: that another host is away, or why not.
+pub(super) fn known_or_away(error: XrpcError) -> XrpcError {
+    match error.error() {
+        KEYS_UNKNOWN => XrpcError::upstream(error.message()),
+        _ => error,
+    }
+}
+
 /// Milliseconds that another host may take to answer.
-const TIMEOUT_MS: u32 = 10_000;
+pub(super) const TIMEOUT_MS: u32 = 10_000;

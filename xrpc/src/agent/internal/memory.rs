@@ -1,0 +1,281 @@
+//! Memories on their way from the agent that shares them to one that reads them.
+//!
+//! ```text
+//!   shareMemory ─► readers: their keys ─► author's object: a row for each, and a message that names the memory
+//!   getMemory ──► reader's object: the name of its key ─► author's object or host: sealed memory, sealed data key
+//!                 reader's object: opens it ◄────────────────────────┘
+//! ```
+
+use murmuration_account::AccountError;
+use murmuration_comms::{Parcel, default_thread};
+use murmuration_data::{Ipld, cbor, json};
+use murmuration_envelope::{Envelope, SharedKey};
+use murmuration_firehose::Timestamp;
+use murmuration_memory::{Given, Memory, MemoryError, moment};
+use murmuration_syntax::{AtIdentifier, AtUri, Did, RepoPath, Rev};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json as object};
+
+use super::super::comms::view as messages;
+use super::super::memory::{path_at, reading, view};
+use super::super::{Context, check_standing};
+use super::comms::{self, Made, Outgoing, Reader};
+use crate::XrpcError;
+use crate::http::Response;
+use crate::method::Standing;
+
+/// A call about memories.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MemoryCall {
+    /// Show a memory of the agent's own.
+    Own {
+        /// Its address.
+        uri: String,
+    },
+    /// Let others read a memory, and make the messages that tell them.
+    Share {
+        /// Its address.
+        uri: String,
+        /// Who.
+        to: Vec<Reader>,
+        /// Whether keys count that do not go on from those that the agent has seen before.
+        believe: bool,
+    },
+    /// Name the key that the agent wants data keys to be sealed to.
+    Key,
+    /// Give a memory that is shared, sealed as it is.
+    Give {
+        /// Its name.
+        path: String,
+        /// Who asks, by what they publish of their keys, if that was looked up.
+        to: Reader,
+        /// The name of the reader's key that the data key is to be sealed to.
+        key: String,
+        /// The token by which another host asks, and when that ends, in seconds.
+        token: Option<(String, u64)>,
+    },
+    /// Open a memory that was given.
+    Open {
+        /// Whose it is.
+        author: Did,
+        /// Its name.
+        path: String,
+        /// What was given.
+        given: Box<GivenMemory>,
+    },
+    /// Note that a memory is not to be read any more.
+    Forget {
+        /// Whose it was.
+        author: Did,
+        /// Its name.
+        path: String,
+    },
+}
+
+/// What came of [`MemoryCall::Share`].
+#[derive(Deserialize, Serialize)]
+pub struct Shared {
+    /// The shares, as their lexicon has them.
+    pub shares: Vec<Json>,
+    /// The messages, to be delivered.
+    pub notices: Vec<Made>,
+}
+
+/// A memory as its reader is given it (`agent.memory.getSharedMemory`).
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenMemory {
+    envelope: Json,
+    key: Json,
+    rev: Rev,
+    created_at: String,
+    updated_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+}
+
+pub(super) fn answer(context: &Context<'_>, call: MemoryCall) -> Result<Response, XrpcError> {
+    match call {
+        MemoryCall::Own { uri } => own(context, &uri),
+        MemoryCall::Share { uri, to, believe } => share(context, &uri, &to, believe),
+        MemoryCall::Key => key(context),
+        MemoryCall::Give { path, to, key, token } => give(context, &path, &to, &key, token),
+        MemoryCall::Open { author, path, given } => open(context, &author, &path, &given),
+        MemoryCall::Forget { author, path } => {
+            let mind = reading(context)?.ok_or(MemoryError::NotFound)?;
+            mind.memories.forget_received(&author, &name(&path)?)?;
+            Ok(Response::empty())
+        }
+    }
+}
+
+/// Notes a memory that a message says is shared with the agent.
+pub(super) fn take_notice(context: &Context<'_>, parcel: &Parcel, now: u64) -> Result<(), XrpcError> {
+    let header = parcel.header();
+    if header.kind.as_str() != MESSAGE || !header.thread.starts_with(NOTICES) {
+        return Ok(());
+    }
+    let Some(Ipld::Map(fields)) = messages::open(context, parcel, None) else { return Ok(()) };
+    let Some(Ipld::Map(content)) = fields.get("content") else { return Ok(()) };
+    let Some(Ipld::String(uri)) = content.get("uri") else { return Ok(()) };
+    let Ok(uri) = AtUri::parse(uri) else { return Ok(()) };
+    // Nobody says what others share.
+    let by_author = matches!(uri.authority(), AtIdentifier::Did(author) if *author == header.from);
+    if let (true, Some(path)) = (by_author, uri.path()) {
+        let mind = context.account.mind(context.entropy, now)?;
+        mind.memories.note_received(&header.from, &path, now)?;
+    }
+    Ok(())
+}
+
+fn own(context: &Context<'_>, uri: &str) -> Result<Response, XrpcError> {
+    let mind = reading(context)?.ok_or(MemoryError::NotFound)?;
+    let memory = mind.memories.get(mind.keeper(), &path_at(context, uri)?)?;
+    Response::json(&view::memory_of(&context.account.profile()?.did, &memory)?)
+}
+
+/// A row for each reader and the messages to those who are new: both, or neither.
+fn share(context: &Context<'_>, uri: &str, to: &[Reader], believe: bool) -> Result<Response, XrpcError> {
+    let (mind, now) = (reading(context)?.ok_or(MemoryError::NotFound)?, context.clock.now_micros());
+    let (own, path) = (&context.account.profile()?.did, path_at(context, uri)?);
+    // Before anybody's keys are noted.
+    mind.memories.get(mind.keeper(), &path)?;
+    let (shares, notices) = context.account.together(|| {
+        let readers = to.iter().map(|reader| comms::recipient(context, reader, believe, now));
+        let readers = readers.collect::<Result<Vec<_>, _>>()?;
+        let new = mind.memories.share(mind.keeper(), &path, &readers)?;
+        let told = to.iter().filter(|reader| new.contains(&reader.did));
+        let notices = told.map(|reader| comms::send(context, notice(own, &path, reader)));
+        let notices = notices.collect::<Result<Vec<_>, XrpcError>>()?;
+        Ok::<_, XrpcError>((mind.memories.shares(Some(&path), None, ALL)?, notices))
+    })?;
+    let named = shares.iter().filter(|share| to.iter().any(|reader| reader.did == share.reader));
+    let shares = named.map(|share| view::share(own, share)).collect();
+    Response::json(&Shared { shares, notices })
+}
+
+/// The message that tells a reader of a memory: its address, and nothing of what it says.
+fn notice(own: &Did, path: &RepoPath, reader: &Reader) -> Outgoing {
+    let thread = format!("{NOTICES}{}", default_thread(own, std::slice::from_ref(&reader.did)));
+    let content = object!({
+        "kind": "ref",
+        "uri": format!("at://{own}/{path}"),
+        "schema": path.collection,
+    });
+    Outgoing {
+        record: object!({ "$type": MESSAGE, "content": content, "thread": thread }),
+        sealed: None,
+        to: vec![reader.clone()],
+        id: None,
+        public: false,
+        expires_at: None,
+        believe: false,
+        hand_over: None,
+    }
+}
+
+fn key(context: &Context<'_>) -> Result<Response, XrpcError> {
+    reading(context)?.ok_or(MemoryError::NotFound)?;
+    let strongest = context.account.published_keys()?.recipient(context.clock.now_micros());
+    let strongest = strongest.map_err(|_| AccountError::NoKeys)?;
+    Response::json(&strongest.key().id.as_str())
+}
+
+/// Answers with `null` where what the reader publishes is to be looked up.
+fn give(
+    context: &Context<'_>,
+    path: &str,
+    to: &Reader,
+    wants: &str,
+    token: Option<(String, u64)>,
+) -> Result<Response, XrpcError> {
+    let gone = || XrpcError::from(MemoryError::NotFound);
+    let profile = context.account.profile().map_err(|error| match error {
+        AccountError::Vacant => gone(),
+        other => other.into(),
+    })?;
+    check_standing(Standing::Active, &profile).map_err(|_| gone())?;
+    if let Some((token, ends)) = &token {
+        let spent = format!("{} {token}", to.did);
+        context.account.comms()?.spend(&spent, *ends, context.now_seconds())?;
+    }
+    let now = context.clock.now_micros();
+    let mind = match context.account.mind(context.entropy, now) {
+        Err(AccountError::NoKeys) => return Err(gone()),
+        other => other?,
+    };
+    let path = name(path)?;
+    let give = |recipient| mind.memories.give(mind.keeper(), &path, &to.did, wants, recipient);
+    let given = match give(None)? {
+        None if !matches!(to.keys, comms::ReaderKeys::NotNeeded) => {
+            give(Some(&comms::recipient(context, to, false, now)?))?
+        }
+        given => given,
+    };
+    Response::json(&given.as_ref().map(GivenMemory::of))
+}
+
+fn open(context: &Context<'_>, author: &Did, path: &str, given: &GivenMemory) -> Result<Response, XrpcError> {
+    let mind = reading(context)?.ok_or(MemoryError::NotFound)?;
+    let unread = || XrpcError::upstream(format!("{author}: what its host gave does not open"));
+    let (path, given) = (name(path)?, given.read().ok_or_else(unread)?);
+    let (record, cid) = given.open(mind.keeper().ring, author, &path).map_err(|_| unread())?;
+    let memory = Memory {
+        path: path.clone(),
+        cid,
+        rev: given.rev,
+        record,
+        pinned: false,
+        shared: true,
+        created_at: given.created_at,
+        updated_at: given.updated_at,
+        expires_at: given.expires_at,
+    };
+    let is_named = |record: &Ipld| match record {
+        Ipld::Map(fields) => fields.get("$type") == Some(&Ipld::String(path.collection.to_string())),
+        _ => false,
+    };
+    cbor::decode(&memory.record).ok().filter(is_named).ok_or_else(unread)?;
+    mind.memories.note_received(author, &path, context.clock.now_micros())?;
+    Response::json(&view::memory_of(author, &memory)?)
+}
+
+impl GivenMemory {
+    fn of(given: &Given) -> Self {
+        let time = |micros| Timestamp::from_micros(micros).to_string();
+        Self {
+            envelope: json::to_value(&given.envelope.to_ipld()),
+            key: json::to_value(&given.key.to_ipld()),
+            rev: given.rev,
+            created_at: time(given.created_at),
+            updated_at: time(given.updated_at),
+            expires_at: given.expires_at.map(time),
+        }
+    }
+
+    /// `None` where it is none that [`GivenMemory::of`] makes.
+    fn read(&self) -> Option<Given> {
+        Some(Given {
+            envelope: Envelope::from_ipld(json::from_value(&self.envelope).ok()?).ok()?,
+            key: SharedKey::from_ipld(json::from_value(&self.key).ok()?).ok()?,
+            rev: self.rev,
+            created_at: moment(&self.created_at)?,
+            updated_at: moment(&self.updated_at)?,
+            expires_at: match &self.expires_at {
+                Some(at) => Some(moment(at)?),
+                None => None,
+            },
+        })
+    }
+}
+
+fn name(path: &str) -> Result<RepoPath, XrpcError> {
+    RepoPath::parse(path).map_err(|_| MemoryError::NotFound.into())
+}
+
+const MESSAGE: &str = "agent.comms.message";
+/// What the threads begin with in which an agent tells another what it shares: with each other agent it has one.
+const NOTICES: &str = "agent.memory.shares.";
+/// All readers of a memory: 64 at most.
+const ALL: u32 = 64;
