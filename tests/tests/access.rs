@@ -311,6 +311,11 @@ fn strange(theirs: &Value) -> Vec<(&'static str, Value, Gets)> {
         ("agent.memory.listShares", json!({}), Says(json!({ "shares": [] }))),
         ("agent.memory.listState", json!({}), Says(json!({ "entries": [] }))),
         (
+            "agent.memory.publishMemory",
+            json!({ "uri": theirs["memory"]["uri"], "confirm": true }),
+            Refusal("MemoryNotFound"),
+        ),
+        (
             "agent.memory.revokeShare",
             json!({ "uri": theirs["memory"]["uri"], "subjects": [theirs["other"]] }),
             Refusal("MemoryNotFound"),

@@ -2,6 +2,7 @@
 
 use murmuration_data::json as data;
 use murmuration_lexicons::{Catalog, output};
+use murmuration_platform::Store;
 use murmuration_syntax::Did;
 use serde_json::{Value, json};
 
@@ -261,4 +262,67 @@ fn a_reader_of_another_host_reads_by_service_authentication() {
     there.pass_minutes(1);
     assert_eq!(read(&there, bob, &uri), Err(nothing));
     assert_eq!(shares(&there, bob, "received"), []);
+}
+
+#[test]
+fn a_memory_is_published_on_purpose_and_its_private_copy_is_gone() {
+    let world = World::new();
+    let [alice, bob] = ["alice", "bob"].map(|name| world.agent(name));
+    let uri = remember(&world, &alice, TEXT);
+    let other = remember(&world, &alice, "stays");
+    share(&world, &alice, &uri, &[&bob.did]);
+    assert_eq!(read(&world, &bob, &uri).as_deref(), Ok(TEXT));
+    let (_, before) = ask(&world, &alice, "getMemory", &[("uri", &uri)], &Value::Null);
+    for confirm in [json!({ "uri": uri, "confirm": false }), json!({ "uri": uri })] {
+        let error = refused(&world, &alice, "publishMemory", &confirm);
+        assert!(["NotConfirmed", "InvalidRequest"].contains(&error.as_str()), "{error}");
+    }
+    assert_eq!(
+        refused(&world, &bob, "publishMemory", &json!({ "uri": uri, "confirm": true })),
+        "MemoryNotFound"
+    );
+    let rkey = uri.rsplit('/').next().unwrap().to_owned();
+    let collection = "agent.memory.note";
+    let record = |rkey: &str| {
+        let query = [("repo", alice.did.as_str()), ("collection", collection), ("rkey", rkey)];
+        world.ask("com.atproto.repo.getRecord", None, &query, &Value::Null)
+    };
+    assert_eq!(record(&rkey).0, 400);
+    let rows = |sql: &str| world.objects.store(&alice.did).query(sql, &[]).unwrap()[0].int(0).unwrap();
+    assert_eq!(rows("SELECT count(*) FROM memory_share"), 1);
+
+    world.pass_minutes(1);
+    let written = || world.objects.store(&alice.did).counts().written;
+    let rows_before = written();
+    let answer = call(&world, &alice, "publishMemory", &json!({ "uri": uri, "confirm": true }));
+    assert!((8..=9).contains(&(written() - rows_before)), "{}", written() - rows_before);
+    assert_eq!((&answer["uri"], &answer["cid"]), (&json!(uri), &before["cid"]));
+    let (code, public) = record(&rkey);
+    assert_eq!((code, &public["cid"], &public["value"]), (200, &before["cid"], &before["record"]));
+    assert_eq!((rows("SELECT count(*) FROM memory_share"), rows("SELECT count(*) FROM memory")), (0, 1));
+    for agent in [&alice, &bob] {
+        assert_eq!(read(&world, agent, &uri).unwrap_err().0, 400);
+    }
+    assert_eq!(read(&world, &alice, &other).as_deref(), Ok("stays"));
+    let (_, log) = ask(&world, &alice, "listOperations", &[], &Value::Null);
+    let last = log["operations"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["rkey"], &last["prev"], &last["cid"]), (&json!(rkey), &before["cid"], &Value::Null));
+    assert_eq!(
+        refused(&world, &alice, "publishMemory", &json!({ "uri": uri, "confirm": true })),
+        "MemoryNotFound"
+    );
+
+    // What has a public namesake is not published, and stays as it is.
+    let rkey = other.rsplit('/').next().unwrap();
+    world.put(
+        &alice,
+        collection,
+        rkey,
+        &json!({ "$type": collection, "summary": "x", "createdAt": "2026-11-28T05:00:00.000Z" }),
+    );
+    assert_eq!(
+        refused(&world, &alice, "publishMemory", &json!({ "uri": other, "confirm": true })),
+        "AlreadyPublic"
+    );
+    assert_eq!(read(&world, &alice, &other).as_deref(), Ok("stays"));
 }

@@ -51,6 +51,7 @@ mod password;
 mod peer;
 mod preference;
 mod profile;
+mod publishing;
 mod rebuild;
 mod recent;
 mod record;

@@ -5,6 +5,7 @@ use murmuration_account::{
 };
 use murmuration_data::cid_of_cbor;
 use murmuration_firehose::{CommitEvent, Event, Frame, Seq, frame};
+use murmuration_memory::Draft;
 use murmuration_platform::Store;
 use murmuration_repo::car;
 
@@ -75,6 +76,14 @@ fn blob(name: &[u8]) -> Blob {
     Blob { cid: cid_of_cbor(name), key: "key".into(), mime_type: "text/plain".into(), size: 9 }
 }
 
+fn remember(world: &World) {
+    world.account.start_epoch(&Fixed, world.now).unwrap();
+    let mind = world.account.mind(&Fixed, world.now).unwrap();
+    let (path, value) = (path("com.example.note/memory"), value(&record("remembered")));
+    let draft = Draft { path: &path, record: value.bytes(), pinned: false, expires_at: None, meaning: None };
+    mind.memories.create(mind.keeper(), draft, None).unwrap();
+}
+
 const CALLS: &[Named] = &[
     ("edit", |account, now| {
         account.edit(&Notice::ACTIVATION, now, |profile| profile.takedown = Some("ref".into())).map(drop)
@@ -118,6 +127,10 @@ const CALLS: &[Named] = &[
     ("take a blob down", |account, now| {
         account.take_blob_down(&cid_of_cbor(b"old"), Some("ref"), now).map(drop)
     }),
+    ("publish a memory", |account, now| {
+        let value = value(&record("remembered"));
+        account.publish_memory(&path("com.example.note/memory"), value, &Fixed, now).map(drop)
+    }),
     ("delete", |account, now| account.delete(now)),
     ("take events", |account, now| account.events_taken(now + YEAR)),
 ];
@@ -134,6 +147,7 @@ fn sim_every_statement_of_every_call_fails_once() {
             world.account.add_blob(&blob(b"old"), world.now).unwrap();
             world.account.issue_code(Purpose::UpdateEmail, &Fixed, world.now).unwrap();
             world.account.issue_code(Purpose::ResetPassword, &Fixed, world.now).unwrap();
+            remember(&world);
             let before = (storage(&world), world.account.profile().unwrap(), world.account.head().unwrap());
             world.store.fail_after(Some(statement));
             let outcome = call(&world.account, world.now + 1000);

@@ -55,6 +55,7 @@ pub(super) const METHODS: &[(&str, Auth, Reach)] = &[
     ("agent.memory.listOperations", Auth::Private, Reach::Own),
     ("agent.memory.listShares", Auth::Private, Reach::Named),
     ("agent.memory.listState", Auth::Private, Reach::Named),
+    ("agent.memory.publishMemory", Auth::Private, Reach::Named),
     ("agent.memory.putState", Auth::Private, Reach::Own),
     ("agent.memory.revokeShare", Auth::Private, Reach::Named),
     ("agent.memory.searchMemories", Auth::Private, Reach::Named),

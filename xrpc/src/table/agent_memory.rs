@@ -37,6 +37,7 @@ pub(super) const METHODS: &[Method] = &[
     read("agent.memory.listOperations", memory::list_operations),
     read("agent.memory.listShares", memory::list_shares),
     read("agent.memory.listState", memory::list_state).cost(LIST_COST),
+    write("agent.memory.publishMemory", memory::publish_memory),
     write("agent.memory.putState", memory::put_state),
     write("agent.memory.revokeShare", memory::revoke_share),
     read("agent.memory.searchMemories", memory::search_memories).cost(SEARCH_COST),

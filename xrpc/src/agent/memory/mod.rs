@@ -1,6 +1,7 @@
 //! `agent.memory`: the agent's own memories and working state.
 
 mod embedding;
+mod publish;
 mod quote;
 mod record;
 mod search;
@@ -19,6 +20,7 @@ use crate::XrpcError;
 use crate::http::Response;
 
 pub use embedding::{embed_due, texts};
+pub use publish::publish_memory;
 pub use search::{context_block, search_memories};
 pub use share::{list_shares, revoke_share};
 pub use state::{delete_state, list_state, put_state, state};
