@@ -106,6 +106,7 @@ fn the_table_has_the_reference_servers_limits_and_some_of_its_own() {
         ("agent.memory.deleteMemory", sent.clone()),
         ("agent.memory.deleteState", sent.clone()),
         ("agent.memory.getSharedMemory", sent.clone()),
+        ("agent.memory.importMemories", sent.clone()),
         ("agent.memory.publishMemory", sent.clone()),
         ("agent.memory.putState", sent.clone()),
         ("agent.memory.revokeShare", sent.clone()),

@@ -35,6 +35,7 @@ mod mail;
 mod memory;
 mod memory_search;
 mod memory_shares;
+mod memory_transfer;
 mod moving;
 mod operator;
 mod operator_accounts;

@@ -42,6 +42,7 @@ mod sharing;
 mod shelf;
 mod space;
 mod state;
+mod transfer;
 
 pub use embedding::Unembedded;
 pub use error::MemoryError;
@@ -56,3 +57,4 @@ pub use set_hash::SetHash;
 pub use sharing::{Given, Share};
 pub use space::{SKEY, SPACE_TYPE, Space};
 pub use state::{Entry, EntryPage, Put};
+pub use transfer::{Export, Exported, ExportedState, Incoming, IncomingState, Part, TakenIn};

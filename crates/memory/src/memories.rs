@@ -199,25 +199,39 @@ impl Memories {
                 Superseded::Nothing => Cow::Borrowed(draft.record),
                 Superseded::Itself(record) => Cow::Owned(record),
             };
-            let parts = self.seal(keeper, draft.path, &record)?;
-            check_room(&loaded.space, parts.text.len())?;
-            let (rev, cid) = (next_rev(keeper, &loaded.space), cid_of_cbor(&record));
-            let (created_at, updated_at) = (keeper.now, keeper.now);
             let Draft { path, pinned, expires_at, meaning, .. } = draft;
-            let found_by = FoundBy { path, record: &record, meaning, created_at, expires_at, pinned };
-            let slot = Some(self.file(loaded, keeper, None, &found_by)?);
-            let shared = false;
-            let row = Columns { rev, created_at, updated_at, expires_at, pinned, shared, slot, parts };
-            loaded.space.memories += 1;
-            loaded.space.bytes += length(&row.parts.text);
-            loaded.space.hash.add(path, &cid);
-            row.store(&*self.store, INSERT, keeper.ring, path)?;
-            self.expects(expires_at);
-            let operation = Operation { rev, path: path.clone(), cid: Some(cid), prev: None };
-            self.append(loaded, keeper, &operation, request.as_ref())?;
+            let (created_at, updated_at) = (keeper.now, keeper.now);
+            let new = New { path, record: &record, pinned, created_at, updated_at, expires_at, meaning };
+            let (rev, cid) = self.insert(loaded, keeper, &new, request.as_ref())?;
             self.store_space(loaded, keeper)?;
             Ok(Written { path: path.clone(), cid, rev, repeated: false })
         })
+    }
+
+    /// Puts a memory where none of that name is. The space is stored by whoever calls.
+    pub(crate) fn insert(
+        &self,
+        loaded: &mut Loaded,
+        keeper: Keeper<'_>,
+        new: &New<'_>,
+        request: Option<&Request>,
+    ) -> Result<(Rev, Cid), MemoryError> {
+        let New { path, record, pinned, created_at, updated_at, expires_at, meaning } = *new;
+        let parts = self.seal(keeper, path, record)?;
+        check_room(&loaded.space, parts.text.len())?;
+        let (rev, cid) = (next_rev(keeper, &loaded.space), cid_of_cbor(record));
+        let found_by = FoundBy { path, record, meaning, created_at, expires_at, pinned };
+        let slot = Some(self.file(loaded, keeper, None, &found_by)?);
+        let shared = false;
+        let row = Columns { rev, created_at, updated_at, expires_at, pinned, shared, slot, parts };
+        loaded.space.memories += 1;
+        loaded.space.bytes += length(&row.parts.text);
+        loaded.space.hash.add(path, &cid);
+        row.store(&*self.store, INSERT, keeper.ring, path)?;
+        self.expects(expires_at);
+        let operation = Operation { rev, path: path.clone(), cid: Some(cid), prev: None };
+        self.append(loaded, keeper, &operation, request)?;
+        Ok((rev, cid))
     }
 
     /// Says of the fact that held before a new one that it does so no more: 4 rows. Or of the new one that it did, if it held earlier.
@@ -455,7 +469,7 @@ impl Memories {
     }
 
     /// Stores how the space stands, once a turn: 1 row.
-    fn store_space(&self, loaded: &Loaded, keeper: Keeper<'_>) -> Result<(), MemoryError> {
+    pub(crate) fn store_space(&self, loaded: &Loaded, keeper: Keeper<'_>) -> Result<(), MemoryError> {
         Ok(loaded.space.store(&*self.store, &loaded.secret, keeper.ring.did(), keeper.entropy)?)
     }
 
@@ -480,6 +494,17 @@ impl Memories {
     }
 }
 
+/// A memory that is put into the store.
+pub(crate) struct New<'a> {
+    pub(crate) path: &'a RepoPath,
+    pub(crate) record: &'a [u8],
+    pub(crate) pinned: bool,
+    pub(crate) created_at: u64,
+    pub(crate) updated_at: u64,
+    pub(crate) expires_at: Option<u64>,
+    pub(crate) meaning: Option<&'a Meaning>,
+}
+
 /// What becomes of a new fact.
 enum Superseded {
     /// It is kept as it is.
@@ -499,7 +524,7 @@ fn next_rev(keeper: Keeper<'_>, space: &Space) -> Rev {
     Tid::next(keeper.now, CLOCK_ID, space.rev)
 }
 
-fn check_size(record: &[u8]) -> Result<(), MemoryError> {
+pub(crate) fn check_size(record: &[u8]) -> Result<(), MemoryError> {
     if record.len() > MAX_RECORD_BYTES { Err(MemoryError::TooLarge(MAX_RECORD_BYTES)) } else { Ok(()) }
 }
 

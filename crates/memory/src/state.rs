@@ -5,6 +5,7 @@
 use data_encoding::HEXLOWER;
 use murmuration_data::{Ipld, cbor};
 use murmuration_envelope::{Binding, Envelope, OWN_PART_BYTES, Parts};
+use murmuration_keyring::Ring;
 use murmuration_platform::{Param, Row, StoreError};
 use murmuration_syntax::{Did, Nsid, RecordKey, Rev, Tid};
 
@@ -190,15 +191,24 @@ impl Memories {
 }
 
 fn read(row: &mut Row, keeper: Keeper<'_>) -> Result<Entry, MemoryError> {
-    let corrupt = || StoreError::Corrupt("an entry of the state is not as it was written".into());
     let name = row.blob(0)?;
     let rev = Rev::parse(&row.text(1)?).map_err(|_| corrupt())?;
     let (updated_at, expires_at) = (uint(row.int(2)?), row.opt_int(3)?.map(uint));
     let parts = Parts { own: row.blob(4)?, readers: Vec::new(), text: row.blob(5)? };
-    let opened = keeper.ring.open(&binding(keeper.ring.did(), &name)?, &Envelope::from_parts(&parts)?)?;
+    let (key, value) = open(keeper.ring, &name, &Envelope::from_parts(&parts)?)?;
+    Ok(Entry { key, value, rev, updated_at, expires_at })
+}
+
+/// The key and the value of an entry.
+pub(crate) fn open(ring: &Ring, name: &[u8], envelope: &Envelope) -> Result<(String, Ipld), MemoryError> {
+    let opened = ring.open(&binding(ring.did(), name)?, envelope)?;
     let Ok(Ipld::List(items)) = cbor::decode(&opened) else { return Err(corrupt().into()) };
     let Ok([Ipld::String(key), value]) = <[Ipld; 2]>::try_from(items) else { return Err(corrupt().into()) };
-    Ok(Entry { key, value, rev, updated_at, expires_at })
+    Ok((key, value))
+}
+
+fn corrupt() -> StoreError {
+    StoreError::Corrupt("an entry of the state is not as it was written".into())
 }
 
 fn name(loaded: &Loaded, key: &str) -> [u8; NAME_BYTES] {

@@ -10,3 +10,4 @@ mod rewrap;
 mod search;
 mod sharing;
 mod state;
+mod transfer;

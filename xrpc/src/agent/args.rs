@@ -75,6 +75,15 @@ impl Args {
         }
     }
 
+    /// A whole number from 0 to 2^64 - 1, if it is there.
+    #[must_use]
+    pub fn large_number(&self, name: &str) -> Option<u64> {
+        match self.0.get(name) {
+            Some(Ipld::Integer(number)) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
     /// A list of strings; empty if it is not there.
     #[must_use]
     pub fn texts(&self, name: &str) -> Vec<&str> {

@@ -16,10 +16,17 @@ const LIST_COST: u32 = 5;
 /// Points of a query that compares all memories.
 const SEARCH_COST: u32 = 5;
 
+/// Points of a query that reads all memories.
+const EXPORT_COST: u32 = 50;
+
+/// Bytes of the largest part of an export: texts of 256 KiB, as JSON in which each byte is escaped, and what stands around them.
+const MAX_PART_BODY: usize = 2_000_000;
+
 pub(super) const METHODS: &[Method] = &[
     write("agent.memory.createMemory", memory::create_memory).max_json(MAX_MEMORY_BODY),
     write("agent.memory.deleteMemory", memory::delete_memory),
     write("agent.memory.deleteState", memory::delete_state),
+    read("agent.memory.exportMemories", memory::export_memories).cost(EXPORT_COST),
     read("agent.memory.getContext", memory::context_block).cost(SEARCH_COST),
     Method::host("agent.memory.getMemory", Kind::Query, |host, call| {
         Box::pin(async move { host.memory(call).await })
@@ -33,6 +40,7 @@ pub(super) const METHODS: &[Method] = &[
     .limits(WRITTEN),
     read("agent.memory.getState", memory::state),
     read("agent.memory.getStats", memory::stats),
+    write("agent.memory.importMemories", memory::import_memories).max_json(MAX_PART_BODY),
     read("agent.memory.listMemories", memory::list_memories),
     read("agent.memory.listOperations", memory::list_operations),
     read("agent.memory.listShares", memory::list_shares),

@@ -7,6 +7,7 @@ mod record;
 mod search;
 mod share;
 mod state;
+mod transfer;
 pub(in crate::agent) mod view;
 
 use murmuration_account::{AccountError, Mind, Remembered};
@@ -24,6 +25,7 @@ pub use publish::publish_memory;
 pub use search::{context_block, search_memories};
 pub use share::{list_shares, revoke_share};
 pub use state::{delete_state, list_state, put_state, state};
+pub use transfer::{export_memories, import_memories};
 
 /// `agent.memory.createMemory`
 pub fn create_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, XrpcError> {
