@@ -204,7 +204,7 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         if comms.next_drop(agent.now())?.is_some_and(|at| at <= agent.now()) {
             comms.drop_old(agent.now(), MAX_DROPPED).map_err(XrpcError::from)?;
         }
-        awake.account.drop_expired_memories(&SystemEntropy, agent.now(), MAX_EXPIRED)?;
+        awake.account.tend_memories(&SystemEntropy, agent.now(), MAX_EXPIRED)?;
         index::run(agent).await?;
         collect_blobs(agent).await?;
         awake.account.tend_keys(SEALED_STORES, &SystemEntropy, agent.now())?;

@@ -51,7 +51,12 @@ impl Visits {
         };
         let services = [&config.appview, &config.moderation, &config.reports];
         let services = services.into_iter().flatten().map(|service| &service.url);
-        let named = services.chain(&config.relays).chain(mail).chain([&config.plc_url, &config.public_url]);
+        let extractor = config.extractor.as_ref().map(|extractor| &extractor.url);
+        let named = services
+            .chain(&config.relays)
+            .chain(mail)
+            .chain(extractor)
+            .chain([&config.plc_url, &config.public_url]);
         let own = named.map(String::as_str).chain([DOH_URL]);
         config.rate_limits.then(|| Self::new(own))
     }

@@ -307,6 +307,7 @@ fn strange(theirs: &Value) -> Vec<(&'static str, Value, Gets)> {
             Refusal("MemoryNotFound"),
         ),
         ("agent.memory.getState", json!({ "key": "theirs" }), Refusal("StateNotFound")),
+        ("agent.memory.ingestMessages", json!({ "thread": theirs["thread"] }), Refusal("ThreadNotFound")),
         ("agent.memory.listMemories", json!({}), Says(json!({ "memories": [] }))),
         ("agent.memory.listShares", json!({}), Says(json!({ "shares": [] }))),
         ("agent.memory.listState", json!({}), Says(json!({ "entries": [] }))),

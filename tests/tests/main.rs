@@ -42,5 +42,6 @@ mod reference;
 mod rows;
 mod schedules;
 mod stream;
+mod upkeep;
 mod webhooks;
 mod wrangler;

@@ -93,6 +93,8 @@ pub struct Config {
     pub moderation: Option<Service>,
     /// Who gets reports, if not the moderation service (`REPORT_SERVICE_URL`, `REPORT_SERVICE_DID`).
     pub reports: Option<Service>,
+    /// The model that finds memories in messages; `None`: the rules that need none.
+    pub extractor: Option<ExtractorConfig>,
     /// Signs session tokens (HS256).
     pub jwt_secret: Vec<u8>,
     /// The password of `Basic admin:...`.
@@ -124,6 +126,19 @@ pub enum MailConfig {
     Binding(String),
     /// Into a folder, one file a letter. Only in development.
     Outbox,
+}
+
+/// A language model behind an endpoint that speaks the chat completions of OpenAI (`EXTRACTOR_URL`, `EXTRACTOR_MODEL`, `EXTRACTOR_KEY`).
+///
+/// It has a key in it, so it has no form for a log.
+#[derive(Clone, Eq, PartialEq)]
+pub struct ExtractorConfig {
+    /// The address that `/chat/completions` is below; no slash at the end.
+    pub url: String,
+    /// Its name there.
+    pub model: String,
+    /// What it takes as bearer token, if anything.
+    pub key: Option<String>,
 }
 
 /// An HTTP API that sends letters.
@@ -192,6 +207,7 @@ impl Config {
             appview_cdn_pattern: given.optional("APPVIEW_CDN_URL_PATTERN"),
             moderation: given.service("MOD_SERVICE_URL", "MOD_SERVICE_DID")?,
             reports: given.service("REPORT_SERVICE_URL", "REPORT_SERVICE_DID")?,
+            extractor: given.extractor()?,
             jwt_secret: given.jwt_secret()?,
             admin_password: given.required("ADMIN_PASSWORD")?,
             kek: Keks::parse(&given.required("KEK")?).map_err(|_| ConfigError {
@@ -338,6 +354,16 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
                 });
             }
         })
+    }
+
+    fn extractor(&self) -> Result<Option<ExtractorConfig>, ConfigError> {
+        let Some(url) = self.optional("EXTRACTOR_URL") else { return Ok(None) };
+        let model = self.required("EXTRACTOR_MODEL")?;
+        if model.len() > MAX_MODEL_BYTES {
+            return Err(ConfigError { name: "EXTRACTOR_MODEL", problem: "is too long" });
+        }
+        let key = self.optional("EXTRACTOR_KEY");
+        Ok(Some(ExtractorConfig { url: url.trim_end_matches('/').to_owned(), model, key }))
     }
 
     fn earned_invites(&self) -> Result<Option<EarnedInvites>, ConfigError> {

@@ -152,7 +152,12 @@ fn a_call_that_is_made_again_is_the_same_call() {
     let input = json!({ "record": note("once"), "idempotencyKey": "k" });
     let first = alice.call("createMemory", &input);
     alice.world.pass_minutes(1);
-    assert_eq!(alice.call("createMemory", &input), first);
+    let (code, again) = alice.call("createMemory", &input);
+    assert_eq!((code, &again["outcome"]), (200, &json!("repeated")));
+    assert_eq!(
+        ["uri", "cid", "rev"].map(|name| &again[name]),
+        ["uri", "cid", "rev"].map(|name| &first.1[name])
+    );
     let other = json!({ "record": note("another"), "idempotencyKey": "k" });
     assert_eq!(alice.error(alice.call("createMemory", &other)), "DuplicateConflict");
     assert_eq!(alice.look("getStats", &[]).1["memories"], 1);
@@ -349,7 +354,7 @@ fn a_memory_ends_by_the_alarm() {
     assert_eq!(get().1["error"], "MemoryNotFound");
     alice.world.inside(&alice.did, |context| {
         let now = context.clock.now_micros();
-        context.account.drop_expired_memories(context.entropy, now, 100).unwrap();
+        context.account.tend_memories(context.entropy, now, 100).unwrap();
         assert!(context.account.memory_due().unwrap().is_some_and(|at| at > 9_000_000_000_000_000));
     });
     let (_, stats) = alice.world.ask("agent.memory.getStats", Some(&header), &[], &Value::Null);

@@ -187,7 +187,11 @@ fn a_new_fact_supersedes_the_one_of_the_same_subject_and_predicate() {
     let (code, berlin) = learn("Berlin", "2020-01-01T00:00:00.000Z");
     assert_eq!(code, 200, "{berlin}");
     let (_, lisbon) = learn("Lisbon", "2022-01-01T00:00:00.000Z");
-    assert_eq!(learn("Lisbon", "2022-01-01T00:00:00.000Z").1, lisbon);
+    let (_, again) = learn("Lisbon", "2022-01-01T00:00:00.000Z");
+    assert_eq!(
+        (&again["outcome"], &again["uri"], &again["rev"]),
+        (&json!("skipped"), &lisbon["uri"], &lisbon["rev"])
+    );
     assert_eq!(alice.find(&[("q", "office")]), ["office in Lisbon"]);
     assert_eq!(alice.find(&[("q", "office"), ("asOf", "2021-06-01T00:00:00Z")]), ["office in Berlin"]);
     let uri = berlin["uri"].as_str().unwrap();

@@ -65,14 +65,15 @@ impl Account {
         self.read(|_| Ok(sealed.pending(&*self.store, epoch)?))
     }
 
-    /// When a memory ends by itself that the host can end, in microseconds since the Unix epoch.
+    /// When something is to be done with the memories that the host can do, in microseconds since the Unix epoch: one ends by itself, or
+    /// upkeep is due.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
     pub fn memory_due(&self) -> Result<Option<u64>, AccountError> {
         // The tables are brought up to date with the account's.
         self.read(|_| Ok(()))?;
-        Ok(self.memories.next_expiry()?)
+        Ok([self.memories.next_expiry()?, self.memories.next_upkeep()?].into_iter().flatten().min())
     }
 
     /// When memories are to be embedded that have no vector of the host's embedder, in microseconds since the Unix epoch.
@@ -98,20 +99,21 @@ impl Account {
         Ok(self.memories.put_embedding_off(now)?)
     }
 
-    /// Deletes memories whose time is over, at most `limit` of them.
+    /// Deletes memories whose time is over, at most `limit` of them, and does a turn of the upkeep that is due.
     ///
     /// # Errors
     /// As [`Account::mind`].
-    pub fn drop_expired_memories(
-        &self,
-        entropy: &dyn Entropy,
-        now: u64,
-        limit: u32,
-    ) -> Result<(), AccountError> {
+    pub fn tend_memories(&self, entropy: &dyn Entropy, now: u64, limit: u32) -> Result<(), AccountError> {
         if self.memory_due()?.is_none_or(|at| at > now) {
             return Ok(());
         }
         let mind = self.mind(entropy, now)?;
-        Ok(mind.memories.drop_expired(mind.keeper(), limit)?)
+        if self.memories.next_expiry()?.is_some_and(|at| at <= now) {
+            mind.memories.drop_expired(mind.keeper(), limit)?;
+        }
+        if self.memories.next_upkeep()?.is_some_and(|at| at <= now) {
+            mind.memories.tend(mind.keeper())?;
+        }
+        Ok(())
     }
 }

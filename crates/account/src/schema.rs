@@ -11,7 +11,7 @@ use murmuration_platform::{Param, Row, Store, StoreError, run_script, transactio
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 18] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
     include_str!("../../../migrations/agent/0003_document.sql"),
@@ -26,6 +26,8 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("../../../migrations/agent/0012_handed_key.sql"),
     include_str!("../../../migrations/agent/0013_memory.sql"),
     include_str!("../../../migrations/agent/0014_share.sql"),
+    include_str!("../../../migrations/agent/0015_upkeep.sql"),
+    include_str!("../../../migrations/agent/0017_thread.sql"),
     include_str!("../../../migrations/agent/0018_held_thread.sql"),
     include_str!("../../../migrations/agent/0019_embedding.sql"),
 ];

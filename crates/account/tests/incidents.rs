@@ -5,7 +5,7 @@ use murmuration_account::{
 };
 use murmuration_data::cid_of_cbor;
 use murmuration_firehose::{CommitEvent, Event, Frame, Seq, frame};
-use murmuration_memory::Draft;
+use murmuration_memory::{Draft, OnDuplicate};
 use murmuration_platform::Store;
 use murmuration_repo::car;
 
@@ -80,7 +80,15 @@ fn remember(world: &World) {
     world.account.start_epoch(&Fixed, world.now).unwrap();
     let mind = world.account.mind(&Fixed, world.now).unwrap();
     let (path, value) = (path("com.example.note/memory"), value(&record("remembered")));
-    let draft = Draft { path: &path, record: value.bytes(), pinned: false, expires_at: None, meaning: None };
+    let draft = Draft {
+        path: &path,
+        record: value.bytes(),
+        pinned: false,
+        expires_at: None,
+        meaning: None,
+        on_duplicate: OnDuplicate::Keep,
+        near: None,
+    };
     mind.memories.create(mind.keeper(), draft, None).unwrap();
 }
 

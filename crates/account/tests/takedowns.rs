@@ -178,6 +178,8 @@ fn an_account_whose_tables_are_of_the_first_version_is_brought_up_to_date() {
     let added = concat!(
         include_str!("../../../migrations/agent/0019_embedding.sql"),
         include_str!("../../../migrations/agent/0018_held_thread.sql"),
+        include_str!("../../../migrations/agent/0017_thread.sql"),
+        include_str!("../../../migrations/agent/0015_upkeep.sql"),
         include_str!("../../../migrations/agent/0014_share.sql"),
         include_str!("../../../migrations/agent/0013_memory.sql"),
         include_str!("../../../migrations/agent/0012_handed_key.sql"),

@@ -32,7 +32,8 @@ impl Memories {
         Ok(next)
     }
 
-    /// Deletes at most `limit` of each kind whose time is over. Writes for each what its deletion writes.
+    /// Deletes at most `limit` of each kind whose time is over. Writes 4 rows for each memory, 1 for each page of the index that changes, and 1
+    /// for the space; for each entry of the working state what its deletion writes.
     ///
     /// # Errors
     /// When one of them does not open. Nothing of the run holds then.
@@ -43,8 +44,9 @@ impl Memories {
             for mut row in self.store.query(OVER, &params)? {
                 let path = path_of(&row.text(0)?, &row.text(1)?)?;
                 let columns = self.row(&path)?.ok_or_else(|| StoreError::Corrupt("a row is gone".into()))?;
-                self.remove(loaded, keeper, &path, columns)?;
+                self.take_away(loaded, keeper, &path, columns)?;
             }
+            self.settle(loaded, keeper)?;
             self.drop_states(keeper.now, limit)?;
             self.next_expiry.set(None);
             Ok(())

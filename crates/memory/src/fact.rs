@@ -37,10 +37,13 @@ pub(crate) fn topic_of(secret: &Secret, path: &RepoPath, record: &Ipld) -> Optio
 pub(crate) fn standing(
     shelf: &Shelf,
     topic: Topic,
+    origin: Option<u32>,
     but: &RepoPath,
     now: u64,
 ) -> Option<(Slot, RepoPath, u64)> {
     let same = shelf.labels.iter().filter(|(_, label)| label.topic == Some(topic) && label.path != *but);
+    // The word of others ends nothing but their own.
+    let same = same.filter(|(_, label)| origin.is_none() || label.origin == origin);
     let alive =
         same.filter(|(_, label)| label.expires_at.is_none_or(|at| at > now) && label.valid.1.is_none());
     let since =
@@ -80,20 +83,6 @@ pub(crate) fn ended(
     validity.insert("supersededBy".into(), Ipld::Map(by.into()));
     fields.insert("validity".into(), Ipld::Map(validity));
     cbor::encode(&Ipld::Map(fields)).map_err(|_| corrupt())
-}
-
-/// Whether two records say the same, whenever they were made.
-pub(crate) fn say_the_same(one: &Ipld, other: &Ipld) -> bool {
-    let timeless = |record: &Ipld| match record {
-        Ipld::Map(fields) => {
-            let mut fields = fields.clone();
-            fields.remove("createdAt");
-            fields.remove("updatedAt");
-            Some(fields)
-        }
-        _ => None,
-    };
-    timeless(one).is_some_and(|fields| Some(fields) == timeless(other))
 }
 
 /// A keyed hash of what a fact is about.

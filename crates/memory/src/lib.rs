@@ -22,16 +22,21 @@
 //! The shape is that of a permissioned repo of proposal 0016, in a space of the agent's own. There is no clock here and no entropy;
 //! the agent's keys come with each call ([`Keeper`]). How it lies at rest is in `docs/memory.md`.
 
+mod compact;
+mod duplicate;
 mod embedding;
 mod error;
 mod essence;
 mod expiry;
+mod extract;
 mod fact;
+mod ingest;
 pub mod limits;
 mod list;
 mod loaded;
 mod memories;
 mod operation;
+mod origin;
 mod received;
 mod rewrap;
 mod row;
@@ -43,13 +48,19 @@ mod shelf;
 mod space;
 mod state;
 mod transfer;
+mod upkeep;
+mod uses;
 
+pub use compact::{Compaction, Dropped, Policy, Strategy};
+pub use duplicate::{Beside, OnDuplicate};
 pub use embedding::Unembedded;
 pub use error::MemoryError;
 pub use essence::{Essence, moment};
+pub use extract::{ExtractError, ExtractFuture, Extractor, Rules, Turn};
 pub use list::{Filter, Page};
 pub use memories::{Change, Draft, Keeper, Memories, Memory, Once, Written};
 pub use operation::{Operation, Operations};
+pub use origin::Origin;
 pub use received::Received;
 pub use rewrap::{Rewrap, left_to_wrap, wrap_some};
 pub use search::{Found, Meaning, Search};
@@ -58,3 +69,5 @@ pub use sharing::{Given, Share};
 pub use space::{SKEY, SPACE_TYPE, Space};
 pub use state::{Entry, EntryPage, Put};
 pub use transfer::{Export, Exported, ExportedState, Incoming, IncomingState, Part, TakenIn};
+pub use upkeep::Job;
+pub use uses::Uses;

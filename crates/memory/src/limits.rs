@@ -37,3 +37,12 @@ pub const MAX_SCAN: u32 = 500;
 
 /// Bytes of the sealed texts in one page of a list, at most, save that the first always comes.
 pub const MAX_PAGE_BYTES: usize = 1024 * 1024;
+
+/// Turns of a thread that are known to have been read, the latest.
+pub const MAX_KNOWN_TURNS: usize = 4_096;
+
+/// Threads of which it is known what was read, those that something came from the latest.
+pub const MAX_THREADS: i64 = 1_000;
+
+/// Uses of memories that wait until a row is written for them.
+pub const USES_A_ROW: u32 = 64;

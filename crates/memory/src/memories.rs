@@ -11,15 +11,16 @@ use murmuration_platform::{Entropy, Param, Store, StoreError};
 use murmuration_recall::{Entry, Slot};
 use murmuration_syntax::{RepoPath, Rev, Tid};
 
+use crate::duplicate::{Superseded, content_of};
 use crate::embedding::Pass;
-use crate::fact::{ended, say_the_same, since, standing, topic_of};
+use crate::fact::topic_of;
 use crate::limits::{MAX_BYTES, MAX_MEMORIES, MAX_RECORD_BYTES};
 use crate::loaded::Loaded;
 use crate::operation::{Request, behind};
 use crate::row::{Columns, FoundBy, binding, key_of};
 use crate::search::{tag_of, words_of};
 use crate::shelf::Label;
-use crate::{Essence, Meaning, MemoryError, Operation, Operations, Space};
+use crate::{Beside, Essence, Meaning, MemoryError, OnDuplicate, Operation, Operations, Origin, Space};
 
 /// Reads 1 row, and a share.
 const SELECT: &str = "SELECT rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, \
@@ -63,6 +64,10 @@ pub struct Draft<'a> {
     pub expires_at: Option<u64>,
     /// The vector of its text ([`Essence`]), if there is a model.
     pub meaning: Option<&'a Meaning>,
+    /// What becomes of it if there is one that says the same.
+    pub on_duplicate: OnDuplicate,
+    /// The least cosine to those that are looked for as near; with [`OnDuplicate::Skip`] one of them is as good as the same.
+    pub near: Option<f32>,
 }
 
 /// What a memory becomes.
@@ -90,7 +95,7 @@ pub struct Once<'a> {
 }
 
 /// What a call has written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     /// Which memory.
     pub path: RepoPath,
@@ -98,8 +103,10 @@ pub struct Written {
     pub cid: Cid,
     /// The revision of its space.
     pub rev: Rev,
-    /// Whether an earlier call had done it already.
+    /// Whether it was there already, and nothing was written.
     pub repeated: bool,
+    /// How it stands to others that are there.
+    pub beside: Beside,
 }
 
 /// A memory, opened.
@@ -133,6 +140,8 @@ pub struct Memories {
     pub(crate) loaded: RefCell<Option<Loaded>>,
     /// When something ends by itself, if that is known.
     pub(crate) next_expiry: Cell<Option<Option<u64>>>,
+    /// When upkeep is due, if that is known.
+    pub(crate) next_upkeep: Cell<Option<Option<u64>>>,
     /// Whether the embedder did not answer for the change that comes next.
     pub(crate) late: Cell<bool>,
     /// How far embedding behind the calls has come, if that is known.
@@ -149,6 +158,7 @@ impl Memories {
             store,
             loaded: RefCell::new(None),
             next_expiry: Cell::new(None),
+            next_upkeep: Cell::new(None),
             late: Cell::new(false),
             pass: Cell::new(None),
             followed: RefCell::new(None),
@@ -159,6 +169,7 @@ impl Memories {
     pub fn forget(&self) {
         self.loaded.replace(None);
         self.next_expiry.set(None);
+        self.next_upkeep.set(None);
         self.pass.set(None);
         self.followed.replace(None);
     }
@@ -185,27 +196,44 @@ impl Memories {
             {
                 return Ok(written);
             }
-            if let Some(row) = self.row(draft.path)? {
-                if !row.is_over(keeper.now) {
-                    return Err(MemoryError::Conflict("There is a memory with this record key"));
-                }
-                self.remove(loaded, keeper, draft.path, row)?;
-            }
-            if loaded.space.memories >= MAX_MEMORIES {
-                return Err(MemoryError::Quota("The agent keeps as many memories as it may"));
-            }
-            let record = match self.supersede(loaded, keeper, &draft)? {
-                Superseded::Same(written) => return Ok(written),
-                Superseded::Nothing => Cow::Borrowed(draft.record),
-                Superseded::Itself(record) => Cow::Owned(record),
-            };
-            let Draft { path, pinned, expires_at, meaning, .. } = draft;
-            let (created_at, updated_at) = (keeper.now, keeper.now);
-            let new = New { path, record: &record, pinned, created_at, updated_at, expires_at, meaning };
-            let (rev, cid) = self.insert(loaded, keeper, &new, request.as_ref())?;
-            self.store_space(loaded, keeper)?;
-            Ok(Written { path: path.clone(), cid, rev, repeated: false })
+            self.make(loaded, keeper, &draft, request.as_ref())
         })
+    }
+
+    /// Makes a memory, unless it is known.
+    pub(crate) fn make(
+        &self,
+        loaded: &mut Loaded,
+        keeper: Keeper<'_>,
+        draft: &Draft<'_>,
+        request: Option<&Request>,
+    ) -> Result<Written, MemoryError> {
+        check_size(draft.record)?;
+        if let Some(row) = self.row(draft.path)? {
+            if !row.is_over(keeper.now) {
+                return Err(MemoryError::Conflict("There is a memory with this record key"));
+            }
+            self.remove(loaded, keeper, draft.path, row)?;
+        }
+        if loaded.space.memories >= MAX_MEMORIES {
+            return Err(MemoryError::Quota("The agent keeps as many memories as it may"));
+        }
+        let said = decoded(draft.record)?;
+        let mut beside = self.beside(loaded, keeper, draft, &said)?;
+        if let (OnDuplicate::Skip, Some(known)) = (draft.on_duplicate, beside.known().cloned()) {
+            return self.known(keeper, known, beside);
+        }
+        let record = match self.supersede(loaded, keeper, draft, &mut beside)? {
+            Superseded::Same(known) => return self.known(keeper, known, beside),
+            Superseded::Nothing => Cow::Borrowed(draft.record),
+            Superseded::Itself(record) => Cow::Owned(record),
+        };
+        let Draft { path, pinned, expires_at, meaning, .. } = *draft;
+        let (created_at, updated_at) = (keeper.now, keeper.now);
+        let new = New { path, record: &record, pinned, created_at, updated_at, expires_at, meaning };
+        let (rev, cid) = self.insert(loaded, keeper, &new, request)?;
+        self.store_space(loaded, keeper)?;
+        Ok(Written { path: path.clone(), cid, rev, repeated: false, beside })
     }
 
     /// Puts a memory where none of that name is. The space is stored by whoever calls.
@@ -234,38 +262,6 @@ impl Memories {
         Ok((rev, cid))
     }
 
-    /// Says of the fact that held before a new one that it does so no more: 4 rows. Or of the new one that it did, if it held earlier.
-    fn supersede(
-        &self,
-        loaded: &mut Loaded,
-        keeper: Keeper<'_>,
-        draft: &Draft<'_>,
-    ) -> Result<Superseded, MemoryError> {
-        let did = keeper.ring.did();
-        let record = decoded(draft.record)?;
-        let (secret, shelf) = self.shelf(loaded, did)?;
-        let Some(topic) = topic_of(secret, draft.path, &record) else { return Ok(Superseded::Nothing) };
-        let Some((slot, path, from)) = standing(shelf, topic, draft.path, keeper.now) else {
-            return Ok(Superseded::Nothing);
-        };
-        let meaning = shelf.meaning_of(slot);
-        let row = self.row(&path)?.ok_or_else(|| StoreError::Corrupt("a fact is gone".into()))?;
-        let (prev, rev, expires_at) = (row.cid(keeper, &path)?, row.rev, row.expires_at);
-        let old = decoded(&self.get(keeper, &path)?.record)?;
-        if say_the_same(&old, &record) {
-            return Ok(Superseded::Same(Written { path, cid: prev, rev, repeated: true }));
-        }
-        let begins = since(&record, keeper.now);
-        if begins < from {
-            return Ok(Superseded::Itself(ended(record, from, did, (&path, &prev))?));
-        }
-        let ended = ended(old, begins, did, (draft.path, &cid_of_cbor(draft.record)))?;
-        let change =
-            Change { record: &ended, pinned: None, expires_at, swap: None, meaning: meaning.as_ref() };
-        self.replace(loaded, keeper, &path, (row, prev), change)?;
-        Ok(Superseded::Nothing)
-    }
-
     /// Makes the next version of a memory, under a data key of its own. Writes 5 rows, and up to 2 more where one of the versions
     /// expires; none when it is the same record already.
     ///
@@ -284,17 +280,18 @@ impl Memories {
             check_swap(change.swap, &prev)?;
             let pinned = change.pinned.unwrap_or(old.pinned);
             if prev == cid && pinned == old.pinned && change.expires_at == old.expires_at {
-                return Ok(Written { path: path.clone(), cid, rev: old.rev, repeated: true });
+                let beside = Beside::default();
+                return Ok(Written { path: path.clone(), cid, rev: old.rev, repeated: true, beside });
             }
             let rev =
                 self.replace(loaded, keeper, path, (old, prev), Change { pinned: Some(pinned), ..change })?;
             self.store_space(loaded, keeper)?;
-            Ok(Written { path: path.clone(), cid, rev, repeated: false })
+            Ok(Written { path: path.clone(), cid, rev, repeated: false, beside: Beside::default() })
         })
     }
 
     /// Puts the next version of a memory in the place of a row. The space is stored by whoever calls.
-    fn replace(
+    pub(crate) fn replace(
         &self,
         loaded: &mut Loaded,
         keeper: Keeper<'_>,
@@ -382,11 +379,25 @@ impl Memories {
             return Err(MemoryError::Conflict("The idempotency key was used for something else"));
         }
         let cid = operation.cid.ok_or_else(|| StoreError::Corrupt("a create has no CID".into()))?;
-        Ok(Some(Written { path: operation.path, cid, rev: operation.rev, repeated: true }))
+        let (path, rev, beside) = (operation.path, operation.rev, Beside::default());
+        Ok(Some(Written { path, cid, rev, repeated: true, beside }))
     }
 
     /// Deletes a row that is there.
     pub(crate) fn remove(
+        &self,
+        loaded: &mut Loaded,
+        keeper: Keeper<'_>,
+        path: &RepoPath,
+        row: Columns,
+    ) -> Result<Rev, MemoryError> {
+        let rev = self.take_away(loaded, keeper, path, row)?;
+        self.settle(loaded, keeper)?;
+        Ok(rev)
+    }
+
+    /// Deletes a row that is there: 3 rows, and 1 more where it expires. Whoever calls goes on with [`Self::settle`].
+    pub(crate) fn take_away(
         &self,
         loaded: &mut Loaded,
         keeper: Keeper<'_>,
@@ -402,14 +413,20 @@ impl Memories {
         self.store.query(DELETE, &key_of(path))?;
         self.drop_shares(path)?;
         if let Some(slot) = row.slot {
-            let did = keeper.ring.did();
-            let (secret, shelf) = self.shelf(loaded, did)?;
-            shelf.remove(&*self.store, (secret, did, keeper.entropy), slot)?;
+            let (_, shelf) = self.shelf(loaded, keeper.ring.did())?;
+            shelf.remove(slot);
         }
         let operation = Operation { rev, path: path.clone(), cid: None, prev: Some(prev) };
         self.append(loaded, keeper, &operation, None)?;
-        self.store_space(loaded, keeper)?;
         Ok(rev)
+    }
+
+    /// Stores the pages of what was taken away, a row each, and how the space stands: 1 row.
+    pub(crate) fn settle(&self, loaded: &mut Loaded, keeper: Keeper<'_>) -> Result<(), MemoryError> {
+        let did = keeper.ring.did();
+        let (secret, shelf) = self.shelf(loaded, did)?;
+        shelf.store_changed(&*self.store, (secret, did, keeper.entropy))?;
+        self.store_space(loaded, keeper)
     }
 
     /// Puts a memory where it is found, in its old place or in a new one: 1 row.
@@ -441,6 +458,9 @@ impl Memories {
             pinned: found_by.pinned,
             tags: essence.tags.iter().map(|tag| tag_of(secret, tag)).collect(),
             topic: topic_of(secret, found_by.path, &record),
+            content: content_of(secret, &record),
+            origin: Origin::of(&record).mark(secret),
+            uses: shelf.uses_of(slot),
         };
         shelf.put(&*self.store, (secret, did, keeper.entropy), label, entry)?;
         Ok(slot)
@@ -505,22 +525,12 @@ pub(crate) struct New<'a> {
     pub(crate) meaning: Option<&'a Meaning>,
 }
 
-/// What becomes of a new fact.
-enum Superseded {
-    /// It is kept as it is.
-    Nothing,
-    /// It has held before the one that is known: this is its record.
-    Itself(Vec<u8>),
-    /// It is known already.
-    Same(Written),
-}
-
-fn decoded(record: &[u8]) -> Result<Ipld, StoreError> {
+pub(crate) fn decoded(record: &[u8]) -> Result<Ipld, StoreError> {
     cbor::decode(record).map_err(|_| StoreError::Corrupt("a record is none of the data model".into()))
 }
 
 /// The next revision of the space.
-fn next_rev(keeper: Keeper<'_>, space: &Space) -> Rev {
+pub(crate) fn next_rev(keeper: Keeper<'_>, space: &Space) -> Rev {
     Tid::next(keeper.now, CLOCK_ID, space.rev)
 }
 

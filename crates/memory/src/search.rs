@@ -9,7 +9,7 @@ use murmuration_syntax::Nsid;
 
 use crate::secret::Secret;
 use crate::shelf::Label;
-use crate::{Keeper, Memories, Memory, MemoryError};
+use crate::{Keeper, Memories, Memory, MemoryError, Uses};
 
 /// A vector of a text, and the model that has made it.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +50,8 @@ pub struct Found {
     pub memory: Memory,
     /// How well it fits, from 0 to 1, and by what.
     pub hit: Hit,
+    /// How it was used before.
+    pub uses: Uses,
 }
 
 impl Memories {
@@ -71,11 +73,12 @@ impl Memories {
                 .index
                 .search(&query, |slot| shelf.labels.get(&slot).is_some_and(|label| wanted.takes(label)));
             let found = hits.into_iter().filter(|hit| hit.score >= search.least);
-            Ok(found.filter_map(|hit| Some((shelf.labels.get(&hit.slot)?.path.clone(), hit))).collect())
+            let known = |slot| shelf.labels.get(&slot).map(|label| (label.path.clone(), label.uses));
+            Ok(found.filter_map(|hit| Some((known(hit.slot)?, hit))).collect())
         })?;
         let mut found = Vec::new();
-        for (path, hit) in hits {
-            found.push(Found { memory: self.get(keeper, &path)?, hit });
+        for ((path, uses), hit) in hits {
+            found.push(Found { memory: self.get(keeper, &path)?, hit, uses });
         }
         Ok(found)
     }
@@ -86,7 +89,7 @@ impl Memories {
     /// When what is kept does not open.
     pub fn pinned(&self, keeper: Keeper<'_>, limit: usize) -> Result<Vec<Memory>, MemoryError> {
         let mut paths = self.look_at_index(keeper, Vec::new(), |_, shelf| {
-            let alive = |label: &&Label| label.pinned && label.expires_at.is_none_or(|at| at > keeper.now);
+            let alive = |label: &&Label| label.pinned && label.holds(keeper.now);
             let pinned = shelf.labels.values().filter(alive);
             Ok(pinned.map(|label| (label.created_at, label.path.clone())).collect::<Vec<_>>())
         })?;

@@ -12,10 +12,11 @@ use murmuration_recall::{Embedded, Entry, Index, Slot};
 use murmuration_syntax::{Did, RepoPath};
 use sha2::{Digest, Sha256};
 
+use crate::duplicate::Content;
 use crate::fact::Topic;
 use crate::list::path_of;
 use crate::secret::Secret;
-use crate::{Meaning, MemoryError};
+use crate::{Meaning, MemoryError, Uses};
 
 /// Reads the rows that it answers with.
 const PAGES: &str = "SELECT page, entries FROM memory_page WHERE page > ?1 ORDER BY page LIMIT ?2 + 0";
@@ -40,6 +41,18 @@ pub(crate) struct Label {
     pub(crate) tags: Vec<u32>,
     /// What it is about, if it is a fact.
     pub(crate) topic: Option<Topic>,
+    /// What it says.
+    pub(crate) content: Option<Content>,
+    /// Whose word it is, if not the agent's own.
+    pub(crate) origin: Option<u32>,
+    pub(crate) uses: Uses,
+}
+
+impl Label {
+    /// Whether it is there, and what it says holds.
+    pub(crate) fn holds(&self, now: u64) -> bool {
+        self.expires_at.is_none_or(|at| at > now) && self.valid.1.is_none_or(|at| at > now)
+    }
 }
 
 /// The index in memory.
@@ -51,6 +64,10 @@ pub(crate) struct Shelf {
     free: BTreeSet<Slot>,
     /// Names of the models whose vectors there are.
     models: BTreeMap<u16, String>,
+    /// Uses that are not stored, by the page.
+    waiting: BTreeMap<u32, u32>,
+    /// Pages that something was taken from and that are not stored.
+    changed: BTreeSet<u32>,
 }
 
 impl Shelf {
@@ -90,21 +107,58 @@ impl Shelf {
         let slot = entry.slot;
         self.index.put(entry).map_err(|_| MemoryError::Quota("The index is full"))?;
         self.labels.insert(slot, label);
-        self.store_page(store, secret, did, entropy, slot)
+        self.store_page_of(store, secret, did, entropy, slot)
     }
 
-    /// Takes an entry away, and stores its page: 1 row.
-    pub(crate) fn remove(
-        &mut self,
-        store: &dyn Store,
-        (secret, did, entropy): (&Secret, &Did, &dyn Entropy),
-        slot: Slot,
-    ) -> Result<(), MemoryError> {
+    /// Takes an entry away. Its page is stored with [`Self::store_changed`].
+    pub(crate) fn remove(&mut self, slot: Slot) {
         self.index.remove(slot);
         if self.labels.remove(&slot).is_some() {
             self.free.insert(slot);
         }
-        self.store_page(store, secret, did, entropy, slot)
+        self.changed.insert(slot / PAGE_ENTRIES);
+    }
+
+    /// Stores the pages that something was taken from: 1 row each.
+    pub(crate) fn store_changed(
+        &mut self,
+        store: &dyn Store,
+        (secret, did, entropy): (&Secret, &Did, &dyn Entropy),
+    ) -> Result<(), MemoryError> {
+        while let Some(page) = self.changed.first().copied() {
+            self.store_page_of(store, secret, did, entropy, page * PAGE_ENTRIES)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a memory was given out.
+    pub(crate) fn note_use(&mut self, slot: Slot, now: u64) {
+        if let Some(label) = self.labels.get_mut(&slot) {
+            label.uses = Uses { count: label.uses.count.saturating_add(1), last: Some(now) };
+            *self.waiting.entry(slot / PAGE_ENTRIES).or_default() += 1;
+        }
+    }
+
+    /// How the memory in a slot was used.
+    pub(crate) fn uses_of(&self, slot: Slot) -> Uses {
+        self.labels.get(&slot).map_or_else(Uses::default, |label| label.uses)
+    }
+
+    /// Uses that are not stored.
+    pub(crate) fn waiting_uses(&self) -> u32 {
+        self.waiting.values().sum()
+    }
+
+    /// Stores the page with the most uses that are not stored: 1 row.
+    pub(crate) fn store_most_used(
+        &mut self,
+        store: &dyn Store,
+        (secret, did, entropy): (&Secret, &Did, &dyn Entropy),
+    ) -> Result<(), MemoryError> {
+        match self.waiting.iter().max_by_key(|(_, uses)| **uses) {
+            Some((page, _)) => self.store_page_of(store, secret, did, entropy, page * PAGE_ENTRIES),
+            None => Ok(()),
+        }
     }
 
     /// The number of a model, by which its vectors are told from others.
@@ -148,11 +202,12 @@ impl Shelf {
                 .map_err(|_| MemoryError::Quota("The index is full"))?;
             pages.insert(slot / PAGE_ENTRIES, slot);
         }
-        pages.into_values().try_for_each(|slot| self.store_page(store, secret, did, entropy, slot))
+        pages.into_values().try_for_each(|slot| self.store_page_of(store, secret, did, entropy, slot))
     }
 
-    fn store_page(
-        &self,
+    /// Stores the page of a slot.
+    fn store_page_of(
+        &mut self,
         store: &dyn Store,
         secret: &Secret,
         did: &Did,
@@ -160,6 +215,8 @@ impl Shelf {
         slot: Slot,
     ) -> Result<(), MemoryError> {
         let number = slot / PAGE_ENTRIES;
+        self.waiting.remove(&number);
+        self.changed.remove(&number);
         let slots = number * PAGE_ENTRIES..(number + 1).saturating_mul(PAGE_ENTRIES);
         let entries: Vec<(&Label, Entry)> = self
             .labels
@@ -192,15 +249,18 @@ impl Shelf {
         let data = |_: DataError| corrupt();
         let mut reader = Reader::new(page);
         let items = reader.array().map_err(data)?;
-        if reader.uint().map_err(data)? != FORM {
-            return Err(corrupt().into());
-        }
+        let form = reader.uint().map_err(data)?;
+        let each = match form {
+            FIRST_FORM => FIRST_ITEMS,
+            FORM => ENTRY_ITEMS,
+            _ => return Err(corrupt().into()),
+        };
         for _ in 0..reader.array().map_err(data)? / 2 {
             let by = u16::try_from(reader.uint().map_err(data)?).map_err(|_| corrupt())?;
             self.models.insert(by, reader.text().map_err(data)?.to_owned());
         }
-        for _ in 0..items.saturating_sub(2) / ENTRY_ITEMS {
-            let (label, entry) = read(&mut reader)?;
+        for _ in 0..items.saturating_sub(2) / each {
+            let (label, entry) = read(&mut reader, form)?;
             self.labels.insert(entry.slot, label);
             self.index.put(entry).map_err(|_| corrupt())?;
         }
@@ -227,34 +287,59 @@ fn write(writer: &mut Writer, label: &Label, entry: &Entry) {
     for tag in &label.tags {
         writer.uint((*tag).into());
     }
-    match &label.topic {
-        Some(topic) => writer.bytes(topic),
-        None => writer.null(),
-    };
+    for hash in [&label.topic, &label.content] {
+        match hash {
+            Some(hash) => writer.bytes(hash),
+            None => writer.null(),
+        };
+    }
+    for number in [label.origin.map(u64::from), label.uses.last] {
+        match number {
+            Some(number) => writer.uint(number),
+            None => writer.null(),
+        };
+    }
+    writer.uint(label.uses.count.into());
     writer.bytes(&entry.to_bytes());
 }
 
-fn read(reader: &mut Reader<'_>) -> Result<(Label, Entry), MemoryError> {
+fn read(reader: &mut Reader<'_>, form: u64) -> Result<(Label, Entry), MemoryError> {
     let data = |_: DataError| corrupt();
     let (collection, rkey) = (reader.text().map_err(data)?, reader.text().map_err(data)?);
     let path = path_of(collection, rkey)?;
     let created_at = reader.uint().map_err(data)?;
-    let mut moment = || match reader.peek().map_err(data)? {
-        Kind::Null => reader.null().map(|()| None).map_err(data),
-        _ => reader.uint().map(Some).map_err(data),
-    };
-    let (expires_at, valid) = (moment()?, (moment()?, moment()?));
+    let (expires_at, valid) = (optional(reader)?, (optional(reader)?, optional(reader)?));
     let pinned = reader.bool().map_err(data)?;
     let mut tags = Vec::new();
     for _ in 0..reader.array().map_err(data)? {
         tags.push(u32::try_from(reader.uint().map_err(data)?).map_err(|_| corrupt())?);
     }
-    let topic = match reader.peek().map_err(data)? {
-        Kind::Null => reader.null().map(|()| None).map_err(data)?,
-        _ => Some(Topic::try_from(reader.bytes().map_err(data)?).map_err(|_| corrupt())?),
-    };
+    let topic = hash(reader)?;
+    let (mut content, mut origin, mut uses) = (None, None, Uses::default());
+    if form != FIRST_FORM {
+        content = hash(reader)?;
+        origin = optional(reader)?.map(u32::try_from).transpose().map_err(|_| corrupt())?;
+        uses.last = optional(reader)?;
+        uses.count = u32::try_from(reader.uint().map_err(data)?).map_err(|_| corrupt())?;
+    }
     let entry = Entry::from_bytes(reader.bytes().map_err(data)?).map_err(|_| corrupt())?;
-    Ok((Label { path, created_at, expires_at, valid, pinned, tags, topic }, entry))
+    Ok((Label { path, created_at, expires_at, valid, pinned, tags, topic, content, origin, uses }, entry))
+}
+
+fn optional(reader: &mut Reader<'_>) -> Result<Option<u64>, StoreError> {
+    let data = |_: DataError| corrupt();
+    match reader.peek().map_err(data)? {
+        Kind::Null => reader.null().map(|()| None).map_err(data),
+        _ => reader.uint().map(Some).map_err(data),
+    }
+}
+
+fn hash(reader: &mut Reader<'_>) -> Result<Option<[u8; 8]>, StoreError> {
+    let data = |_: DataError| corrupt();
+    match reader.peek().map_err(data)? {
+        Kind::Null => reader.null().map(|()| None).map_err(data),
+        _ => Ok(Some(reader.bytes().map_err(data)?.try_into().map_err(|_| corrupt())?)),
+    }
 }
 
 /// What a page is sealed for.
@@ -273,7 +358,36 @@ const PAGE_ENTRIES: u32 = 64;
 const PAGES_AT_ONCE: i64 = 32;
 
 /// The form of a page.
-const FORM: u64 = 1;
+const FORM: u64 = 2;
 
 /// Items that an entry has in its page.
-const ENTRY_ITEMS: usize = 10;
+const ENTRY_ITEMS: usize = 14;
+
+/// The form of pages from before it was noted what a memory says, whose word it is and how it is used. Such a page is read, and written
+/// anew with the next change of it.
+const FIRST_FORM: u64 = 1;
+const FIRST_ITEMS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_page_of_the_first_form_is_read() {
+        let mut writer = Writer::new();
+        writer.array(2 + FIRST_ITEMS).uint(FIRST_FORM).array(0);
+        writer.text("agent.memory.note").text("3lznm6spegk2z").uint(7).null().null().null().bool(true);
+        writer.array(1).uint(9).bytes(&[1; 8]).bytes(&Entry::new(3).with_time(7).to_bytes());
+        let mut shelf = Shelf::default();
+        shelf.read_page(writer.as_bytes()).unwrap();
+        let label = shelf.labels.get(&3).unwrap();
+        assert_eq!(
+            (label.created_at, label.pinned, &label.tags, label.topic),
+            (7, true, &vec![9], Some([1; 8]))
+        );
+        assert_eq!((label.content, label.origin, label.uses), (None, None, Uses::default()));
+        assert_eq!(shelf.index.entry(3).unwrap().time, 7);
+    }
+}

@@ -3,11 +3,15 @@
 #![allow(missing_docs, unreachable_pub, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod common;
+mod compact;
+mod duplicates;
 mod embedding;
 mod facts;
+mod ingest;
 mod memories;
 mod rewrap;
 mod search;
 mod sharing;
 mod state;
 mod transfer;
+mod uses;

@@ -83,6 +83,8 @@ fn full() -> Agent {
         pinned: true,
         expires_at: Some(alice.now.get() + 3600 * SECOND),
         meaning: None,
+        on_duplicate: murmuration_memory::OnDuplicate::Keep,
+        near: None,
     };
     alice.memories.create(alice.keeper(), ends, None).unwrap();
     for (rkey, object) in [("one", "Bern"), ("two", "Basel")] {

@@ -119,6 +119,12 @@ impl Index {
         self.vectors.get(set).map(|vectors| vectors.by)
     }
 
+    /// How much the memory of a slot matters, from 0 to 1,000.
+    #[must_use]
+    pub fn importance(&self, slot: Slot) -> Option<u16> {
+        self.rows.get(*self.places.get(&slot)?).map(|row| row.importance)
+    }
+
     /// The slots it holds, ascending.
     pub fn slots(&self) -> impl Iterator<Item = Slot> {
         self.places.keys().copied()

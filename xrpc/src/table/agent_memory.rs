@@ -22,7 +22,17 @@ const EXPORT_COST: u32 = 50;
 /// Bytes of the largest part of an export: texts of 256 KiB, as JSON in which each byte is escaped, and what stands around them.
 const MAX_PART_BODY: usize = 2_000_000;
 
+/// Points of a compaction: its first turn changes as many memories.
+const COMPACT_COST: u32 = 50;
+
+/// Points of messages that are read for memories.
+const INGEST_COST: u32 = 50;
+
+/// Bytes of the largest body of messages that are read: their texts, as JSON.
+const MAX_INGEST_BODY: usize = 2 * 1024 * 1024;
+
 pub(super) const METHODS: &[Method] = &[
+    write("agent.memory.compactMemories", memory::compact_memories).cost(COMPACT_COST),
     write("agent.memory.createMemory", memory::create_memory).max_json(MAX_MEMORY_BODY),
     write("agent.memory.deleteMemory", memory::delete_memory),
     write("agent.memory.deleteState", memory::delete_state),
@@ -41,6 +51,14 @@ pub(super) const METHODS: &[Method] = &[
     read("agent.memory.getState", memory::state),
     read("agent.memory.getStats", memory::stats),
     write("agent.memory.importMemories", memory::import_memories).max_json(MAX_PART_BODY),
+    Method::host("agent.memory.ingestMessages", Kind::Procedure, |host, call| {
+        Box::pin(async move { host.ingest_messages(call).await })
+    })
+    .auth(Auth::Private)
+    .standing(Standing::Active)
+    .limits(WRITTEN)
+    .cost(INGEST_COST)
+    .max_json(MAX_INGEST_BODY),
     read("agent.memory.listMemories", memory::list_memories),
     read("agent.memory.listOperations", memory::list_operations),
     read("agent.memory.listShares", memory::list_shares),

@@ -168,6 +168,7 @@ impl Objects {
             InternalCall::Proxy(_) => "proxy",
             InternalCall::Comms(_) => "comms",
             InternalCall::Handoff(_) => "handoff",
+            InternalCall::Ingest(_) => "ingest",
             InternalCall::Memory(_) => "memory",
             InternalCall::Agency(_) => "agency",
             _ => panic!("the host does not make this call"),

@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use murmuration_data::{Cid, cbor, json};
 use murmuration_keyring::Ring;
-use murmuration_memory::{Change, Draft, Keeper, Memories, MemoryError, Search, SetHash, Written};
+use murmuration_memory::{
+    Change, Draft, Keeper, Memories, MemoryError, OnDuplicate, Search, SetHash, Written,
+};
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_platform::{Entropy, Store, run_script};
 use murmuration_syntax::{RepoPath, Tid};
@@ -52,6 +54,8 @@ impl Agent {
         for script in [
             include_str!("../../../../migrations/agent/0013_memory.sql"),
             include_str!("../../../../migrations/agent/0014_share.sql"),
+            include_str!("../../../../migrations/agent/0015_upkeep.sql"),
+            include_str!("../../../../migrations/agent/0017_thread.sql"),
             include_str!("../../../../migrations/agent/0019_embedding.sql"),
         ] {
             run_script(&*store, script).unwrap();
@@ -125,6 +129,8 @@ impl Agent {
             "memory_page",
             "memory_share",
             "memory_received",
+            "memory_upkeep",
+            "memory_thread",
         ];
         let mut found = Vec::new();
         for table in tables {
@@ -193,7 +199,15 @@ pub fn note(rkey: &str) -> RepoPath {
 }
 
 pub fn draft<'a>(path: &'a RepoPath, record: &'a [u8]) -> Draft<'a> {
-    Draft { path, record, pinned: false, expires_at: None, meaning: None }
+    Draft {
+        path,
+        record,
+        pinned: false,
+        expires_at: None,
+        meaning: None,
+        on_duplicate: OnDuplicate::Keep,
+        near: None,
+    }
 }
 
 pub fn record(text: &str) -> Vec<u8> {

@@ -8,6 +8,7 @@ pub mod comms;
 pub mod deliveries;
 pub mod handoff;
 mod identity;
+mod ingest;
 pub mod mail;
 pub mod memory;
 pub mod operator;
@@ -16,6 +17,7 @@ mod session;
 
 pub use agency::{AgencyCall, Begun, Rotated, Unnamed, value as profile_value};
 pub use identity::IdentityCall;
+pub use ingest::{IngestCall, Learned, Said, Unread, UnreadTurn};
 pub use proxy::{ProxyCall, Recent, Written};
 pub use session::{Holdings, SessionCall};
 
@@ -87,6 +89,8 @@ pub enum InternalCall {
     Memory(memory::MemoryCall),
     /// A call about an agent.
     Agency(AgencyCall),
+    /// Read messages for memories.
+    Ingest(IngestCall),
 }
 
 /// What an account is made from.
@@ -166,6 +170,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
         InternalCall::Handoff(call) => handoff::answer(context, call),
         InternalCall::Memory(call) => memory::answer(context, call),
         InternalCall::Agency(call) => agency::answer(context, call),
+        InternalCall::Ingest(call) => ingest::answer(context, call),
     }
 }
 

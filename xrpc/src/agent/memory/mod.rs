@@ -1,6 +1,9 @@
 //! `agent.memory`: the agent's own memories and working state.
 
+mod compact;
+mod create;
 mod embedding;
+mod ingest;
 mod publish;
 mod quote;
 mod record;
@@ -11,49 +14,24 @@ mod transfer;
 pub(in crate::agent) mod view;
 
 use murmuration_account::{AccountError, Mind, Remembered};
-use murmuration_data::{Cid, Ipld, cbor};
-use murmuration_memory::{Change, Draft, Filter, MemoryError, Once};
-use murmuration_syntax::{AtIdentifier, AtUri, Nsid, RecordKey, RepoPath, Rev};
+use murmuration_data::{Cid, Ipld};
+use murmuration_memory::{Change, Filter, MemoryError};
+use murmuration_syntax::{AtIdentifier, AtUri, Nsid, RepoPath, Rev};
 use serde_json::json as object;
 
 use super::{Args, Call, Context, Reply, custody};
 use crate::XrpcError;
 use crate::http::Response;
 
+pub use compact::compact_memories;
+pub use create::create_memory;
 pub use embedding::{embed_due, texts};
+pub(in crate::agent) use ingest::{learn, unread};
 pub use publish::publish_memory;
 pub use search::{context_block, search_memories};
 pub use share::{list_shares, revoke_share};
 pub use state::{delete_state, list_state, put_state, state};
 pub use transfer::{export_memories, import_memories};
-
-/// `agent.memory.createMemory`
-pub fn create_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, XrpcError> {
-    let mind = writing(context)?;
-    let input = &mut call.input;
-    let key = input.text("idempotencyKey").map(str::to_owned);
-    input.take("idempotencyKey");
-    let asked =
-        cbor::encode(&input.clone().into_ipld()).map_err(|error| XrpcError::invalid(error.to_string()))?;
-    let once = key.as_deref().map(|key| Once { key, asked: &asked });
-    let record = input.take("record").unwrap_or(Ipld::Null);
-    let rkey: RecordKey = match input.optional("rkey")? {
-        Some(rkey) => rkey,
-        None => context.account.fresh_tid(context.clock.now_micros())?.into(),
-    };
-    let prepared = record::prepare(context, rkey, record)?;
-    let meaning = search::meaning(context, &prepared.text);
-    let draft = Draft {
-        path: &prepared.path,
-        record: &prepared.bytes,
-        pinned: input.flag("pinned").unwrap_or(false),
-        expires_at: prepared.expires_at,
-        meaning: meaning.as_ref(),
-    };
-    search::follow(context, &mind)?;
-    let written = mind.memories.create(mind.keeper(), draft, once)?;
-    Ok(Reply::Changed(Response::json(&view::written(context, &written)?)?))
-}
 
 /// `agent.memory.updateMemory`
 pub fn update_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, XrpcError> {
@@ -130,8 +108,12 @@ pub fn list_operations(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
 
 /// `agent.memory.getStats`
 pub fn stats(context: &Context<'_>, _call: Call) -> Result<Reply, XrpcError> {
-    let (space, indexed) = match reading(context)? {
-        Some(mind) => (mind.memories.space(mind.keeper())?, mind.memories.indexed(mind.keeper())?),
+    let (space, indexed, upkeep) = match reading(context)? {
+        Some(mind) => (
+            mind.memories.space(mind.keeper())?,
+            mind.memories.indexed(mind.keeper())?,
+            compact::jobs(&mind)?,
+        ),
         None => Default::default(),
     };
     let mut answer = object!({
@@ -139,6 +121,7 @@ pub fn stats(context: &Context<'_>, _call: Call) -> Result<Reply, XrpcError> {
         "bytes": space.bytes,
         "indexed": indexed,
         "space": view::space(&space),
+        "upkeep": upkeep,
     });
     if let (Some(fields), Some(embedder)) = (answer.as_object_mut(), (context.embedder)()) {
         fields.insert("embedder".into(), embedder.id().into());

@@ -6,7 +6,7 @@
 
 use murmuration_data::Ipld;
 use murmuration_firehose::Timestamp;
-use murmuration_memory::{Essence, Memory};
+use murmuration_memory::{Essence, Memory, Origin};
 
 /// A block that grows within a budget.
 pub(super) struct Block<'a> {
@@ -51,35 +51,6 @@ impl<'a> Block<'a> {
             self.others.iter().for_each(|line| text.push_str(line));
         }
         (text, self.sources)
-    }
-}
-
-/// Who has said something.
-struct Origin {
-    kind: String,
-    who: Option<String>,
-}
-
-impl Origin {
-    fn of(record: &Ipld) -> Self {
-        let text = |value: &Ipld, name: &str| match value {
-            Ipld::Map(fields) => match fields.get(name) {
-                Some(Ipld::String(text)) => Some(text.clone()),
-                _ => None,
-            },
-            _ => None,
-        };
-        let said = match record {
-            Ipld::Map(fields) => fields.get("provenance"),
-            _ => None,
-        };
-        let Some(said) = said else { return Self { kind: "self".into(), who: None } };
-        let who = text(said, "agent").or_else(|| text(said, "uri"));
-        Self { kind: text(said, "kind").unwrap_or_else(|| "unknown".into()), who }
-    }
-
-    fn is_own(&self) -> bool {
-        matches!(self.kind.as_str(), "self" | "operator") && self.who.is_none()
     }
 }
 

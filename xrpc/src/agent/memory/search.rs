@@ -35,13 +35,12 @@ pub fn search_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
         limit: number(params, "limit", DEFAULT_HITS),
         ..of_text(text)
     };
-    let found = match reading(context)? {
-        Some(mind) => {
-            follow(context, &mind)?;
-            mind.memories.search(mind.keeper(), &search)?
-        }
-        None => Vec::new(),
-    };
+    let mut found = Vec::new();
+    if let Some(mind) = reading(context)? {
+        follow(context, &mind)?;
+        found = mind.memories.search(mind.keeper(), &search)?;
+        mind.memories.note_uses(mind.keeper(), found.iter().map(|found| found.hit.slot))?;
+    }
     let hits = found.iter().map(|found| hit(context, found)).collect::<Result<Vec<_>, _>>()?;
     // While some are yet to be embedded, they are found by their words alone.
     let is_whole = meaning.is_some() && context.account.embedding_due()?.is_none();
@@ -52,29 +51,29 @@ pub fn search_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
 /// `agent.memory.getContext`
 pub fn context_block(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
     let text = call.params.text("q").unwrap_or_default();
-    let budget = number(&call.params, "maxTokens", DEFAULT_TOKENS);
-    let mut memories: Vec<Memory> = Vec::new();
-    if let Some(mind) = reading(context)? {
-        memories = mind.memories.pinned(mind.keeper(), MAX_PINNED)?;
+    let mind = reading(context)?;
+    let (mut pinned, mut found) = (Vec::new(), Vec::new());
+    if let Some(mind) = &mind {
+        pinned = mind.memories.pinned(mind.keeper(), MAX_PINNED)?;
         if !text.is_empty() {
-            follow(context, &mind)?;
+            follow(context, mind)?;
             let meaning = meaning_of_query(context, text);
             let search = Search { meaning: meaning.as_ref(), limit: MAX_CONTEXT_HITS, ..of_text(text) };
-            let found = mind.memories.search(mind.keeper(), &search)?;
-            for Found { memory, .. } in found {
-                if memories.iter().all(|known| known.path != memory.path) {
-                    memories.push(memory);
-                }
-            }
+            found = mind.memories.search(mind.keeper(), &search)?;
+            found.retain(|found| pinned.iter().all(|known| known.path != found.memory.path));
         }
     }
-    let mut block = Block::new(budget);
-    for memory in &memories {
+    let mut block = Block::new(number(&call.params, "maxTokens", DEFAULT_TOKENS));
+    for memory in pinned.iter().chain(found.iter().map(|found| &found.memory)) {
         let record = cbor::decode(&memory.record).map_err(XrpcError::internal)?;
         block.add(memory, &record);
     }
     let did = &context.account.profile()?.did;
     let (text, sources) = block.finish();
+    if let Some(mind) = &mind {
+        let given = |found: &&Found| sources.iter().any(|source| source.path == found.memory.path);
+        mind.memories.note_uses(mind.keeper(), found.iter().filter(given).map(|found| found.hit.slot))?;
+    }
     let sources: Vec<Json> = sources
         .iter()
         .map(
@@ -158,12 +157,17 @@ fn hit(context: &Context<'_>, found: &Found) -> Result<Json, XrpcError> {
         .iter()
         .filter_map(|(name, score)| Some(object!({ "name": name, "score": permille((*score)?) })))
         .collect();
-    Ok(object!({
+    let mut view = object!({
         "memory": view::memory(context, &found.memory)?,
         "score": permille(hit.score),
         "channels": channels,
         "provenance": provenance(&found.memory)?,
-    }))
+        "uses": found.uses.count,
+    });
+    if let (Some(fields), Some(at)) = (view.as_object_mut(), found.uses.last) {
+        fields.insert("lastUsedAt".into(), view::time(at).into());
+    }
+    Ok(view)
 }
 
 /// Where a memory came from: what it says, or else the agent itself.
@@ -180,12 +184,12 @@ fn number(params: &Args, name: &str, default: usize) -> usize {
 }
 
 #[expect(clippy::as_conversions, reason = "the invariant beside it")]
-fn permille(score: f32) -> u16 {
+pub(super) fn permille(score: f32) -> u16 {
     // INVARIANT: a whole number from 0 to 1,000, which is what `clamp` is for.
     (score * 1_000.0).round().clamp(0.0, 1_000.0) as u16
 }
 
-fn of_permille(score: u32) -> f32 {
+pub(super) fn of_permille(score: u32) -> f32 {
     f32::from(u16::try_from(score).unwrap_or(u16::MAX)) / 1_000.0
 }
 

@@ -3,11 +3,14 @@
 use data_encoding::HEXLOWER;
 use murmuration_data::{cbor, json};
 use murmuration_firehose::Timestamp;
-use murmuration_memory::{Entry, Memory, Operation, Received, SKEY, SPACE_TYPE, Share, Space, Written};
-use murmuration_syntax::Did;
+use murmuration_memory::{
+    Beside, Entry, Memory, Operation, Received, SKEY, SPACE_TYPE, Share, Space, Written,
+};
+use murmuration_syntax::{Did, RepoPath};
 use serde_json::{Value as Json, json as object};
 
 use super::super::Context;
+use super::search::permille;
 use crate::XrpcError;
 
 pub(super) fn memory(context: &Context<'_>, memory: &Memory) -> Result<Json, XrpcError> {
@@ -59,6 +62,36 @@ pub(super) fn received(own: &Did, received: &Received) -> Json {
     })
 }
 
+/// What was made, what was done with those that were there, and which are near.
+pub(super) fn made(context: &Context<'_>, made: &Written) -> Result<Json, XrpcError> {
+    let mut view = written(context, made)?;
+    let did = &context.account.profile()?.did;
+    let uri = |path: &RepoPath| format!("at://{did}/{path}");
+    let Beside { same, near, ended, ended_by } = &made.beside;
+    let outcome = match (made.repeated, same.is_some() || !near.is_empty()) {
+        (true, true) => "skipped",
+        (true, false) => "repeated",
+        _ if ended.is_some() => "superseded",
+        _ if ended_by.is_some() => "ended",
+        _ => "created",
+    };
+    if let Some(fields) = view.as_object_mut() {
+        fields.insert("outcome".into(), outcome.into());
+        let named = [("duplicateOf", same), ("superseded", ended), ("supersededBy", ended_by)];
+        for (name, path) in named {
+            fields.extend(path.as_ref().map(|path| (name.to_owned(), uri(path).into())));
+        }
+        let near: Vec<Json> = near
+            .iter()
+            .map(|(path, cosine)| object!({ "uri": uri(path), "similarity": permille(*cosine) }))
+            .collect();
+        if !near.is_empty() {
+            fields.insert("near".into(), near.into());
+        }
+    }
+    Ok(view)
+}
+
 pub(super) fn operation(operation: &Operation) -> Json {
     let path = &operation.path;
     let mut view = object!({ "rev": operation.rev, "collection": path.collection, "rkey": path.rkey });
@@ -99,6 +132,6 @@ pub(super) fn entry(entry: &Entry) -> Json {
     view
 }
 
-fn time(micros: u64) -> String {
+pub(super) fn time(micros: u64) -> String {
     Timestamp::from_micros(micros).to_string()
 }
