@@ -312,18 +312,29 @@ impl Peers {
         peer
     }
 
-    /// Writes a peer and what was judged: a row for each account that has changed, and one for the peer. To be called within
+    /// The peers whose accounts have moved to another, as they are then.
+    pub(crate) fn left(&self, verdicts: &Verdicts) -> Vec<Peer> {
+        let mut left = BTreeMap::new();
+        for host in verdicts.left() {
+            if let Some(peer) = left.remove(host).or_else(|| self.peers.get(host).cloned()) {
+                left.insert(host, Peer { accounts: peer.accounts.saturating_sub(1), ..peer });
+            }
+        }
+        left.into_values().collect()
+    }
+
+    /// Writes peers and what was judged: a row for each account that has changed, and one for each peer. To be called within
     /// the transaction that stores what is told; memory follows with [`Peers::keep`].
     pub(crate) fn write(
         store: &dyn Store,
-        peer: &Peer,
+        peers: &[Peer],
         verdicts: &Verdicts,
         now_ms: u64,
     ) -> Result<(), StoreError> {
         for (did, account) in verdicts.changed() {
             account.save(store, did, now_ms)?;
         }
-        store::save(store, peer)
+        peers.iter().try_for_each(|peer| store::save(store, peer))
     }
 
     /// Remembers a peer as it was written.

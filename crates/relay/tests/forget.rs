@@ -79,6 +79,27 @@ fn an_account_that_says_nothing_for_half_a_year_is_forgotten_and_known_anew_when
 }
 
 #[test]
+fn an_account_that_moves_makes_room_where_it_was() {
+    let store = SqliteStore::open().unwrap();
+    let (mut relay, wires) = (open(&store), Wires::default());
+    let hosts = ["peer.example.com", "there.example.com"].map(|host| PeerHost::parse(host).unwrap());
+    for host in &hosts {
+        let new = NewPeer { host: host.clone(), ..peer(Trust::Open) };
+        relay.put_peer(&store, new).unwrap();
+    }
+    let mut alice = Author::new(0);
+    let counts = |relay: &Relay| [0, 1].map(|at: usize| relay.peers("", 2)[at].accounts);
+    for (seq, (host, expected)) in (1..).zip([(0, [1, 0]), (1, [0, 1]), (1, [0, 1]), (0, [1, 0])]) {
+        let identity = alice.identity(&format!("https://{}", hosts[host].as_str()), true);
+        let known = Identities::from([(alice.did.clone(), Found::Account(identity))]);
+        let frames = [frame(seq, &Event::Commit(alice.write(1)))];
+        relay.take_in(&store, &wires, (&hosts[host], &frames), (&known, 64), T0).unwrap();
+        assert_eq!(counts(&relay), expected);
+        assert_eq!(counts(&open(&store)), expected);
+    }
+}
+
+#[test]
 fn the_accounts_of_a_blocked_peer_go_after_a_week_some_a_turn_whatever_happens_in_between() {
     let store = SqliteStore::open().unwrap();
     let mut relay = open(&store);

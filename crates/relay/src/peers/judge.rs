@@ -110,6 +110,14 @@ impl Verdicts {
         self.accounts.values().filter(is_new).count().try_into().unwrap_or(u64::MAX)
     }
 
+    /// The peers whose accounts are another's now, once for each account.
+    pub(crate) fn left(&self) -> impl Iterator<Item = &str> {
+        let moved = |(was, is): &&(Option<Account>, Account)| is.differs(was.as_ref());
+        self.accounts.values().filter(moved).filter_map(|(was, is)| {
+            was.as_ref().filter(|was| was.host != is.host).map(|was| was.host.as_str())
+        })
+    }
+
     /// Whether there is anything that must be stored.
     pub(crate) fn is_stored(&self) -> bool {
         !self.told.is_empty() || self.changed().next().is_some()

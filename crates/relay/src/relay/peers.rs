@@ -45,8 +45,8 @@ impl Relay {
     /// Judges a peer's frames, stores what is believed of them together with how far they were judged, and tells it to readers of
     /// events. `may_ask` is how many more documents may be looked up.
     ///
-    /// Writes a row of the log for as many events as fit one, one for each account that has changed and one for the peer;
-    /// nothing where nothing is believed.
+    /// Writes a row of the log for as many events as fit one, one for each account that has changed, one for the peer, and one for
+    /// each from which an account has moved; nothing where nothing is believed.
     ///
     /// # Errors
     /// [`RelayError::Store`]; then nothing was stored, and nothing was sent.
@@ -118,9 +118,11 @@ impl Relay {
         };
         let peer = Peers::moved(peer, &verdicts, bytes, now_ms);
         if verdicts.is_stored() {
-            let beside = || Ok(Peers::write(store, &peer, &verdicts, now_ms)?);
+            let mut peers = self.peers.left(&verdicts);
+            peers.push(peer);
+            let beside = || Ok(Peers::write(store, &peers, &verdicts, now_ms)?);
             let frames = self.log.merge(store, host.as_str(), &verdicts.told, now_ms, beside)?;
-            self.peers.keep(peer);
+            peers.into_iter().for_each(|peer| self.peers.keep(peer));
             self.publish(store, sockets, &frames, Scope::All, now_ms)?;
         } else {
             self.peers.keep(peer);
