@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// What `cargo xtask` says about itself.
 pub const USAGE: &str = "\
 cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--appview-url URL --appview-did DID]
-                [--relay URL] [--rate-limits on|off] [--fresh]
+                [--embedder-url URL --embedder-model NAME] [--relay URL] [--rate-limits on|off] [--fresh]
     Runs a host on this machine. Prints one line of JSON when it is ready; Ctrl-C ends it.
     --port N       its port on the loopback address (2583; 0 takes any free one)
     --state DIR    where everything is kept (.state)
@@ -22,6 +22,8 @@ cargo xtask dev [--port N] [--state DIR] [--hostname H] [--plc-url URL] [--appvi
     --rate-limits  `on` counts the calls of clients and accounts as a deployed host does (off)
     --appview-url URL, --appview-did DID
                    the AppView that answers what this host does not
+    --embedder-url URL, --embedder-model NAME
+                   what makes vectors of memories, by OpenAI's protocol; its key comes from EMBEDDER_KEY
     --relay URL    a relay that is asked to crawl; may be given again
     --fresh        forgets what the state folder holds
 cargo xtask bench [--quick] [--only NAME]... [--against DIR]

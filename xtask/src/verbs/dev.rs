@@ -24,6 +24,7 @@ pub(super) struct Options {
     plc_url: Option<String>,
     rate_limits: bool,
     appview: Option<(String, String)>,
+    embedder: Option<(String, String)>,
     relays: Vec<String>,
     fresh: bool,
 }
@@ -37,10 +38,12 @@ impl Options {
             plc_url: None,
             rate_limits: false,
             appview: None,
+            embedder: None,
             relays: Vec::new(),
             fresh: false,
         };
         let (mut appview_url, mut appview_did) = (None, None);
+        let (mut embedder_url, mut embedder_model) = (None, None);
         while let Some(option) = arguments.word() {
             match option.as_str() {
                 "--port" => options.port = arguments.port("--port")?,
@@ -50,17 +53,24 @@ impl Options {
                 "--rate-limits" => options.rate_limits = switch(&arguments.value("--rate-limits")?)?,
                 "--appview-url" => appview_url = Some(origin(&arguments.value("--appview-url")?)?),
                 "--appview-did" => appview_did = Some(did(arguments.value("--appview-did")?)?),
+                "--embedder-url" => embedder_url = Some(origin(&arguments.value("--embedder-url")?)?),
+                "--embedder-model" => embedder_model = Some(arguments.value("--embedder-model")?),
                 "--relay" => options.relays.push(origin(&arguments.value("--relay")?)?),
                 "--fresh" => options.fresh = true,
                 _ => return Err(Error::Usage(format!("`{option}` is not understood"))),
             }
         }
-        options.appview = match (appview_url, appview_did) {
-            (Some(url), Some(did)) => Some((url, did)),
-            (None, None) => None,
-            _ => return Err(Error::Usage("--appview-url and --appview-did go together".to_owned())),
-        };
+        options.appview = both("--appview-url and --appview-did", appview_url, appview_did)?;
+        options.embedder = both("--embedder-url and --embedder-model", embedder_url, embedder_model)?;
         Ok(options)
+    }
+}
+
+/// Two options that say nothing without each other.
+fn both(names: &str, one: Option<String>, other: Option<String>) -> Result<Option<(String, String)>> {
+    match (one, other) {
+        (None, None) => Ok(None),
+        (one, other) => one.zip(other).map(Some).ok_or_else(|| Error::Usage(format!("{names} go together"))),
     }
 }
 
@@ -95,6 +105,13 @@ pub(super) fn run(options: Options) -> Result<()> {
     if let Some((url, did)) = options.appview {
         settings.variables.insert("APPVIEW_URL".to_owned(), url);
         settings.variables.insert("APPVIEW_DID".to_owned(), did);
+    }
+    if let Some((url, model)) = options.embedder {
+        for (name, value) in
+            [("EMBEDDER", "openai".to_owned()), ("EMBEDDER_URL", url), ("EMBEDDER_MODEL", model)]
+        {
+            settings.variables.insert(name.to_owned(), value);
+        }
     }
     let mut workerd = Workerd::start(&root, &state, &build, &settings, Echo::Show)?;
 
@@ -195,6 +212,10 @@ mod tests {
             "https://appview.example/",
             "--appview-did",
             "did:web:appview.example",
+            "--embedder-url",
+            "http://localhost:11434/v1",
+            "--embedder-model",
+            "nomic-embed-text",
             "--relay",
             "https://relay.example",
             "--relay",
@@ -208,6 +229,7 @@ mod tests {
             plc_url: Some("http://p".to_owned()),
             rate_limits: true,
             appview: Some(("https://appview.example".to_owned(), "did:web:appview.example".to_owned())),
+            embedder: Some(("http://localhost:11434/v1".to_owned(), "nomic-embed-text".to_owned())),
             relays: vec!["https://relay.example".to_owned(), "http://localhost:2470".to_owned()],
             fresh: true,
         };
@@ -226,6 +248,8 @@ mod tests {
             &["--appview-url", "https://a.example"],
             &["--appview-did", "did:web:a.example"],
             &["--appview-url", "https://a.example", "--appview-did", "a.example"],
+            &["--embedder-url", "http://localhost:11434/v1"],
+            &["--embedder-model", "nomic-embed-text"],
             &["--relay", "relay.example"],
             &["-x"],
         ] {
