@@ -203,11 +203,15 @@ struct Alice {
 
 impl Alice {
     fn new() -> Self {
+        Self::with(&json!({}))
+    }
+
+    fn with(more: &Value) -> Self {
         let mut world = World::new();
         let ready: Rc<RefCell<Rc<dyn Embedder>>> = Rc::new(RefCell::new(Rc::new(Ready::new("far", None))));
         let at_hand = Rc::clone(&ready);
         world.objects.embedder = Box::new(move || Some(Rc::clone(&*at_hand.borrow())));
-        let (code, answer) = world.make_agent("alice", &json!({}));
+        let (code, answer) = world.make_agent("alice", more);
         assert_eq!(code, 200, "{answer}");
         let header = format!("Bearer {}", answer["accessJwt"].as_str().unwrap());
         Self { did: world::did(&answer["did"]), world, header, far: Rc::default(), ready }
@@ -318,13 +322,18 @@ fn nothing_is_embedded_for_who_may_not_call() {
     let record = json!({ "record": { "$type": "agent.memory.note", "summary": "x" } });
     let search = ("agent.memory.searchMemories", vec![("q", "x")], Value::Null);
     let create = ("agent.memory.createMemory", vec![], record);
-    for (nsid, query, input) in [search, create] {
-        assert_eq!(alice.texts(nsid, Some(&alice.header), &query, &input), ["x"]);
+    for (nsid, query, input) in [&search, &create] {
+        assert_eq!(alice.texts(nsid, Some(&alice.header), query, input), ["x"]);
         for header in [None, Some("Bearer x"), Some("Basic YWRtaW46YWRtaW4=")] {
-            assert!(alice.texts(nsid, header, &query, &input).is_empty(), "{nsid} {header:?}");
+            assert!(alice.texts(nsid, header, query, input).is_empty(), "{nsid} {header:?}");
         }
     }
     let query = [("q", "x"), ("limit", "many")];
     assert!(alice.texts("agent.memory.searchMemories", Some(&alice.header), &query, &Value::Null).is_empty());
     assert!(alice.texts("agent.memory.getStats", Some(&alice.header), &[], &Value::Null).is_empty());
+    // Nor for one that keeps its keys to itself, whatever it says in the open.
+    let client = Alice::with(&json!({ "custody": "client" }));
+    for (nsid, query, input) in [&search, &create] {
+        assert!(client.texts(nsid, Some(&client.header), query, input).is_empty());
+    }
 }

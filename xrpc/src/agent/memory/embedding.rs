@@ -6,7 +6,7 @@ use murmuration_embedding::Vector;
 use murmuration_memory::{Essence, Unembedded};
 use murmuration_platform::{Clock, EmbedError, Embedder, Entropy};
 
-use super::super::{Call, Context, read};
+use super::super::{Call, Context, custody, read};
 use crate::XrpcError;
 use crate::http::Request;
 use crate::method::Method;
@@ -22,6 +22,10 @@ pub fn texts(context: &Context<'_>, method: &Method, request: &Request) -> Resul
         _ => return Ok(Vec::new()),
     };
     let Call { params, mut input, .. } = read(context, method, request)?;
+    // What such an agent says in the open, by mistake, goes no further than here.
+    if custody::is_clients(context.account)? {
+        return Ok(Vec::new());
+    }
     let text = match is_written {
         true => Essence::of(&input.take("record").unwrap_or(Ipld::Null)).text,
         false => params.text("q").unwrap_or_default().to_owned(),
