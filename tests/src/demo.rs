@@ -3,6 +3,7 @@
 //! It speaks plain XRPC, as whoever writes an agent would, and it checks what it tells: the last page says what was verified,
 //! and the program fails when anything of it does not hold.
 
+mod memory;
 mod scenes;
 mod story;
 
@@ -46,6 +47,7 @@ pub fn run() -> Vec<Claim> {
     scenes::death(&mut stage, &mut story);
     scenes::handoff(&mut stage, &mut story);
     scenes::broadcast(&mut stage, &mut story);
+    memory::scene(&mut stage, &mut story);
     scenes::secrecy(&stage, &mut story);
     story.end(start.elapsed())
 }

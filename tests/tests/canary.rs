@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64, HEXLOWER};
+use murmuration_embedding::Model;
 use murmuration_tests::{Account, Agent, Reply, Search, Setup, StandIn, World, message, pause, texts};
 use serde_json::{Value, json};
 
@@ -16,6 +17,12 @@ const RESULT: &str = "canary-of-the-result-4711";
 const FAULT: &str = "canary-of-the-fault-4711";
 const SUMMARY: &str = "canary-of-the-summary-4711";
 const STATE: &str = "canary-of-the-state-4711";
+/// What only the agent that remembers it may see, and who it is shared with.
+const MEMORY: &str = "canary-of-the-memory-4711 says that the vault opens at nine";
+const LATER_MEMORY: &str = "canary-of-a-later-memory-4711 says that the vault opens at ten";
+const TAG: &str = "canary-of-the-tag-4711";
+const WORKING: &str = "canary-of-the-working-state-4711";
+const QUESTION: &str = "canary-of-the-question-4711";
 /// What only the account's owner knows.
 const PASSWORD: &str = "canary-of-the-password-4711";
 const LATER_PASSWORD: &str = "canary-of-a-later-password-4711";
@@ -103,6 +110,45 @@ fn code(world: &World) -> String {
     words.into_iter().find(|word| word.len() == 11 && word.as_bytes()[5] == b'-').unwrap().to_owned()
 }
 
+/// Has an agent remember something, share it, change it, and take one of two shares back; answers with what the reader has read.
+fn share_a_memory(author: &Agent, reader: &Agent) -> String {
+    let post =
+        |nsid: &str, body: Value| author.client.post(&format!("agent.memory.{nsid}"), &body).ok().json();
+    let record = |text: &str| json!({ "$type": "agent.memory.note", "summary": text, "tags": [TAG] });
+    let mut seen = String::new();
+    for ends in [true, false] {
+        let body = json!({ "record": record(MEMORY), "idempotencyKey": format!("{WORKING}-{ends}") });
+        let uri = post("createMemory", body)["uri"].clone();
+        let subjects = json!({ "uri": uri, "subjects": [reader.did] });
+        post("shareMemory", subjects.clone());
+        let items = reader.claim(60);
+        assert_eq!(items[0]["record"]["content"]["uri"], uri);
+        reader.done(&items);
+        let read = || reader.client.get("agent.memory.getMemory", &[("uri", uri.as_str().unwrap())]);
+        seen += &read().ok().text();
+        post("updateMemory", json!({ "uri": uri, "record": record(LATER_MEMORY) }));
+        seen += &read().ok().text();
+        if ends {
+            post("revokeShare", subjects);
+            assert_eq!(read().json()["error"], "MemoryNotFound");
+        }
+    }
+    post("putState", json!({ "key": WORKING, "value": { "at": WORKING } }));
+    for query in [QUESTION, MEMORY] {
+        let _ = author.client.get("agent.memory.searchMemories", &[("q", query), ("tags", TAG)]).ok();
+        let _ = author.client.get("agent.memory.getContext", &[("q", query)]).ok();
+    }
+    let state = author.client.get("agent.memory.getState", &[("key", WORKING)]).ok().json();
+    assert_eq!(state["value"]["at"], WORKING);
+    seen
+}
+
+/// The vector of a text, as the host has it.
+fn vector(text: &str) -> Vec<u8> {
+    let file = std::fs::read(xtask::root().join(xtask::worker::MODEL)).unwrap();
+    Model::read(file).unwrap().embed(text).unwrap().to_bytes()
+}
+
 #[test]
 fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
     let here = World::start();
@@ -121,7 +167,15 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
         .word("a result", RESULT)
         .word("a fault", FAULT)
         .word("a summary", SUMMARY)
-        .word("a state", STATE);
+        .word("a state", STATE)
+        .word("a memory", &MEMORY[..25])
+        .word("a later memory", &LATER_MEMORY[..29])
+        .word("a tag", TAG)
+        .word("working state", WORKING)
+        .word("a question", QUESTION);
+    for (name, text) in [("a vector", MEMORY), ("a later vector", LATER_MEMORY)] {
+        secrets = secrets.bytes(name, &vector(&format!("{text}\n{TAG}")));
+    }
 
     // What is told between the two.
     let mut opened = BTreeSet::new();
@@ -149,6 +203,13 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
     exchange(&bob, &alice, handoff);
     let told = ["a text", "data", "a task", "parameters", "a result", "a fault", "a summary", "a state"];
     assert_eq!(opened, told.map(str::to_owned).into(), "what the readers have opened");
+
+    // What both remember, and share with each other.
+    for (author, reader) in [(&alice, &bob), (&bob, &alice)] {
+        let seen = share_a_memory(author, reader);
+        let told = ["a memory", "a later memory", "a tag"].map(str::to_owned);
+        assert_eq!(names(secrets.found_in(seen.as_bytes())), told.into(), "what the reader has opened");
+    }
 
     // What opens the accounts and the hosts.
     let mut code_search = Search::new();

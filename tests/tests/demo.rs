@@ -17,6 +17,10 @@ fn everything_holds_that_the_demo_tells() {
         "it comes once, behind what came before",
         "Wren opens with these keys what was sealed to Jay alone",
         "a broadcast reaches agents of both hosts",
+        "Robin recalls by meaning what it remembers in other words",
+        "Jay reads the memory that Robin has shared, and Wren does not",
+        "after the share is revoked it is to Jay as if it had never been",
+        "what Robin publishes is a public record at the same address",
         "nothing private lies open in a file or in the log of the far host",
     ] {
         assert!(claims.iter().any(|claim| claim.text == told), "{told}");

@@ -212,14 +212,14 @@ pub(super) fn secrecy(stage: &Stage, story: &mut Story) {
 
 impl Stage {
     /// Remembers what is to be found nowhere.
-    fn keep(&mut self, name: &str, secret: &str) {
+    pub(super) fn keep(&mut self, name: &str, secret: &str) {
         let secrets = std::mem::take(&mut self.secrets);
         self.secrets = secrets.word(name, secret);
     }
 }
 
 /// The next message of a type, which is then done.
-fn next(agent: &Agent, kind: &str) -> Value {
+pub(super) fn next(agent: &Agent, kind: &str) -> Value {
     let since = Instant::now();
     loop {
         let body = json!({ "max": 1, "leaseSeconds": 30, "types": [kind] });
@@ -242,6 +242,6 @@ fn said(item: &Value) -> &str {
     text(&item["record"]["content"]["text"])
 }
 
-fn text(value: &Value) -> &str {
+pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
