@@ -161,7 +161,7 @@ impl Shelf {
         }
     }
 
-    /// The number of a model, by which its vectors are told from others.
+    /// The number of a model, by which its vectors are told from others, and from its own in another form.
     pub(crate) fn number_of(&mut self, model: &str) -> u16 {
         let number = number(model);
         self.models.insert(number, model.to_owned());
@@ -269,7 +269,7 @@ impl Shelf {
 }
 
 fn number(model: &str) -> u16 {
-    let digest: [u8; 32] = Sha256::digest(model.as_bytes()).into();
+    let digest: [u8; 32] = Sha256::digest(format!("{model} {VECTORS}")).into();
     let [a, b, ..] = digest;
     u16::from_be_bytes([a, b])
 }
@@ -359,6 +359,9 @@ const PAGES_AT_ONCE: i64 = 32;
 
 /// The form of a page.
 const FORM: u64 = 2;
+
+/// The form of the vectors: turned, in eight bits ([`murmuration_embedding::Vector`]).
+const VECTORS: &str = "turned";
 
 /// Items that an entry has in its page.
 const ENTRY_ITEMS: usize = 14;
