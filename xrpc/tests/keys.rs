@@ -4,6 +4,7 @@ use murmuration_data::json as data;
 use murmuration_firehose::Event;
 use murmuration_keyring::PublishedKeys;
 use murmuration_lexicons::{Catalog, Validation, output, validate_record};
+use murmuration_platform::Store;
 use serde_json::{Value, json};
 
 use crate::world;
@@ -111,4 +112,45 @@ fn the_record_of_hosted_keys_is_not_to_be_written_or_deleted() {
         assert_eq!((code, &answer["error"]), (400, &json!("InvalidRequest")), "{answer}");
     }
     assert_eq!(record(&alice), value);
+}
+
+/// A host that has the repository and not the keys, as after a move, is given them by their owner.
+#[test]
+fn hosted_keys_are_taken_out_by_the_owner_and_into_a_host_that_lacks_them() {
+    let alice = Alice::new();
+    let ask = |nsid: &str, input: &Value| {
+        let (code, answer) = alice.world.ask(nsid, Some(&bearer(&alice)), &[], input);
+        if code == 200 {
+            output(Catalog::builtin(), nsid, &data::from_value(&answer).unwrap()).unwrap();
+        }
+        (code, answer)
+    };
+    let (export, import) = ("agent.identity.exportKeys", "agent.identity.importKeys");
+    assert_eq!(ask(export, &Value::Null).1["error"], "NoKeys");
+    let note = json!({ "record": { "$type": "agent.memory.note", "summary": "remembered" } });
+    let (code, made) = ask("agent.memory.createMemory", &note);
+    assert_eq!(code, 200, "{made}");
+    rotate(&alice, &json!({}));
+    let (code, exported) = ask(export, &Value::Null);
+    assert_eq!((code, exported["epochs"].as_array().unwrap().len()), (200, 2), "{exported}");
+    let keys = json!({ "epochs": exported["epochs"] });
+    assert_eq!(ask(import, &keys).1["error"], "KeysHere");
+
+    alice.world.objects.store(&alice.did).query("DELETE FROM key_epoch", &[]).unwrap();
+    alice.world.objects.crash(&alice.did);
+    let read = || {
+        let query = [("uri", made["uri"].as_str().unwrap())];
+        alice.world.ask("agent.memory.getMemory", Some(&bearer(&alice)), &query, &Value::Null).1
+    };
+    assert_eq!(read()["error"], "ClientCustody");
+    let mut wrong = keys.clone();
+    wrong["epochs"][1]["secrets"] = keys["epochs"][0]["secrets"].clone();
+    let mut short = keys.clone();
+    short["epochs"].as_array_mut().unwrap().pop();
+    for wrong in [wrong, short] {
+        assert_eq!(ask(import, &wrong).1["error"], "ForeignKeys");
+    }
+    assert_eq!(read()["error"], "ClientCustody");
+    assert_eq!(ask(import, &keys), (200, json!({ "epoch": 2 })));
+    assert_eq!(read()["record"]["summary"], "remembered");
 }

@@ -117,6 +117,8 @@ fn the_table_has_the_reference_servers_limits_and_some_of_its_own() {
         // The reference server counts none of these.
         ("agent.identity.createAgent", vec![(Per::Client, 100, 300)]),
         ("agent.identity.createAlias", vec![(Per::Account, 10, 86_400)]),
+        ("agent.identity.exportKeys", vec![(Per::Account, 10, 86_400)]),
+        ("agent.identity.importKeys", vec![(Per::Account, 10, 86_400)]),
         ("agent.identity.rotateKeys", vec![(Per::Account, 4, 86_400)]),
         ("com.atproto.identity.requestPlcOperationSignature", mail),
         ("com.atproto.repo.importRepo", vec![(Per::Account, 50, 86_400), (Per::Account, 10, 3600)]),

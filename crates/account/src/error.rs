@@ -96,6 +96,9 @@ pub enum AccountError {
     /// The agent has no keys here: none were ever made, or the agent keeps them itself.
     #[error("The agent has no keys here")]
     NoKeys,
+    /// The agent's keys are kept here already.
+    #[error("The agent's keys are kept here already")]
+    KeysHere,
     /// The keys that the repository publishes are not those that are kept here: whoever holds their secrets must say what
     /// follows them.
     #[error("The keys that the repository publishes are not kept here")]

@@ -57,6 +57,36 @@ impl Account {
         self.read(|open| published(&*self.store, &open.profile.did)?.ok_or(AccountError::NoKeys))
     }
 
+    /// Takes in the keys that the agent had on another host: those of the epochs that its repository publishes, the latest among them.
+    /// Writes a row for each, and says which is the latest.
+    ///
+    /// # Errors
+    /// [`AccountError::KeysHere`] when keys are kept here; [`AccountError::NoKeys`] when the repository publishes none;
+    /// [`AccountError::ForeignKeys`] when it publishes others.
+    pub fn import_keys(
+        &self,
+        epochs: Vec<EpochSecrets>,
+        entropy: &dyn Entropy,
+        now: u64,
+    ) -> Result<u32, AccountError> {
+        self.change(|open| {
+            let did = open.profile.did.clone();
+            if self.held(open)?.is_some() {
+                return Err(AccountError::KeysHere);
+            }
+            let shown = published(&*self.store, &did)?.ok_or(AccountError::NoKeys)?;
+            let ring = Ring::new(did.clone(), epochs).map_err(|_| AccountError::ForeignKeys)?;
+            ring.check(&shown).map_err(|_| AccountError::ForeignKeys)?;
+            for secrets in ring.epochs() {
+                self.insert(secrets, &did, true, entropy, now)?;
+            }
+            let latest = ring.current().number();
+            open.ring = Some(Rc::new(ring));
+            open.keys_touched = true;
+            Ok(latest)
+        })
+    }
+
     pub(crate) fn begin_epoch(
         &self,
         open: &mut Open,

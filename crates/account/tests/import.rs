@@ -1,13 +1,17 @@
 //! Taking over a repository: whole or not at all, whatever was there, and as good as if it had been written here.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use murmuration_account::{Account, AccountError, Blob, NewAccount, Write};
+use murmuration_account::{Account, AccountError, Blob, NewAccount, Remembered, Write};
 use murmuration_data::{Cid, Ipld, cid_of_raw};
 use murmuration_firehose::{Event, Frame, Seq, frame};
+use murmuration_keyring::EpochSecrets;
 use murmuration_keys::{Curve, SigningKey};
+use murmuration_memory::{Draft, OnDuplicate};
+use murmuration_platform::Entropy;
 use murmuration_platform::Store as _;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_repo::car::Limits;
@@ -364,4 +368,58 @@ fn an_import_writes_a_row_a_record_and_its_pages() {
     to.model.clone_from(&from.model);
     to.wake(true);
     to.assert_holds_the_model();
+}
+
+/// What an agent has sealed on the host that it leaves opens on the one that it moves to, with the keys that it takes along.
+#[test]
+fn an_agents_keys_move_with_it_and_open_what_it_remembers() {
+    let from = elsewhere();
+    from.account.start_epoch(&Counter(Cell::new(1)), NOW).unwrap();
+    let (name, text) = (path("com.example.note/memory"), value(&record("remembered")));
+    let mind = from.account.mind(&Fixed, NOW).unwrap();
+    let draft = Draft {
+        path: &name,
+        record: text.bytes(),
+        pinned: false,
+        expires_at: None,
+        meaning: None,
+        on_duplicate: OnDuplicate::Keep,
+        near: None,
+    };
+    mind.memories.create(mind.keeper(), draft, None).unwrap();
+    from.account.rotate_keys(&[&Remembered], None, true, &Counter(Cell::new(50)), NOW + 1).unwrap();
+    let mut export = mind.memories.export(NOW);
+    let sealed = export.next_part().unwrap().unwrap().memories.remove(0);
+
+    let mut to = world(true, None);
+    let keys = from.account.ring().unwrap().epochs().to_vec();
+    assert_eq!(keys.len(), 2);
+    let import = |to: &World, keys: &[EpochSecrets]| to.account.import_keys(keys.to_vec(), &Fixed, to.now);
+    assert!(matches!(import(&to, &keys), Err(AccountError::NoKeys)), "nothing is published yet");
+    take_over(&mut to, &from).unwrap();
+    assert!(matches!(to.account.ring(), Err(AccountError::NoKeys)));
+    let others = [EpochSecrets::generate(1, &Fixed), EpochSecrets::generate(2, &Fixed)];
+    for wrong in [&keys[..1], &others, &[]] {
+        assert!(matches!(import(&to, wrong), Err(AccountError::ForeignKeys)));
+    }
+    assert!(matches!(to.account.ring(), Err(AccountError::NoKeys)));
+    let before = to.store.counts().written;
+    assert_eq!(import(&to, &keys).unwrap(), 2);
+    assert_eq!(to.store.counts().written - before, 2, "a row for each epoch");
+    assert!(matches!(import(&to, &keys), Err(AccountError::KeysHere)));
+    let woken = Account::new(to.store.clone(), kek(), true);
+    let (opened, cid) = sealed.open(&woken.ring().unwrap()).unwrap();
+    assert_eq!((opened.as_slice(), cid), (text.bytes(), text.cid()));
+    // It goes on from there.
+    let next = woken.rotate_keys(&[&Remembered], None, true, &Counter(Cell::new(90)), NOW + 2).unwrap();
+    assert_eq!(next.epoch, 3);
+}
+
+struct Counter(Cell<u8>);
+
+impl Entropy for Counter {
+    fn fill(&self, buffer: &mut [u8]) {
+        self.0.set(self.0.get() + 1);
+        buffer.fill(self.0.get());
+    }
 }

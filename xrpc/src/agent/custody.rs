@@ -24,6 +24,14 @@ pub fn is_clients(account: &Account) -> Result<bool, XrpcError> {
         Err(AccountError::Keyring(_)) | Ok(_) => return Ok(true),
         Err(other) => return Err(other.into()),
     }
+    says_clients(account)
+}
+
+/// Whether the profile says that the host has no part in the agent's keys.
+///
+/// # Errors
+/// [`AccountError::Vacant`] if there is no account.
+pub fn says_clients(account: &Account) -> Result<bool, XrpcError> {
     let Some(profile) = account.record(&index::path()?)? else { return Ok(false) };
     let Ipld::Map(fields) = cbor::decode(&profile.value).map_err(XrpcError::internal)? else {
         return Ok(false);

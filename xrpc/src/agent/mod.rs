@@ -267,6 +267,7 @@ impl From<AccountError> for XrpcError {
             AccountError::PeerHasNoKeys(_) => Self::named("NoRecipientKey", text),
             AccountError::PeerUnknown(_) => Self::named(KEYS_UNKNOWN, text),
             AccountError::RotationInProgress => Self::named("RotationInProgress", text),
+            AccountError::KeysHere => Self::named("KeysHere", text),
             AccountError::ForeignKeys => Self::invalid(text),
             AccountError::Memory(error) => error.into(),
             AccountError::WriteLimit { status, seconds } => Self::rate_limited(&status, seconds),

@@ -4,6 +4,9 @@ use crate::agent::keys;
 use crate::limits::{DAY, FIVE_MINUTES, Limit};
 use crate::method::{Auth, Kind, Method, Route, Standing};
 
+/// How often an account's keys may be taken out or in: it moves rarely.
+const MOVED: &[Limit] = &[Limit::account(10, DAY)];
+
 pub(super) const METHODS: &[Method] = &[
     Method::host("agent.identity.createAgent", Kind::Procedure, |host, call| {
         Box::pin(async move { host.create_agent(call).await })
@@ -16,10 +19,16 @@ pub(super) const METHODS: &[Method] = &[
     .auth(Auth::Full)
     .standing(Standing::Active)
     .limits(&[Limit::account(10, DAY)]),
+    Method::own("agent.identity.exportKeys", Kind::Procedure, Auth::Full, keys::export_keys)
+        .standing(Standing::NotTakendown)
+        .limits(MOVED),
     Method::host("agent.identity.getAgent", Kind::Query, |host, call| {
         Box::pin(async move { host.agent(&call.params).await })
     }),
     Method::read("agent.identity.getKeys", Route::Repo("agent"), keys::keys),
+    Method::own("agent.identity.importKeys", Kind::Procedure, Auth::Full, keys::import_keys)
+        .standing(Standing::NotTakendown)
+        .limits(MOVED),
     Method::host("agent.identity.listAgents", Kind::Query, |host, call| {
         Box::pin(async move { host.agents(&call.params).await })
     }),
