@@ -27,9 +27,9 @@ const MIGRATIONS: [&str; 18] = [
     include_str!("../../../migrations/agent/0013_memory.sql"),
     include_str!("../../../migrations/agent/0014_share.sql"),
     include_str!("../../../migrations/agent/0015_upkeep.sql"),
-    include_str!("../../../migrations/agent/0017_thread.sql"),
-    include_str!("../../../migrations/agent/0018_held_thread.sql"),
-    include_str!("../../../migrations/agent/0019_embedding.sql"),
+    include_str!("../../../migrations/agent/0016_thread.sql"),
+    include_str!("../../../migrations/agent/0017_held_thread.sql"),
+    include_str!("../../../migrations/agent/0018_embedding.sql"),
 ];
 
 /// Reads 1 row.

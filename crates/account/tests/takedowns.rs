@@ -176,9 +176,9 @@ fn an_account_whose_tables_are_of_the_first_version_is_brought_up_to_date() {
     world.write(vec![create(&format!("{NOTE}/a"), "one")]).unwrap();
     // The last first: what they add to is gone before it.
     let added = concat!(
-        include_str!("../../../migrations/agent/0019_embedding.sql"),
-        include_str!("../../../migrations/agent/0018_held_thread.sql"),
-        include_str!("../../../migrations/agent/0017_thread.sql"),
+        include_str!("../../../migrations/agent/0018_embedding.sql"),
+        include_str!("../../../migrations/agent/0017_held_thread.sql"),
+        include_str!("../../../migrations/agent/0016_thread.sql"),
         include_str!("../../../migrations/agent/0015_upkeep.sql"),
         include_str!("../../../migrations/agent/0014_share.sql"),
         include_str!("../../../migrations/agent/0013_memory.sql"),

@@ -22,7 +22,7 @@ const MIGRATIONS: [&str; 6] = [
     include_str!("../../../../migrations/agent/0010_dropped.sql"),
     include_str!("../../../../migrations/agent/0011_late_receipt.sql"),
     include_str!("../../../../migrations/agent/0012_handed_key.sql"),
-    include_str!("../../../../migrations/agent/0018_held_thread.sql"),
+    include_str!("../../../../migrations/agent/0017_held_thread.sql"),
 ];
 
 /// Numbers from a seed (splitmix64).
