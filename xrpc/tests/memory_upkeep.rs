@@ -1,12 +1,9 @@
 //! Duplicates, public memories and upkeep, as a client sees them.
 
-use std::rc::Rc;
-
 use crate::world::{self, World};
 use murmuration_data::json as data;
-use murmuration_embedding::{Model, ModelTable};
 use murmuration_lexicons::{Catalog, output};
-use murmuration_platform::{EmbedFuture, Embedder, Store};
+use murmuration_platform::Store;
 use murmuration_syntax::Did;
 use murmuration_xrpc::token::Scope;
 use serde_json::{Value, json};
@@ -18,11 +15,7 @@ struct Alice {
 
 impl Alice {
     fn new(model: bool) -> Self {
-        let mut world = World::new();
-        if model {
-            let model: Rc<dyn Embedder> = Rc::new(Small(small_model()));
-            world.objects.embedder = Box::new(move || Some(Rc::clone(&model)));
-        }
+        let world = if model { World::new().with_model() } else { World::new() };
         let (code, answer) = world.make_agent("alice", &json!({}));
         assert_eq!(code, 200, "{answer}");
         Self { did: world::did(&answer["did"]), world }
@@ -55,27 +48,6 @@ impl Alice {
         input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.call("createMemory", &input)
     }
-}
-
-/// A model that is at hand.
-struct Small(Model);
-
-impl Embedder for Small {
-    fn id(&self) -> &str {
-        self.0.id()
-    }
-
-    fn embed<'a>(&'a self, texts: &'a [&'a str]) -> EmbedFuture<'a> {
-        Box::pin(async move { Ok(texts.iter().map(|text| self.0.coordinates(text)).collect()) })
-    }
-}
-
-/// A model that knows that cats are felines.
-fn small_model() -> Model {
-    let rows = [("[UNK]", [0.0, 0.0]), ("cat", [1.0, 0.1]), ("feline", [0.9, 0.2]), ("train", [0.0, 1.0])];
-    let pieces = rows.iter().map(|(piece, row)| ((*piece).to_owned(), row.to_vec())).collect();
-    let table = ModelTable { name: "small".into(), dims: 2, pieces };
-    Model::read(table.to_bytes().unwrap()).unwrap()
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod ask;
 mod configured;
 mod ending;
 pub mod hosts;
+mod model;
 pub mod network;
 pub mod operator;
 mod postbox;
