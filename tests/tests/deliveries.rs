@@ -219,9 +219,8 @@ fn messages_between_two_hosts_under_kills_and_faults_come_once_and_in_order() {
         // Neighbours make each other's keys.
         let content = json!({ "kind": "text", "text": "0" });
         let record = json!({ "$type": "agent.comms.message", "content": content, "thread": "keys" });
-        for (from, to) in [(0, 1), (1, 0)] {
-            let body = json!({ "record": record, "to": [agents[own][to].did] });
-            let _ = agents[own][from].call("sendMessage", &body);
+        for (to, from) in agents[own].iter().zip(agents[own].iter().cycle().skip(1)) {
+            let _ = from.call("sendMessage", &json!({ "record": record, "to": [to.did] }));
         }
     }
     links.iter().for_each(|link| link.fair.store(false, Ordering::Relaxed));
