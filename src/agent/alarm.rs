@@ -6,9 +6,8 @@
 //!
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
-//! only waits (even): for a message to deliver, for a memory whose time ends or whose vector is missing, for the end of a token by which somebody reads the inbox,
-//! for blobs to collect, for
-//! the day on which a deactivated account is to be deleted, for a change of the DID document that may have died, or for what a
+//! only waits (even): for a message to deliver, for a memory whose time ends or whose vector is missing, for the end of a token by
+//! which somebody reads the inbox, for blobs to collect, for the day on which a deactivated account is to be deleted, for a change of the DID document that may have died, or for what a
 //! rotation of the agent's keys has left to do, in the storage or in the DID document.
 
 use std::cell::Cell;

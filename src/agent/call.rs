@@ -8,6 +8,7 @@ use murmuration_lexicons::Catalog;
 use murmuration_xrpc::agent::internal::comms::CommsCall;
 use murmuration_xrpc::agent::internal::{self, InternalCall};
 use murmuration_xrpc::agent::{self, Context, Reply, import as repo, index as profile};
+use murmuration_xrpc::embedder::EmbedderConfig;
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::inbox::PATH;
 use murmuration_xrpc::limits;
@@ -56,7 +57,11 @@ async fn outwardly(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Respo
     if awake.account.has_unsent().unwrap_or(false) {
         outbox::start(agent);
     }
-    let ready = embedding::ask(agent, awake, method, &plain).await;
+    // Boxed, and only where there is somebody to ask.
+    let ready = match awake.config.embedder {
+        EmbedderConfig::Embedded => None,
+        _ => embedding::ask(agent, awake, method, &plain).boxed_local().await,
+    };
     let vectors = || ready.clone();
     let mut context = context(agent, awake);
     if ready.is_some() {

@@ -43,6 +43,24 @@ pub struct Search<'a> {
     pub limit: usize,
 }
 
+impl<'a> Search<'a> {
+    /// A search for a text in everything that holds now, by its words.
+    #[must_use]
+    pub fn of(text: &'a str, limit: usize) -> Self {
+        Self {
+            text,
+            meaning: None,
+            collections: &[],
+            tags: &[],
+            made: 0..u64::MAX,
+            as_of: None,
+            superseded: false,
+            least: 0.0,
+            limit,
+        }
+    }
+}
+
 /// A memory that was found.
 #[derive(Clone, Debug)]
 pub struct Found {

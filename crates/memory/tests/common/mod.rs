@@ -227,15 +227,5 @@ pub fn summary(record: &[u8]) -> String {
 
 /// A search for a text in everything that holds now.
 pub fn search(text: &str) -> Search<'_> {
-    Search {
-        text,
-        meaning: None,
-        collections: &[],
-        tags: &[],
-        made: 0..u64::MAX,
-        as_of: None,
-        superseded: false,
-        least: 0.0,
-        limit: 10,
-    }
+    Search::of(text, 10)
 }

@@ -32,8 +32,7 @@ pub fn search_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
         as_of: moment(params, "asOf")?,
         superseded: params.flag("includeSuperseded").unwrap_or(false),
         least: of_permille(params.number("minScore").unwrap_or(0)),
-        limit: number(params, "limit", DEFAULT_HITS),
-        ..of_text(text)
+        ..Search::of(text, number(params, "limit", DEFAULT_HITS))
     };
     let mut found = Vec::new();
     if let Some(mind) = reading(context)? {
@@ -58,7 +57,7 @@ pub fn context_block(context: &Context<'_>, call: Call) -> Result<Reply, XrpcErr
         if !text.is_empty() {
             follow(context, mind)?;
             let meaning = meaning_of_query(context, text);
-            let search = Search { meaning: meaning.as_ref(), limit: MAX_CONTEXT_HITS, ..of_text(text) };
+            let search = Search { meaning: meaning.as_ref(), ..Search::of(text, MAX_CONTEXT_HITS) };
             found = mind.memories.search(mind.keeper(), &search)?;
             found.retain(|found| pinned.iter().all(|known| known.path != found.memory.path));
         }
@@ -132,21 +131,6 @@ fn sense(context: &Context<'_>, text: &str) -> Sense {
     match vectors.first().map(|coordinates| Vector::from_f32(coordinates)) {
         Some(Ok(vector)) => Sense::Known(Meaning { model: embedder.id().to_owned(), vector }),
         _ => Sense::Nothing,
-    }
-}
-
-/// A search for a text, in everything that holds now.
-fn of_text(text: &str) -> Search<'_> {
-    Search {
-        text,
-        meaning: None,
-        collections: &[],
-        tags: &[],
-        made: 0..u64::MAX,
-        as_of: None,
-        superseded: false,
-        least: 0.0,
-        limit: DEFAULT_HITS,
     }
 }
 
