@@ -17,6 +17,7 @@
 //! | `owner` | in the Worker: does what the owner of an agent does who keeps its keys; the body says what (`owner.rs`) |
 //! | `embed` | in the Worker: the vector of `text` by the host's embedder |
 //! | `recall` | in the Worker: builds an index of `entries`, searches it for `ms`, and says how long each took |
+//! | `registers` | in the Worker: checks what is computed in vector registers |
 //! | `stream` | streams `chunks` chunks of a kilobyte, and panics after `panic` of them |
 //! | `sleep` | answers after `ms` milliseconds |
 //! | `rows` | answers the object's row counters since it woke |
@@ -31,6 +32,7 @@
 
 mod owner;
 mod recall;
+mod registers;
 mod sealing;
 
 use std::time::Duration;
@@ -189,6 +191,7 @@ async fn in_worker(verb: &str, url: &Url) -> Response {
         "recall" => measured(
             recall::search(number(url, "entries").unwrap_or(1000), number(url, "ms").unwrap_or(0)).await,
         ),
+        "registers" => measured(registers::check().map(|vectors| json!({ "vectors": vectors }))),
         "stream" => http::give(streamed(url), Asked::default()).into(),
         _ => http::refuse(404, "NotFound", "no such test route"),
     }

@@ -140,6 +140,12 @@ fn the_storage_under_the_worker_is_what_the_crates_count_on() {
 }
 
 #[test]
+fn what_is_computed_in_vector_registers_is_what_is_computed_without() {
+    let answer = World::start().client().path("/test/registers").ok().json();
+    assert_eq!(answer["vectors"], true, "the Wasm is built without vector registers");
+}
+
+#[test]
 fn a_build_that_serves_people_has_no_test_routes() {
     let world = murmuration_tests::Setup::new().plain().variable("TEST_ROUTES", "true").start();
     let _ = world.client().path("/xrpc/_health").ok();

@@ -225,7 +225,7 @@ pub const GZIPPED_LIMIT: u64 = 1_800_000;
 const GZIP_LEVEL: u32 = 9;
 
 /// What WebAssembly has beyond its first version and the module uses.
-const WASM_FEATURES: [&str; 7] = [
+const WASM_FEATURES: [&str; 8] = [
     "mutable-globals",
     "sign-ext",
     "nontrapping-float-to-int",
@@ -233,6 +233,7 @@ const WASM_FEATURES: [&str; 7] = [
     "multivalue",
     "reference-types",
     "exception-handling",
+    "simd",
 ];
 
 /// What the Wasm is made of.

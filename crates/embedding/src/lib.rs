@@ -25,6 +25,7 @@
 //!
 //! How the model of this project is made is written in `model/README.md` beside this crate.
 
+mod dot;
 mod error;
 mod fold;
 mod model;
@@ -33,8 +34,9 @@ mod read;
 mod table;
 mod vector;
 
+pub use dot::dot;
 pub use error::EmbeddingError;
 pub use fold::{Kind, fold, kind};
 pub use model::{MAX_TEXT_BYTES, Model};
 pub use table::ModelTable;
-pub use vector::{MAX_DIMS, Vector, dot};
+pub use vector::{MAX_DIMS, Vector, inverse_length};

@@ -1,6 +1,6 @@
 //! A vector as it is kept: whole numbers of eight bits.
 
-use crate::EmbeddingError;
+use crate::{EmbeddingError, dot};
 
 /// The most dimensions a vector may have: the largest models in use (`text-embedding-3-large` shortened, `bge-m3`, `e5`)
 /// give 1,536 or fewer. A thousand memories of so many take 1.5 MB of an object's memory.
@@ -85,21 +85,6 @@ impl Vector {
     }
 }
 
-/// The sum of the products of two rows of coordinates; what one has more than the other does not count.
-///
-/// It cannot overflow: [`MAX_DIMS`] products of at most 128 x 128 stay below 2^25.
-#[must_use]
-pub fn dot(one: &[i8], other: &[i8]) -> i32 {
-    // Lanes of its own, because that is what the compiler turns into `i32x4.dot_i16x8_s` and its kin.
-    let (ones, one_rest) = one.as_chunks::<LANES>();
-    let (others, other_rest) = other.as_chunks::<LANES>();
-    let mut sum = 0;
-    for (one, other) in ones.iter().zip(others) {
-        sum += one.iter().zip(other).map(|(one, other)| i32::from(*one) * i32::from(*other)).sum::<i32>();
-    }
-    sum + one_rest.iter().zip(other_rest).map(|(one, other)| i32::from(*one) * i32::from(*other)).sum::<i32>()
-}
-
 /// Turns a direction as all others of as many dimensions are turned, which changes no angle between them: some signs, and then
 /// the Walsh-Hadamard transform of as many coordinates at a time as it takes. Lengths grow alike.
 fn turn(coordinates: &mut [f32]) {
@@ -126,7 +111,9 @@ fn turn(coordinates: &mut [f32]) {
     }
 }
 
-fn inverse_length(coordinates: &[i8]) -> f32 {
+/// One over the length of a row of coordinates; 0 where all of them are.
+#[must_use]
+pub fn inverse_length(coordinates: &[i8]) -> f32 {
     let square = dot(coordinates, coordinates);
     if square == 0 { 0.0 } else { 1.0 / to_f32(square).sqrt() }
 }
@@ -140,9 +127,6 @@ fn to_f32(sum: i32) -> f32 {
 fn eight_bits(coordinate: f32) -> i8 {
     coordinate.round() as i8
 }
-
-/// Coordinates multiplied in one step: two registers of 128 bits.
-const LANES: usize = 32;
 
 /// Fewer coordinates are not turned: there is nothing to spread.
 const LEAST_BLOCK: usize = 16;
@@ -210,18 +194,6 @@ mod tests {
         assert!((same - 1.0).abs() < 1e-6);
         // 10,000 + 128 x .09 - 127 x .09 to 10,000 + 255 x .09.
         assert!((opposite - 0.9977).abs() < 4e-4, "{opposite}");
-    }
-
-    #[test]
-    #[expect(clippy::as_conversions, reason = "small numbers")]
-    fn the_product_in_lanes_is_the_plain_product() {
-        for length in [1, 31, 32, 33, 384, 1536] {
-            let one: Vec<i8> = (0..length).map(|n| (n * 7 % 255 - 127) as i8).collect();
-            let other: Vec<i8> = (0..length).map(|n| (n * 11 % 255 - 127) as i8).collect();
-            let plain: i32 = one.iter().zip(&other).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
-            assert_eq!(dot(&one, &other), plain);
-        }
-        assert_eq!(dot(&[-128; MAX_DIMS], &[-128; MAX_DIMS]), 128 * 128 * 1536);
     }
 
     #[test]

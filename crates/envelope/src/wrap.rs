@@ -1,10 +1,9 @@
 //! The data key of an envelope, and how it is sealed: under the author's epoch key, and to recipients.
 
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hkdf::Hkdf;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use hpke::kem::XWing;
+use murmuration_cipher::Cipher;
 use murmuration_data::cbor::Writer;
 use murmuration_platform::Entropy;
 use sha2::Sha256;
@@ -63,7 +62,7 @@ impl DataKey {
         epoch: u32,
     ) -> [u8; WRAP_BYTES] {
         let aad = own_context(own, label, binding, epoch);
-        fixed(&seal_bytes(own.expose(), nonce, &aad, self.0.as_slice()))
+        fixed(&Cipher::new(own.expose()).seal(nonce, &aad, self.0.as_slice()))
     }
 
     /// Opens what [`DataKey::wrap_own`] has made.
@@ -76,7 +75,8 @@ impl DataKey {
         epoch: u32,
     ) -> Result<Self, EnvelopeError> {
         let aad = own_context(own, label, binding, epoch);
-        Self::from_slice(&open_bytes(own.expose(), nonce, &aad, wrap)?)
+        let opened = Cipher::new(own.expose()).open(nonce, &aad, wrap);
+        Self::from_slice(&opened.ok_or(EnvelopeError::Sealed)?)
     }
 
     /// Seals the data key to a recipient: the encapsulated key, and the data key under it.
@@ -127,7 +127,7 @@ impl Derived {
         epoch: u32,
         text: &[u8],
     ) -> Vec<u8> {
-        seal_bytes(&self.content, nonce, &binding.context(Label::Content, epoch, &[]), text)
+        Cipher::new(&self.content).seal(nonce, &binding.context(Label::Content, epoch, &[]), text)
     }
 
     pub(crate) fn open(
@@ -137,7 +137,8 @@ impl Derived {
         epoch: u32,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
-        open_bytes(&self.content, nonce, &binding.context(Label::Content, epoch, &[]), ciphertext)
+        let context = binding.context(Label::Content, epoch, &[]);
+        Cipher::new(&self.content).open(nonce, &context, ciphertext).ok_or(EnvelopeError::Sealed)
     }
 
     /// What ties the envelope to this one data key, and its head to what the author wrote.
@@ -171,23 +172,6 @@ fn own_context(own: &EpochKey, label: Label, binding: &Binding, epoch: u32) -> V
     binding.context_of(label, epoch, writer.as_bytes())
 }
 
-fn seal_bytes(key: &[u8; DATA_KEY_BYTES], nonce: &[u8; NONCE_BYTES], aad: &[u8], text: &[u8]) -> Vec<u8> {
-    let cipher = XChaCha20Poly1305::new(key.into());
-    #[expect(clippy::expect_used, reason = "the invariant beside it")]
-    // INVARIANT: the cipher takes all texts below 256 GiB, and ours are limited to less than a MiB.
-    cipher.encrypt(nonce.into(), Payload { msg: text, aad }).expect("a text below 256 GiB")
-}
-
-fn open_bytes(
-    key: &[u8; DATA_KEY_BYTES],
-    nonce: &[u8; NONCE_BYTES],
-    aad: &[u8],
-    ciphertext: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
-    let opened = XChaCha20Poly1305::new(key.into()).decrypt(nonce.into(), Payload { msg: ciphertext, aad });
-    opened.map(Zeroizing::new).map_err(|_| EnvelopeError::Sealed)
-}
-
 /// A sealed data key, whose length follows from that of the data key.
 fn fixed(wrap: &[u8]) -> [u8; WRAP_BYTES] {
     #[expect(clippy::expect_used, reason = "the invariant beside it")]
@@ -195,8 +179,8 @@ fn fixed(wrap: &[u8]) -> [u8; WRAP_BYTES] {
     wrap.try_into().expect("48 bytes")
 }
 
-/// Bytes of a nonce of XChaCha20-Poly1305: enough to draw them at random for ever.
-pub(crate) const NONCE_BYTES: usize = 24;
+/// Bytes of a nonce of the cipher.
+pub(crate) const NONCE_BYTES: usize = murmuration_cipher::NONCE_BYTES;
 
 /// Bytes of a sealed data key: the key and a tag.
 pub(crate) const WRAP_BYTES: usize = DATA_KEY_BYTES + TAG_BYTES;
@@ -205,7 +189,7 @@ pub(crate) const WRAP_BYTES: usize = DATA_KEY_BYTES + TAG_BYTES;
 pub(crate) const COMMIT_BYTES: usize = 32;
 
 /// Bytes that the ciphers add.
-pub(crate) const TAG_BYTES: usize = 16;
+pub(crate) const TAG_BYTES: usize = murmuration_cipher::TAG_BYTES;
 
 const DATA_KEY_BYTES: usize = 32;
 

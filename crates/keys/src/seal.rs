@@ -19,9 +19,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use data_encoding::HEXLOWER_PERMISSIVE;
+use murmuration_cipher::{Cipher, TAG_BYTES};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::KeyError;
@@ -53,8 +52,8 @@ impl Kek {
         if key == [0; KEK_BYTES] { Err(KeyError::KekForm) } else { Ok(Self { version, key }) }
     }
 
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&self.key.into())
+    fn cipher(&self) -> Cipher {
+        Cipher::new(&self.key)
     }
 }
 
@@ -145,10 +144,7 @@ impl AsRef<[Kek]> for Kek {
 #[must_use]
 pub fn seal(kek: &Kek, nonce: [u8; NONCE_BYTES], aad: &[u8], secret: &[u8]) -> Vec<u8> {
     let header = header(kek.version);
-    let payload = Payload { msg: secret, aad: &bind(header, aad) };
-    // INVARIANT: the cipher takes all messages below 256 GiB, and no secret is near it.
-    #[expect(clippy::expect_used, reason = "the invariant above")]
-    let sealed = kek.cipher().encrypt(&nonce.into(), payload).expect("a secret below 256 GiB");
+    let sealed = kek.cipher().seal(&nonce, &bind(header, aad), secret);
     [header.as_slice(), &nonce, &sealed].concat()
 }
 
@@ -163,8 +159,7 @@ pub fn open(keks: impl AsRef<[Kek]>, aad: &[u8], sealed: &[u8]) -> Result<Zeroiz
     let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(KeyError::SealForm)?;
     let keks = keks.as_ref();
     let kek = keks.iter().find(|kek| kek.version == version).ok_or(KeyError::KekMissing(version))?;
-    let payload = Payload { msg: ciphertext, aad: &bind(*header, aad) };
-    kek.cipher().decrypt(&(*nonce).into(), payload).map(Zeroizing::new).map_err(|_| KeyError::SealBroken)
+    kek.cipher().open(nonce, &bind(*header, aad), ciphertext).ok_or(KeyError::SealBroken)
 }
 
 /// The version of the key-encryption key that a secret was sealed under.
@@ -194,14 +189,13 @@ fn bind(header: [u8; HEADER_BYTES], aad: &[u8]) -> Vec<u8> {
 const KEK_BYTES: usize = 32;
 
 /// Bytes of a nonce.
-pub const NONCE_BYTES: usize = 24;
+pub const NONCE_BYTES: usize = murmuration_cipher::NONCE_BYTES;
 
 /// Bytes that sealing adds to a secret.
 pub const OVERHEAD_BYTES: usize = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
 
 /// Bytes that say how a secret is sealed, and under which version.
 pub const HEADER_BYTES: usize = 5;
-const TAG_BYTES: usize = 16;
 
 /// The version of a key-encryption key that names none.
 const FIRST_VERSION: u32 = 1;
