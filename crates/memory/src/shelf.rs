@@ -5,16 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use murmuration_data::Kind;
 use murmuration_data::cbor::{Reader, Writer};
-use murmuration_data::{DataError, Kind};
 use murmuration_platform::{Entropy, Param, Store, StoreError};
 use murmuration_recall::{Embedded, Entry, Index, Slot};
-use murmuration_syntax::{Did, RepoPath};
+use murmuration_syntax::{Did, Nsid, RecordKey, RepoPath};
 use sha2::{Digest, Sha256};
 
 use crate::duplicate::Content;
 use crate::fact::Topic;
-use crate::list::path_of;
 use crate::secret::Secret;
 use crate::{Meaning, MemoryError, Uses};
 
@@ -73,7 +72,7 @@ pub(crate) struct Shelf {
 impl Shelf {
     /// Reads all pages.
     pub(crate) fn load(store: &dyn Store, secret: &Secret, did: &Did) -> Result<Self, MemoryError> {
-        let (mut shelf, mut last) = (Self::default(), -1);
+        let (mut shelf, mut labels, mut last) = (Self::default(), Vec::new(), -1);
         loop {
             let rows = store.query(PAGES, &[Param::Int(last), Param::Int(PAGES_AT_ONCE)])?;
             if rows.is_empty() {
@@ -82,11 +81,16 @@ impl Shelf {
             for mut row in rows {
                 last = row.int(0)?;
                 let opened = secret.open(&place(did, last), &row.blob(1)?)?;
-                shelf.read_page(&opened).map_err(|_| corrupt())?;
+                shelf.read_page(&opened, &mut labels).ok_or_else(corrupt)?;
             }
         }
-        let end = shelf.labels.last_key_value().map_or(0, |(slot, _)| slot.saturating_add(1));
-        shelf.free = (0..end).filter(|slot| !shelf.labels.contains_key(slot)).collect();
+        // From a list in order a map is made in one go.
+        shelf.labels = labels.into_iter().collect();
+        let mut next = 0;
+        for slot in shelf.labels.keys() {
+            shelf.free.extend(next..*slot);
+            next = slot.saturating_add(1);
+        }
         Ok(shelf)
     }
 
@@ -245,26 +249,26 @@ impl Shelf {
         Ok(store.query(STORE, &[Param::Int(number), Param::Blob(&sealed)]).map(drop)?)
     }
 
-    fn read_page(&mut self, page: &[u8]) -> Result<(), MemoryError> {
-        let data = |_: DataError| corrupt();
+    /// Reads a page, and gives its labels to `labels`; `None` where it is not as it was written.
+    fn read_page(&mut self, page: &[u8], labels: &mut Vec<(Slot, Label)>) -> Option<()> {
         let mut reader = Reader::new(page);
-        let items = reader.array().map_err(data)?;
-        let form = reader.uint().map_err(data)?;
+        let items = reader.array().ok()?;
+        let form = reader.uint().ok()?;
         let each = match form {
             FIRST_FORM => FIRST_ITEMS,
             FORM => ENTRY_ITEMS,
-            _ => return Err(corrupt().into()),
+            _ => return None,
         };
-        for _ in 0..reader.array().map_err(data)? / 2 {
-            let by = u16::try_from(reader.uint().map_err(data)?).map_err(|_| corrupt())?;
-            self.models.insert(by, reader.text().map_err(data)?.to_owned());
+        for _ in 0..reader.array().ok()? / 2 {
+            let by = u16::try_from(reader.uint().ok()?).ok()?;
+            self.models.insert(by, reader.text().ok()?.to_owned());
         }
         for _ in 0..items.saturating_sub(2) / each {
-            let (label, entry) = read(&mut reader, form)?;
-            self.labels.insert(entry.slot, label);
-            self.index.put(entry).map_err(|_| corrupt())?;
+            let collection = labels.last().map(|(_, label)| &label.path.collection);
+            let label = read(&mut reader, form, collection)?;
+            labels.push((self.index.put_bytes(reader.bytes().ok()?).ok()?, label));
         }
-        Ok(reader.end().map_err(data)?)
+        reader.end().ok()
     }
 }
 
@@ -303,42 +307,45 @@ fn write(writer: &mut Writer, label: &Label, entry: &Entry) {
     writer.bytes(&entry.to_bytes());
 }
 
-fn read(reader: &mut Reader<'_>, form: u64) -> Result<(Label, Entry), MemoryError> {
-    let data = |_: DataError| corrupt();
-    let (collection, rkey) = (reader.text().map_err(data)?, reader.text().map_err(data)?);
-    let path = path_of(collection, rkey)?;
-    let created_at = reader.uint().map_err(data)?;
+/// Reads a label. Most are of the collection that the one before it was of, which need not be parsed again.
+fn read(reader: &mut Reader<'_>, form: u64, before: Option<&Nsid>) -> Option<Label> {
+    let (collection, rkey) = (reader.text().ok()?, reader.text().ok()?);
+    let collection = match before {
+        Some(before) if before.as_str() == collection => before.clone(),
+        _ => Nsid::parse(collection).ok()?,
+    };
+    let path = RepoPath::new(collection, RecordKey::parse(rkey).ok()?);
+    let created_at = reader.uint().ok()?;
     let (expires_at, valid) = (optional(reader)?, (optional(reader)?, optional(reader)?));
-    let pinned = reader.bool().map_err(data)?;
+    let pinned = reader.bool().ok()?;
     let mut tags = Vec::new();
-    for _ in 0..reader.array().map_err(data)? {
-        tags.push(u32::try_from(reader.uint().map_err(data)?).map_err(|_| corrupt())?);
+    for _ in 0..reader.array().ok()? {
+        tags.push(u32::try_from(reader.uint().ok()?).ok()?);
     }
     let topic = hash(reader)?;
     let (mut content, mut origin, mut uses) = (None, None, Uses::default());
     if form != FIRST_FORM {
         content = hash(reader)?;
-        origin = optional(reader)?.map(u32::try_from).transpose().map_err(|_| corrupt())?;
+        origin = optional(reader)?.map(u32::try_from).transpose().ok()?;
         uses.last = optional(reader)?;
-        uses.count = u32::try_from(reader.uint().map_err(data)?).map_err(|_| corrupt())?;
+        uses.count = u32::try_from(reader.uint().ok()?).ok()?;
     }
-    let entry = Entry::from_bytes(reader.bytes().map_err(data)?).map_err(|_| corrupt())?;
-    Ok((Label { path, created_at, expires_at, valid, pinned, tags, topic, content, origin, uses }, entry))
+    Some(Label { path, created_at, expires_at, valid, pinned, tags, topic, content, origin, uses })
 }
 
-fn optional(reader: &mut Reader<'_>) -> Result<Option<u64>, StoreError> {
-    let data = |_: DataError| corrupt();
-    match reader.peek().map_err(data)? {
-        Kind::Null => reader.null().map(|()| None).map_err(data),
-        _ => reader.uint().map(Some).map_err(data),
+/// A number or null; `None` for anything else.
+fn optional(reader: &mut Reader<'_>) -> Option<Option<u64>> {
+    match reader.peek().ok()? {
+        Kind::Null => reader.null().map(|()| None).ok(),
+        _ => reader.uint().map(Some).ok(),
     }
 }
 
-fn hash(reader: &mut Reader<'_>) -> Result<Option<[u8; 8]>, StoreError> {
-    let data = |_: DataError| corrupt();
-    match reader.peek().map_err(data)? {
-        Kind::Null => reader.null().map(|()| None).map_err(data),
-        _ => Ok(Some(reader.bytes().map_err(data)?.try_into().map_err(|_| corrupt())?)),
+/// A hash or null; `None` for anything else.
+fn hash(reader: &mut Reader<'_>) -> Option<Option<[u8; 8]>> {
+    match reader.peek().ok()? {
+        Kind::Null => reader.null().map(|()| None).ok(),
+        _ => Some(Some(reader.bytes().ok()?.try_into().ok()?)),
     }
 }
 
@@ -373,7 +380,7 @@ const FIRST_ITEMS: usize = 10;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
     use super::*;
 
@@ -383,9 +390,9 @@ mod tests {
         writer.array(2 + FIRST_ITEMS).uint(FIRST_FORM).array(0);
         writer.text("agent.memory.note").text("3lznm6spegk2z").uint(7).null().null().null().bool(true);
         writer.array(1).uint(9).bytes(&[1; 8]).bytes(&Entry::new(3).with_time(7).to_bytes());
-        let mut shelf = Shelf::default();
-        shelf.read_page(writer.as_bytes()).unwrap();
-        let label = shelf.labels.get(&3).unwrap();
+        let (mut shelf, mut labels) = (Shelf::default(), Vec::new());
+        shelf.read_page(writer.as_bytes(), &mut labels).unwrap();
+        let (3, label) = &labels[0] else { unreachable!("another slot") };
         assert_eq!(
             (label.created_at, label.pinned, &label.tags, label.topic),
             (7, true, &vec![9], Some([1; 8]))

@@ -17,7 +17,7 @@
 use murmuration_embedding::Vector;
 
 use crate::RecallError;
-use crate::entry::{Embedded, Entry, MAX_WORDS, Word};
+use crate::entry::{Embedded, Entry, MAX_WORDS, Slot, Word};
 
 impl Entry {
     /// Appends the entry to a page.
@@ -50,9 +50,8 @@ impl Entry {
     ///
     /// # Errors
     /// [`RecallError::Entry`] for anything that [`Self::to_bytes`] does not write.
-    pub fn from_bytes(mut bytes: &[u8]) -> Result<Self, RecallError> {
-        let entry = Self::read_from(&mut bytes)?;
-        if bytes.is_empty() { Ok(entry) } else { Err(RecallError::Entry("there is something after its end")) }
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecallError> {
+        Packed::alone(bytes)?.unpack()
     }
 
     /// Reads the next entry of a page, and leaves what follows.
@@ -60,6 +59,30 @@ impl Entry {
     /// # Errors
     /// [`RecallError::Entry`] for anything that [`Self::write_to`] does not write.
     pub fn read_from(page: &mut &[u8]) -> Result<Self, RecallError> {
+        Packed::read(page)?.unpack()
+    }
+}
+
+/// An entry as it lies in its page, checked but for its vector.
+pub(crate) struct Packed<'a> {
+    pub(crate) slot: Slot,
+    pub(crate) time: u64,
+    pub(crate) importance: u16,
+    pub(crate) length: u32,
+    /// The model's number, and the coordinates; none where it has no vector.
+    pub(crate) vector: Option<(u16, &'a [u8])>,
+    tokens: &'a [[u8; 4]],
+    pub(crate) counts: &'a [u8],
+}
+
+impl<'a> Packed<'a> {
+    /// An entry that is alone in its bytes.
+    pub(crate) fn alone(mut bytes: &'a [u8]) -> Result<Self, RecallError> {
+        let entry = Self::read(&mut bytes)?;
+        if bytes.is_empty() { Ok(entry) } else { Err(RecallError::Entry("there is something after its end")) }
+    }
+
+    fn read(page: &mut &'a [u8]) -> Result<Self, RecallError> {
         let slot = u32::from_le_bytes(array(page)?);
         let time = u64::from_le_bytes(array(page)?);
         let importance = u16::from_le_bytes(array(page)?);
@@ -70,28 +93,34 @@ impl Entry {
         let by = u16::from_le_bytes(array(page)?);
         let coordinates = usize::from(u16::from_le_bytes(array(page)?));
         let coordinates = take(page, coordinates)?;
-        let embedded = if coordinates.is_empty() {
-            None
-        } else {
-            let vector =
-                Vector::from_bytes(coordinates).map_err(|_| RecallError::Entry("a vector that is none"))?;
-            Some(Embedded { by, vector })
-        };
+        let vector = (!coordinates.is_empty()).then_some((by, coordinates));
         let count = usize::from(u16::from_le_bytes(array(page)?));
         if count > MAX_WORDS {
             return Err(RecallError::Entry("too many words"));
         }
         let tokens = take(page, count * 4)?.as_chunks::<4>().0;
-        let counts = take(page, count)?;
-        let words: Vec<Word> = tokens
-            .iter()
-            .zip(counts)
-            .map(|(token, count)| Word { token: u32::from_le_bytes(*token), count: *count })
-            .collect();
-        if !words.is_sorted_by(|one, other| one.token < other.token) {
+        let entry = Self { slot, time, importance, length, vector, tokens, counts: take(page, count)? };
+        if !entry.tokens().is_sorted_by(|one, other| one < other) {
             return Err(RecallError::Entry("words out of order"));
         }
-        Ok(Self { slot, time, importance, embedded, words, length })
+        Ok(entry)
+    }
+
+    pub(crate) fn tokens(&self) -> impl ExactSizeIterator<Item = u32> {
+        self.tokens.iter().map(|token| u32::from_le_bytes(*token))
+    }
+
+    fn unpack(&self) -> Result<Entry, RecallError> {
+        let embedded = match self.vector {
+            Some((by, coordinates)) => {
+                let vector = Vector::from_bytes(coordinates).map_err(|_| NO_VECTOR)?;
+                Some(Embedded { by, vector })
+            }
+            None => None,
+        };
+        let words = self.tokens().zip(self.counts).map(|(token, count)| Word { token, count: *count });
+        let Self { slot, time, importance, length, .. } = *self;
+        Ok(Entry { slot, time, importance, embedded, words: words.collect(), length })
     }
 }
 
@@ -100,5 +129,9 @@ fn take<'a>(page: &mut &'a [u8], length: usize) -> Result<&'a [u8], RecallError>
 }
 
 fn array<const N: usize>(page: &mut &[u8]) -> Result<[u8; N], RecallError> {
-    take(page, N)?.try_into().map_err(|_| RecallError::Entry("it ends too early"))
+    let (array, rest) = page.split_first_chunk().ok_or(RecallError::Entry("it ends too early"))?;
+    *page = rest;
+    Ok(*array)
 }
+
+pub(crate) const NO_VECTOR: RecallError = RecallError::Entry("a vector that is none");

@@ -32,7 +32,8 @@ struct Fit<'a> {
 impl<'a> Ranking<'a> {
     pub(crate) fn of(index: &'a Index, query: &'a Query) -> Self {
         let cosines = query.embedded.as_ref().and_then(|asked| {
-            let set = index.vectors().iter().position(|vectors| vectors.holds(asked.by, &asked.vector))?;
+            let set =
+                index.vectors().iter().position(|vectors| vectors.holds(asked.by, asked.vector.dims()))?;
             Some((set, index.vectors().get(set)?.cosines(&asked.vector)))
         });
         Self { index, query, cosines, words: words_of(index, query) }

@@ -1,6 +1,6 @@
 //! Vectors in one row, and the scan over them.
 
-use murmuration_embedding::{MAX_DIMS, Vector, dot};
+use murmuration_embedding::{MAX_DIMS, Vector, dot, inverse_length};
 
 use crate::entry::Embedded;
 
@@ -21,15 +21,21 @@ impl Vectors {
     }
 
     /// Whether vectors of this kind belong here.
-    pub(crate) fn holds(&self, by: u16, vector: &Vector) -> bool {
-        self.by == by && self.dims == vector.dims()
+    pub(crate) fn holds(&self, by: u16, dims: usize) -> bool {
+        self.by == by && self.dims == dims
     }
 
-    /// Adds a vector; gives its place.
-    pub(crate) fn push(&mut self, vector: &Vector) -> usize {
-        self.coordinates.extend(vector.coordinates());
-        self.lengths.push(vector.inverse_length());
-        self.lengths.len() - 1
+    /// Adds a vector of these dimensions; gives its place, or `None` where it has no direction.
+    pub(crate) fn push(&mut self, coordinates: impl Iterator<Item = i8>) -> Option<usize> {
+        let start = self.coordinates.len();
+        self.coordinates.extend(coordinates);
+        let length = inverse_length(self.coordinates.get(start..).unwrap_or_default());
+        if length == 0.0 {
+            self.coordinates.truncate(start);
+            return None;
+        }
+        self.lengths.push(length);
+        Some(self.lengths.len() - 1)
     }
 
     /// The vector at a place.

@@ -224,6 +224,9 @@ fn an_entry_survives_its_bytes_and_the_index() {
     for entry in [&full, &Entry::new(8)] {
         assert_eq!(Entry::from_bytes(&entry.to_bytes()).as_ref(), Ok(entry));
         assert_eq!(index_of([entry.clone()]).entry(entry.slot).as_ref(), Some(entry));
+        let mut index = Index::default();
+        assert_eq!(index.put_bytes(&entry.to_bytes()), Ok(entry.slot));
+        assert_eq!(index.entry(entry.slot).as_ref(), Some(entry));
         entry.write_to(&mut page);
     }
     let mut rest = page.as_slice();
@@ -244,7 +247,28 @@ fn refuses_bytes_that_are_no_entry() {
     swapped[tokens..tokens + 4].copy_from_slice(&bytes[tokens + 4..tokens + 8]);
     swapped[tokens + 4..tokens + 8].copy_from_slice(&bytes[tokens..tokens + 4]);
     assert_eq!(Entry::from_bytes(&swapped), Err(RecallError::Entry("words out of order")));
-    let mut heavy = bytes;
+    let mut heavy = bytes.clone();
     heavy[12..14].copy_from_slice(&1_001_u16.to_le_bytes());
     assert_eq!(Entry::from_bytes(&heavy), Err(RecallError::Entry("an importance beyond 1,000")));
+    let mut nowhere = bytes;
+    nowhere[22..24].fill(0);
+    assert_eq!(Entry::from_bytes(&nowhere), Err(RecallError::Entry("a vector that is none")));
+    for bytes in [swapped, heavy, nowhere] {
+        let mut index = Index::default();
+        assert_eq!(index.put_bytes(&bytes), Entry::from_bytes(&bytes).map(|entry| entry.slot));
+        assert!(index.is_empty());
+    }
+}
+
+#[test]
+fn entries_are_found_by_their_slots_in_whatever_order_they_come() {
+    let mut index = Index::default();
+    for slot in [5, 900, 3, 7, 3, 0, u32::MAX, 4] {
+        index.put_bytes(&Entry::new(slot).with_time(slot.into()).to_bytes()).unwrap();
+    }
+    assert!(index.remove(7) && !index.remove(7) && !index.remove(6));
+    assert_eq!(index.slots().collect::<Vec<_>>(), [0, 3, 4, 5, 900, u32::MAX]);
+    for slot in index.slots() {
+        assert_eq!(index.entry(slot).map(|entry| entry.time), Some(slot.into()));
+    }
 }
