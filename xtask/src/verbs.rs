@@ -31,9 +31,11 @@ cargo xtask bench [--quick] [--only NAME]... [--against DIR]
     --quick        only whether everything runs
     --only NAME    one measure; a wrong name lists all
     --against DIR  another build of the Worker instead of the reference
-cargo xtask bench memory [--quick] [--texts DIR]
+cargo xtask bench memory [--quick] [--texts DIR] [--memories N] [--only NAME]...
     Measures how well memories are found, and how fast; prints tables.
     --texts DIR    the texts, as crates/embedding/model/README.md says (.tools/memory)
+    --memories N   how many an agent is given at the most (10000; with 50000 it takes some minutes more)
+    --only NAME    `quality`, `speed` or `kept`
 cargo xtask build
     Builds the Worker into build/, prints its size, and makes .dev.vars for `npx wrangler dev`.
 cargo xtask demo

@@ -24,11 +24,11 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn new(title: impl Into<String>, unit: &'static str, figure: f64) -> Self {
+    pub(super) fn new(title: impl Into<String>, unit: &'static str, figure: f64) -> Self {
         Self { title: title.into(), unit, figure, bar: None }
     }
 
-    const fn at_most(mut self, most: f64) -> Self {
+    pub(super) const fn at_most(mut self, most: f64) -> Self {
         self.bar = Some(Bar::AtMost(most));
         self
     }

@@ -24,7 +24,7 @@ pub use agents::{AGENT_NAMES, Figure, agent_table, run_agents};
 use host::{BATCH, Host};
 pub use measures::NAMES;
 use measures::{BATCH_WRITES, Bar, MEASURES, Measure};
-pub use memory::memory;
+pub use memory::{MEMORY_NAMES, MemoryPlan, memory};
 
 /// How much is asked of the hosts.
 #[derive(Clone, Debug)]
@@ -256,6 +256,16 @@ fn median(samples: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = samples.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]
+}
+
+/// What a share of the samples is not above.
+fn quantile(samples: &[f64], share: f64) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let count = f64::from(u32::try_from(sorted.len()).unwrap());
+    #[allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let index = (count * share) as usize;
+    sorted[index.min(sorted.len() - 1)]
 }
 
 /// Three digits that count.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use murmuration_tests::bench::{
-    AGENT_NAMES, Against, NAMES, Plan, agent_table, memory, run, run_agents, table,
+    AGENT_NAMES, Against, MEMORY_NAMES, MemoryPlan, NAMES, Plan, agent_table, memory, run, run_agents, table,
 };
 
 fn main() -> ExitCode {
@@ -48,18 +48,27 @@ fn main() -> ExitCode {
 
 /// The tables of memories: a part of its own, because its texts are not on every machine.
 fn memories(mut words: impl Iterator<Item = String>) -> ExitCode {
-    let (mut folder, mut quick) = (xtask::root().join(".tools/memory"), false);
+    let texts = xtask::root().join(".tools/memory");
+    let mut plan = MemoryPlan { texts, quick: false, most: MEMORIES, only: Vec::new() };
     while let Some(word) = words.next() {
         match (word.as_str(), words.by_ref()) {
-            ("--quick", _) => quick = true,
+            ("--quick", _) => plan.quick = true,
+            ("--only", words) => match words.next().filter(|name| MEMORY_NAMES.contains(&name.as_str())) {
+                Some(name) => plan.only.push(name),
+                None => return usage(&format!("--only takes one of {}", MEMORY_NAMES.join(", "))),
+            },
+            ("--memories", words) => match words.next().and_then(|most| most.parse().ok()) {
+                Some(most) => plan.most = most,
+                None => return usage("--memories takes a number"),
+            },
             ("--texts", words) => match words.next() {
-                Some(chosen) => folder = chosen.into(),
+                Some(chosen) => plan.texts = chosen.into(),
                 None => return usage("--texts takes a folder"),
             },
             _ => return usage(&format!("`{word}` is not understood")),
         }
     }
-    match memory(&folder, quick, |table| println!("{table}")) {
+    match memory(&plan, |table| println!("{table}")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("bench: {problem}");
@@ -67,6 +76,9 @@ fn memories(mut words: impl Iterator<Item = String>) -> ExitCode {
         }
     }
 }
+
+/// Memories that an agent is given at the most, unless it is said otherwise: what the bars are of.
+const MEMORIES: usize = 10_000;
 
 fn names() -> impl Iterator<Item = &'static str> {
     NAMES.into_iter().chain(AGENT_NAMES)

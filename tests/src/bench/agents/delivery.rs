@@ -12,7 +12,7 @@ use crate::subscriber::Subscriber;
 use super::super::firehose::per_second;
 use super::super::host::{COLLECTION, CREATE, TEXT, post};
 use super::super::http::Connection;
-use super::super::{Plan, median};
+use super::super::{Plan, median, quantile};
 use super::{Figure, Network, Place, Resident};
 
 const SEND: &str = "/xrpc/agent.comms.sendMessage";
@@ -173,16 +173,6 @@ fn body(from: &Resident, to: &Resident) -> String {
 #[track_caller]
 fn delivered(answer: &Value) {
     assert_eq!(answer["receipts"][0]["state"], "delivered", "{answer}");
-}
-
-/// What a share of the samples is not above.
-fn quantile(samples: &[f64], share: f64) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let count = f64::from(u32::try_from(sorted.len()).unwrap());
-    #[allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let index = (count * share) as usize;
-    sorted[index.min(sorted.len() - 1)]
 }
 
 fn millis(start: Instant, end: Instant) -> f64 {
