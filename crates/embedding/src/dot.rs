@@ -6,6 +6,8 @@
 #[inline]
 #[must_use]
 pub fn dot(one: &[i8], other: &[i8]) -> i32 {
+    let shorter = one.len().min(other.len());
+    let (one, other) = (one.get(..shorter).unwrap_or_default(), other.get(..shorter).unwrap_or_default());
     let (ones, one_rest) = one.as_chunks::<LANES>();
     let (others, other_rest) = other.as_chunks::<LANES>();
     let rest = one_rest.iter().zip(other_rest).map(|(one, other)| i32::from(*one) * i32::from(*other));
@@ -63,6 +65,7 @@ mod tests {
             let other: Vec<i8> = (0..length).map(|n| (n * 11 % 255 - 127) as i8).collect();
             let plain: i32 = one.iter().zip(&other).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
             assert_eq!(dot(&one, &other), plain);
+            assert_eq!(dot(&one, &[&other[..], &[1; 20]].concat()), plain);
         }
         assert_eq!(dot(&[-128; MAX_DIMS], &[-128; MAX_DIMS]), 128 * 128 * 1536);
     }
