@@ -24,7 +24,7 @@ import sys
 PAIRS = 5000
 
 # What is taken of each kind of training text, at most.
-TAKEN = {"summaries": 48000, "dictionary": 24000, "computing": 8000, "manuals": 22000, "fortunes": 5000}
+TAKEN = {"summaries": 80000, "dictionary": 32000, "computing": 12000, "manuals": 34000, "fortunes": 5000}
 
 # The packages the training text is read from: none holds Debian's descriptions or WordNet's glosses.
 DICTIONARIES = {"dictionary": ["dict-gcide", "dict-devil"], "computing": ["dict-foldoc", "dict-jargon"]}
