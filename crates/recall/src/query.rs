@@ -1,5 +1,7 @@
 //! What is asked of an index, and what it answers.
 
+use std::collections::BTreeMap;
+
 use crate::entry::{Embedded, Slot};
 use crate::words::Tokens;
 
@@ -8,6 +10,8 @@ use crate::words::Tokens;
 pub struct Query {
     /// The query's vector and its model; entries of other models are found by their words.
     pub embedded: Option<Embedded>,
+    /// Cosines to entries whose vectors lie elsewhere, as they were found there.
+    pub near: BTreeMap<Slot, f32>,
     /// The query's words, by the same key as the entries'.
     pub words: Tokens,
     /// The time to measure recency from, in microseconds since the Unix epoch.
@@ -20,7 +24,14 @@ pub struct Query {
 
 impl Default for Query {
     fn default() -> Self {
-        Self { embedded: None, words: Tokens::default(), now: 0, weights: Weights::default(), limit: 10 }
+        Self {
+            embedded: None,
+            near: BTreeMap::new(),
+            words: Tokens::default(),
+            now: 0,
+            weights: Weights::default(),
+            limit: 10,
+        }
     }
 }
 

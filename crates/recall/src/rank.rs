@@ -55,7 +55,8 @@ impl<'a> Ranking<'a> {
         let far = rows.iter().filter_map(|fit| fit.cosine).fold(0.0, f32::min);
         let weights = self.query.weights;
         // Where none of its words occurs, the vector has all of it.
-        let by_words = if self.cosines.is_none() {
+        let has_vector = self.cosines.is_some() || !self.query.near.is_empty();
+        let by_words = if !has_vector {
             1.0
         } else if best > 0.0 {
             weights.words
@@ -70,7 +71,7 @@ impl<'a> Ranking<'a> {
             .map(|Fit { row, cosine, bm25, .. }| {
                 let words = if *bm25 > 0.0 { bm25 / best } else { 0.0 };
                 // Without a vector of the query, how much of it was found stands for how near it came.
-                let words = if self.cosines.is_some() { words } else { words * coverage };
+                let words = if has_vector { words } else { words * coverage };
                 let vector = cosine.map_or(0.0, |cosine| (cosine - far) / (near - far));
                 let fit = by_words * words + (1.0 - by_words) * vector;
                 let recency = self.recency(row.time);
@@ -91,8 +92,10 @@ impl<'a> Ranking<'a> {
     }
 
     fn cosine(&self, row: &Row) -> Option<f32> {
-        let (set, cosines) = self.cosines.as_ref()?;
-        row.vector.filter(|(of, _)| of == set).and_then(|(_, place)| cosines.get(place).copied())
+        let exact = self.cosines.as_ref().and_then(|(set, cosines)| {
+            row.vector.filter(|(of, _)| of == set).and_then(|(_, place)| cosines.get(place).copied())
+        });
+        exact.or_else(|| self.query.near.get(&row.slot).copied())
     }
 
     /// Halved with every half-life; a memory of the future is as recent as one of now.

@@ -17,6 +17,9 @@ const SELECT: &str = "SELECT 1 FROM collection WHERE collection = ?1 AND did = ?
 const INSERT: &str = "INSERT INTO collection (collection, did) VALUES (?1, ?2)";
 /// Reads as many rows as it answers.
 const LIST: &str = "SELECT did FROM collection WHERE collection = ?1 AND did > ?2 ORDER BY did LIMIT ?3";
+/// Reads a row for each of the collections, at most.
+const HOLDS: &str =
+    "SELECT 1 FROM collection WHERE did = ?1 AND collection IN (SELECT value FROM json_each(?2)) LIMIT 1";
 /// Reads the whole table, and writes a row for each collection of the account; only when an account is deleted.
 const DELETE: &str = "DELETE FROM collection WHERE did = ?1";
 
@@ -75,6 +78,13 @@ impl Holdings {
         self.known.retain(|pair| pair.split_once(' ').is_none_or(|(_, known)| known != did));
         Ok(())
     }
+}
+
+/// Whether an account holds, or has held, records of one of these collections.
+pub(crate) fn holds_any(store: &dyn Store, did: &str, collections: &[&str]) -> Result<bool, StoreError> {
+    // NSIDs have nothing that JSON escapes.
+    let list = format!("[\"{}\"]", collections.join("\",\""));
+    Ok(!store.query(HOLDS, &[Param::Text(did), Param::Text(&list)])?.is_empty())
 }
 
 /// The accounts that hold records of a collection, by DID, behind `after`.

@@ -20,6 +20,7 @@
 //! - Webhooks ([`NewHook`]) read the log as those do, and are sent what they want at a URL of theirs.
 //! - Peers ([`NewPeer`]) are other hosts whose events are verified and merged into what readers of events read, and readers of
 //!   frames do not.
+//! - The public index is told what concerns it, of this host and of its peers ([`Published`]).
 //! - [`Crawl`] asks other relays to come, and asks again.
 //! - [`Relay`] is the three as one object; the Worker gives it storage, sockets and the time.
 //! - [`wire`] is what agents' objects and the relay's say to each other.
@@ -42,6 +43,7 @@ mod pack;
 mod page;
 mod partition;
 mod peers;
+mod published;
 mod relay;
 mod schema;
 mod telling;
@@ -60,6 +62,7 @@ pub use page::Page;
 pub use peers::{
     End, Found, Haul, Identities, Identity, NewPeer, PeerHost, PeerView, Session, Trust, Visit, Visited, Want,
 };
+pub use published::{INDEXED, Published, is_indexed};
 pub use relay::{Relay, TakenIn};
 
 pub use log::Scope;

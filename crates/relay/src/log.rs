@@ -6,6 +6,8 @@
 //! One billed row a push, whatever it holds; see [`crate::partition`] for where it goes. Memory follows the storage: it
 //! changes only after a transaction has held.
 
+use std::collections::BTreeSet;
+
 use murmuration_firehose::{MAX_DRAFT_BYTES, Seq, frame};
 use murmuration_platform::{Store, transaction};
 
@@ -93,6 +95,8 @@ type Frames = Vec<(Seq, Vec<u8>)>;
 pub struct Batch {
     /// Frames in order.
     pub frames: Vec<(Seq, Vec<u8>)>,
+    /// Which of them are a peer's.
+    pub of_peers: BTreeSet<Seq>,
     /// Whether the log ends with them.
     pub at_head: bool,
 }
@@ -207,7 +211,7 @@ impl Log {
     /// [`RelayError::Store`].
     pub fn read(&self, store: &dyn Store, after: u64, scope: Scope) -> Result<Batch, RelayError> {
         if after >= self.head {
-            return Ok(Batch { frames: Vec::new(), at_head: true });
+            return Ok(Batch { at_head: true, ..Batch::default() });
         }
         let wanted = after + 1;
         if wanted < self.earliest() {
@@ -220,15 +224,18 @@ impl Log {
             let budget = first.size + self.config.batch_bytes;
             let end = heads.iter().take_while(|row| row.seq == first.seq || row.size <= budget).last();
             let end = end.unwrap_or(first);
-            let mut frames = Vec::new();
-            for (seq, body) in partition.bodies(store, first.seq, end.seq, scope)? {
+            let mut batch = Batch { at_head: end.last == self.head, ..Batch::default() };
+            for (seq, own, body) in partition.bodies(store, first.seq, end.seq, scope)? {
                 let fresh = unpack(seq, &body)?.into_iter().filter(|(seq, _)| seq.get() > after);
-                frames.extend(fresh.map(|(seq, frame)| (seq, frame.to_vec())));
+                for (seq, frame) in fresh {
+                    batch.of_peers.extend((!own).then_some(seq));
+                    batch.frames.push((seq, frame.to_vec()));
+                }
             }
-            return Ok(Batch { frames, at_head: end.last == self.head });
+            return Ok(batch);
         }
         // Everything after the place was purged, or is not of the scope.
-        Ok(Batch { frames: Vec::new(), at_head: true })
+        Ok(Batch { at_head: true, ..Batch::default() })
     }
 
     /// The lowest number that may still be in the log: a reader at or after the one before it misses nothing.

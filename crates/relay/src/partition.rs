@@ -130,18 +130,21 @@ impl Partition {
         Ok(heads)
     }
 
-    /// The bodies of the rows from `first` to `last`, both their own first numbers. Reads those rows.
+    /// The bodies of the rows from `first` to `last`, both their own first numbers, and whether each is of the host's own. Reads those
+    /// rows.
     pub(crate) fn bodies(
         &self,
         store: &dyn Store,
         first: u64,
         last: u64,
         scope: Scope,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<(u64, bool, Vec<u8>)>, StoreError> {
         let (table, own) = (self.id, only(scope));
-        let sql = format!("SELECT seq, body FROM log_{table} WHERE seq BETWEEN ?1 AND ?2 {own} ORDER BY seq");
+        let sql = format!(
+            "SELECT seq, did LIKE '{PEER}%', body FROM log_{table} WHERE seq BETWEEN ?1 AND ?2 {own} ORDER BY seq"
+        );
         let rows = store.query(&sql, &[Param::Int(int(first)?), Param::Int(int(last)?)])?;
-        rows.into_iter().map(|mut row| Ok((natural(&mut row, 0)?, row.blob(1)?))).collect()
+        rows.into_iter().map(|mut row| Ok((natural(&mut row, 0)?, row.int(1)? == 0, row.blob(2)?))).collect()
     }
 
     /// The highest `ord` of each account with rows from `first` to before `end`, at most `limit` accounts. Reads those
@@ -185,8 +188,11 @@ impl Partition {
 
 /// What a peer's rows have in the place of a DID.
 pub(crate) fn of_peer(host: &str) -> String {
-    format!("peer:{host}")
+    format!("{PEER}{host}")
 }
+
+/// How that begins.
+const PEER: &str = "peer:";
 
 /// What a statement asks of a row beside its place.
 const fn only(scope: Scope) -> &'static str {

@@ -17,6 +17,7 @@ use crate::limits::{KNOWN_PAIRS, PUMP_BACKSTOP_MS};
 use crate::log::{Log, LogConfig, Scope};
 use crate::page::Page;
 use crate::peers::Peers;
+use crate::published::{self, Published};
 use crate::waiting::Waiting;
 use crate::wire::{Ack, Push, Told};
 
@@ -35,6 +36,8 @@ pub struct Relay {
     waiting: Waiting,
     hooks: Hooks,
     peers: Peers,
+    /// Whether there may be something for the public index that it was not poked for.
+    poke: bool,
 }
 
 impl Relay {
@@ -52,6 +55,8 @@ impl Relay {
             waiting: Waiting::default(),
             hooks: Hooks::open(store)?,
             peers: Peers::open(store)?,
+            // Of a poke that was lost with the object nobody knows.
+            poke: true,
         })
     }
 
@@ -104,6 +109,9 @@ impl Relay {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         self.feed.publish(sockets, frames, of);
+        for (_, frame) in frames {
+            self.poke = self.poke || published::concerns(store, of == Scope::Own, frame)?;
+        }
         for (seq, frame) in frames {
             if self.waiting.is_empty() && self.hooks.is_idle() {
                 break;
@@ -132,6 +140,19 @@ impl Relay {
             }
         }
         Ok(())
+    }
+
+    /// Whether the public index is to be poked: it may have something to read. Answers so once.
+    pub fn take_poke(&mut self) -> bool {
+        std::mem::take(&mut self.poke)
+    }
+
+    /// What is for the public index behind a cursor.
+    ///
+    /// # Errors
+    /// [`RelayError::Store`].
+    pub fn published(&self, store: &dyn Store, after: u64) -> Result<Published, RelayError> {
+        Published::read(store, &self.log, after)
     }
 
     /// Whether another subscriber may come, to read this.

@@ -280,7 +280,7 @@ impl<'a> Input<'a> {
         Ok(*front)
     }
 
-    fn u8(&mut self) -> Result<u8, RelayError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, RelayError> {
         self.array().map(u8::from_be_bytes)
     }
 
@@ -292,7 +292,7 @@ impl<'a> Input<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, RelayError> {
+    pub(crate) fn u64(&mut self) -> Result<u64, RelayError> {
         self.array().map(u64::from_be_bytes)
     }
 

@@ -1,6 +1,8 @@
 //! Who holds records of which collection: noted once, listed in pages, forgotten with the account.
 
-use murmuration_firehose::{CommitEvent, Event, SyncEvent, Timestamp, Touched, touched};
+use murmuration_firehose::{
+    AccountEvent, AccountStatus, CommitEvent, Event, Frame, SyncEvent, Timestamp, Touched, touched,
+};
 use murmuration_platform::Store as _;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::wire::{Item, Push, Told};
@@ -147,4 +149,59 @@ fn an_account_tells_of_what_it_brought_along() {
     assert_eq!(holders(&relay, &store, "app.bsky.feed.post"), names(&[1]));
     let identity = Drafts::new(1, [1]);
     assert!(!identity.push(true, T0).brings_another_repository());
+}
+
+#[test]
+fn the_index_is_poked_for_memories_and_for_accounts_that_hold_some_and_reads_nothing_else() {
+    let store = SqliteStore::open().unwrap();
+    let mut relay = wake(&store, small(), &Wires::default(), T0);
+    assert!(relay.take_poke(), "of a poke that was lost nobody knows");
+    let standing = |account, inactive| {
+        let event = AccountEvent { did: did(account), inactive, time: Timestamp::from_micros(T0 * 1000) };
+        Event::Account(event).draft().unwrap()
+    };
+    let sync = |account| {
+        let (blocks, time) = (vec![1], Timestamp::from_micros(T0 * 1000));
+        Event::Sync(SyncEvent { did: did(account), rev: Rev::from_parts(T0, 1), blocks, time })
+            .draft()
+            .unwrap()
+    };
+    let note = [(Action::Create, "agent.memory.note/a"), (Action::Create, "com.example.note/b")];
+    let other = [(Action::Create, "com.example.note/a")];
+    let mut told = Vec::new();
+    for (ord, (account, draft, concerns)) in [
+        (1, standing(1, None), false),
+        (1, sync(1), false),
+        (1, commit(1, &other), false),
+        (1, commit(1, &note), true),
+        (1, sync(1), true),
+        (1, standing(1, None), true),
+        (1, commit(1, &[(Action::Delete, "agent.memory.note/a")]), true),
+        (2, standing(2, Some(AccountStatus::Deleted)), true),
+        (2, common::draft(2, 7), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        push(&mut relay, &store, account, ord as u64 + 1, &draft);
+        assert_eq!(relay.take_poke(), concerns, "{ord}");
+        told.extend(concerns.then_some(ord as u64 + 1));
+    }
+    let (mut after, mut seqs) = (0, Vec::new());
+    loop {
+        let page = relay.published(&store, after).unwrap();
+        assert!(page.frames.iter().all(|(own, _)| *own));
+        seqs.extend(page.frames.iter().map(|(_, frame)| match Frame::decode(frame).unwrap() {
+            Frame::Event { seq, .. } => seq.get(),
+            other => panic!("{other:?}"),
+        }));
+        after = page.cursor;
+        if page.at_head {
+            break;
+        }
+    }
+    // What came before an account held something is read with the rest, and does no harm.
+    assert_eq!((&seqs[..], after), (&[1, 2, 4, 5, 6, 7, 8][..], 9));
+    assert!(told.iter().all(|seq| seqs.contains(seq)), "{told:?}");
+    assert_eq!(relay.published(&store, 5_000).unwrap().cursor, 9, "a place that there is not yet");
 }

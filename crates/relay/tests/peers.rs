@@ -526,3 +526,18 @@ fn world_page(store: &SqliteStore) -> Vec<String> {
     });
     kinds.collect()
 }
+
+#[test]
+fn the_index_is_told_of_a_peers_accounts_as_of_others() {
+    let mut alice = Author::new(0);
+    let mut world = World::new(&[&alice]);
+    world.relay.take_poke();
+    world.says(&[Event::Commit(alice.write(1))]);
+    assert!(!world.relay.take_poke(), "what is no memory");
+    world.says(&[alice.standing(None)]);
+    assert!(world.relay.take_poke());
+    let own = Drafts::new(7, [1]);
+    world.relay.append(&world.store, &world.wires, &own.push(true, T0), T0).unwrap();
+    let page = world.relay.published(&world.store, 0).unwrap();
+    assert_eq!(page.frames.iter().map(|(own, _)| *own).collect::<Vec<_>>(), [false]);
+}
