@@ -207,6 +207,13 @@ export class RelayObject extends GuardedObject {
   }
 }
 
+/** What is public on the network, to be searched. */
+export class IndexObject extends GuardedObject {
+  constructor(ctx, env) {
+    super(ctx, env, rust.IndexObject);
+  }
+}
+
 /** The rate limits of one client or account. */
 export class LimiterObject extends GuardedObject {
   constructor(ctx, env) {

@@ -2,17 +2,17 @@
 // Needs workerd's compatibility flags "experimental" and "unsafe_module", and the cargo feature `test-routes`.
 
 import unsafe from "workerd:unsafe";
-import entry, { AgentObject, LimiterObject, RelayObject } from "./entry.js";
+import entry, { AgentObject, IndexObject, LimiterObject, RelayObject } from "./entry.js";
 
-export { AgentObject, LimiterObject, RelayObject };
+export { AgentObject, IndexObject, LimiterObject, RelayObject };
 
 export default {
   ...entry,
   async fetch(request, env) {
     const url = new URL(request.url);
     if (env.TEST_ROUTES !== "true" || url.pathname !== "/test/evict") return entry.fetch(request, env);
-    // ?object=agent|relay&name=<name>&sockets=hibernate|close
-    const namespace = url.searchParams.get("object") === "relay" ? env.RELAY : env.AGENT;
+    // ?object=agent|relay|index&name=<name>&sockets=hibernate|close
+    const namespace = { relay: env.RELAY, index: env.INDEX }[url.searchParams.get("object")] ?? env.AGENT;
     const webSockets = url.searchParams.get("sockets") ?? "hibernate";
     try {
       await unsafe.evict(namespace.getByName(url.searchParams.get("name")), { webSockets });

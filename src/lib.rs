@@ -5,7 +5,8 @@
 //! ```text
 //!  entry.js ──> lib.rs ──> route.rs ──┬──> host methods (xrpc::host)
 //!  (panic guard)                      ├──> AgentObject  (agent.rs), one per account
-//!        limits.rs                   └──> RelayObject  (relay.rs), one per host
+//!        limits.rs                   ├──> RelayObject  (relay.rs), one per host ──┐ pokes
+//!            │                       └──> IndexObject  (index.rs), one per host <─┘
 //!            └──> LimiterObject (limiter.rs), one per client
 //!
 //!  entry.js ──> lib.rs ──> queue.rs ──> tickets of deliveries that have failed (xrpc::host)
@@ -25,6 +26,7 @@ mod embedder;
 mod entropy;
 mod http;
 mod import;
+mod index;
 mod limiter;
 mod limits;
 mod mail;

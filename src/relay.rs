@@ -35,7 +35,7 @@ use crate::outbound::{Fetcher, Visits};
 use crate::request::Incoming;
 use crate::sockets::{self, OpenSockets};
 use crate::sql::SqlStore;
-use crate::stubs::names_internal_host;
+use crate::stubs::{Stubs, names_internal_host};
 #[cfg(feature = "test-routes")]
 use crate::test_routes;
 
@@ -68,6 +68,7 @@ struct Host {
     /// `None` until the first turn, and after the storage has failed: memory never runs ahead of it.
     relay: RefCell<Option<Relay>>,
     pumping: Cell<bool>,
+    poking: Cell<bool>,
     /// When the alarm will fire, milliseconds; the outer `None` until it was read.
     alarm: Cell<Option<Option<u64>>>,
     /// How often other hosts were asked, once one was.
@@ -86,6 +87,7 @@ impl DurableObject for RelayObject {
             sockets: OpenSockets::default(),
             relay: RefCell::default(),
             pumping: Cell::new(false),
+            poking: Cell::new(false),
             alarm: Cell::new(None),
             visits: OnceCell::new(),
             cache: Cache::default(),
@@ -119,6 +121,7 @@ impl DurableObject for RelayObject {
             (true, "/append") => host.append(&request).await,
             (true, "/purge") => host.purge(&request).boxed_local().await,
             (true, "/told") => host.told(&request).boxed_local().await,
+            (true, "/published") => host.published(&request).boxed_local().await,
             (true, "/reseal") => Ok(host.reseal(&request)),
             (_, path) => match webhooks_methods::find(path) {
                 Some(method) => Ok(host.webhooks(&request, method).boxed_local().await),
@@ -226,6 +229,19 @@ impl Host {
         }
     }
 
+    /// `POST https://internal/published`: what is for the public index behind a cursor.
+    async fn published(&self, request: &Incoming) -> Result<Response> {
+        let body = bytes(request).await?;
+        let Ok(after) = <[u8; 8]>::try_from(body.as_slice()) else {
+            return Ok(http::refuse(400, "InvalidRequest", "a cursor has eight bytes"));
+        };
+        let page = self.turn(|relay, _| relay.published(&self.store, u64::from_be_bytes(after)));
+        match page.and_then(|page| page.encode().map_err(XrpcError::internal)) {
+            Ok(page) => Response::from_bytes(page),
+            Err(error) => Ok(http::fault(&error)),
+        }
+    }
+
     /// The accounts that hold records of a collection.
     fn list(&self, request: &Incoming) -> Response {
         let answer = listing::repos_by_collection(Catalog::builtin(), &request.query(), |page| {
@@ -249,6 +265,7 @@ impl Host {
         self.start_crawls();
         self.start_deliveries();
         self.start_visits();
+        self.start_poke();
         if let Err(error) = self.arm().await {
             worker::console_error!("firehose: {error}");
         }
@@ -284,6 +301,23 @@ impl Host {
                 None
             }
         }
+    }
+
+    /// Tells the public index that there is something for it, unless it is being told. A poke that is lost is made up for by the next,
+    /// or when the relay wakes.
+    fn start_poke(self: &Rc<Self>) {
+        if self.poking.get() || !self.turn(|relay, _| Ok(relay.take_poke())).unwrap_or(false) {
+            return;
+        }
+        self.poking.set(true);
+        let host = Rc::clone(self);
+        self.state.wait_until(async move {
+            if let Err(error) = Stubs::new(&host.env).poke().await {
+                worker::console_warn!("the index was not poked: {error}");
+            }
+            host.poking.set(false);
+            host.start_poke();
+        });
     }
 
     /// Asks the relays whose time has come.

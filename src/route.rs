@@ -19,7 +19,7 @@ use murmuration_xrpc::agent::{Args, check_verb};
 use murmuration_xrpc::auth::{self, Caller};
 use murmuration_xrpc::host::proxy::answer::{MAX_REFUSAL_BYTES, Reason};
 use murmuration_xrpc::host::proxy::{Treatment, leads_away};
-use murmuration_xrpc::host::{DeliveryQueue, Directory, Host, PageRequest};
+use murmuration_xrpc::host::{DeliveryQueue, Directory, Host, PageRequest, is_own};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::limits::{self, Counter};
 use murmuration_xrpc::method::{Auth, Method, Place, Route};
@@ -134,7 +134,12 @@ async fn route(
         return send_on(&request, &env, &nsid, method.auth, Treatment::Plain).boxed_local().await;
     }
     match method.place {
-        Place::Host(run) => {
+        Place::Wide { .. } if is_own(&request.query(), request.authorization().is_some()) => {
+            let caller = bearer(method, &request, &isolate(&env)?.config)?;
+            limits::charge_method(counter, method, &caller, &Args::default()).await?;
+            Stubs::new(&env).forward(&caller.claims()?.sub, request.inner()).await
+        }
+        Place::Host(run) | Place::Wide { wide: run, .. } => {
             let answer = to_its_end(context, async move {
                 let plain = http::read(&request, method.max_json).await?;
                 let answer = async |host: &Host<'_>| host.answer(method, run, &plain).await;

@@ -5,10 +5,12 @@
 
 use js_sys::{Promise, Reflect, Uint8Array};
 use murmuration_bridge::CfDid;
+use murmuration_relay::Published;
 use murmuration_syntax::Did;
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::agent::internal::InternalCall;
 use murmuration_xrpc::host::{AgentAnswer, Agents, Task};
+use murmuration_xrpc::public::IndexCall;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Request, RequestInit, Response};
@@ -39,8 +41,12 @@ pub(crate) const INTERNAL_HOST: &str = "internal";
 const INTERNAL_URL: &str = "https://internal/";
 /// The name of the relay's object: there is one a host.
 pub(crate) const RELAY_NAME: &str = "host";
+/// The name of the public index's object: there is one a host.
+const INDEX_NAME: &str = "host";
 /// Bytes of the longest answer to an internal call: the largest memory, as JSON in which each byte is escaped.
 const MAX_ANSWER_BYTES: usize = 2_000_000;
+/// Bytes of the longest page: of the log, with a frame more than fits one, or of records that were found or listed.
+const MAX_PAGE_BYTES: usize = 8_000_000;
 
 /// The objects of this Worker's bindings.
 #[derive(Clone, Copy)]
@@ -90,16 +96,69 @@ impl<'a> Stubs<'a> {
         }
     }
 
+    /// Tells the public index that there is something for it to read.
+    ///
+    /// # Errors
+    /// A fault, when the object did not answer.
+    pub(crate) async fn poke(self) -> Result<(), XrpcError> {
+        self.post("INDEX", INDEX_NAME, "https://internal/poke", &[]).await.map(drop)
+    }
+
+    /// What is for the public index behind a cursor.
+    ///
+    /// # Errors
+    /// A fault, when the relay did not answer.
+    pub(crate) async fn published(self, after: u64) -> Result<Published, XrpcError> {
+        let url = "https://internal/published";
+        let answer = self.post_within("RELAY", RELAY_NAME, url, &after.to_be_bytes(), MAX_PAGE_BYTES).await?;
+        match answer.status {
+            200 => Published::decode(&answer.body).map_err(XrpcError::internal),
+            status => Err(XrpcError::internal(format!("the relay answered {status}"))),
+        }
+    }
+
+    /// What anybody may ask an account of this host, by its object.
+    ///
+    /// # Errors
+    /// A fault, when the object did not answer.
+    pub(crate) async fn ask(self, did: &Did, path_and_query: &str) -> Result<AgentAnswer, XrpcError> {
+        let request = Request::new_with_str(&format!("https://index{path_and_query}"))
+            .map_err(|error| XrpcError::internal(message(&error)))?;
+        self.whole("AGENT", did.as_str(), &request, MAX_PAGE_BYTES).await
+    }
+
     /// A call of the Worker itself: a POST to `https://internal/`, or a path of it.
     async fn post(self, binding: &str, name: &str, url: &str, body: &[u8]) -> Result<AgentAnswer, XrpcError> {
+        self.post_within(binding, name, url, body, MAX_ANSWER_BYTES).await
+    }
+
+    async fn post_within(
+        self,
+        binding: &str,
+        name: &str,
+        url: &str,
+        body: &[u8],
+        limit: usize,
+    ) -> Result<AgentAnswer, XrpcError> {
         let init = RequestInit::new();
         init.set_method("POST");
         init.set_body(&Uint8Array::from(body));
         let request = Request::new_with_str_and_init(url, &init)
             .map_err(|error| XrpcError::internal(message(&error)))?;
-        let answer = self.send(binding, name, &request).await?;
+        self.whole(binding, name, &request, limit).await
+    }
+
+    /// Sends a request, and reads its answer to the end.
+    async fn whole(
+        self,
+        binding: &str,
+        name: &str,
+        request: &Request,
+        limit: usize,
+    ) -> Result<AgentAnswer, XrpcError> {
+        let answer = self.send(binding, name, request).await?;
         let stream = answer.body().map(JsCast::unchecked_into);
-        let body = body::read(stream.as_ref(), Encoding::Identity, MAX_ANSWER_BYTES, Sender::Server)
+        let body = body::read(stream.as_ref(), Encoding::Identity, limit, Sender::Server)
             .await
             .map_err(XrpcError::internal)?;
         Ok(AgentAnswer { status: answer.status(), body })
@@ -123,6 +182,13 @@ impl Agents for Stubs<'_> {
 
     fn reseal_webhooks(&self) -> Task<'_, Result<AgentAnswer, XrpcError>> {
         Box::pin(self.post("RELAY", RELAY_NAME, "https://internal/reseal", &[]))
+    }
+
+    fn ask_index<'c>(&'c self, call: &'c IndexCall) -> Task<'c, Result<AgentAnswer, XrpcError>> {
+        Box::pin(async move {
+            let json = serde_json::to_vec(call).map_err(XrpcError::internal)?;
+            self.post_within("INDEX", INDEX_NAME, "https://internal/ask", &json, MAX_PAGE_BYTES).await
+        })
     }
 
     fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {

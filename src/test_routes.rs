@@ -1,7 +1,7 @@
 //! Routes of a test build: panics, bare writes, row counters, alarms on demand.
 //!
 //! Compiled with the feature `test-routes` only, and then answered only where the variable `TEST_ROUTES` is `true`.
-//! `/test/<verb>?object=agent|relay&name=<object's name>` runs `<verb>` in the object; without `object`, in the Worker.
+//! `/test/<verb>?object=agent|relay|index&name=<object's name>` runs `<verb>` in the object; without `object`, in the Worker.
 //! `/test/evict` is answered before the Wasm is reached, by `entry.test.js`.
 //!
 //! | verb | what it does |
@@ -75,6 +75,7 @@ pub(crate) async fn outside(request: &Incoming, env: &Env) -> Option<Response> {
     let binding = match parameter(&url, "object").as_deref() {
         Some("agent") => "AGENT",
         Some("relay") => "RELAY",
+        Some("index") => "INDEX",
         _ if verb == "queue" => return Some(enqueued(env, &url).await),
         _ if verb == "owner" => return Some(owned(request).await),
         _ => return Some(in_worker(verb, &url).await),

@@ -51,7 +51,9 @@ async fn outwardly(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Respo
     let nsid = request.path().strip_prefix(http::XRPC).unwrap_or_default();
     let method = table::find(nsid).ok_or_else(XrpcError::not_implemented)?;
     let plain = http::read(request, method.max_json).await?;
-    let Place::Agent { run, .. } = method.place else { return Err(XrpcError::not_implemented()) };
+    let (Place::Agent { run, .. } | Place::Wide { own: run, .. }) = method.place else {
+        return Err(XrpcError::not_implemented());
+    };
     let awake = agent.awake().await?;
     // What a crash has left unsent need not wait for the alarm.
     if awake.account.has_unsent().unwrap_or(false) {

@@ -10,6 +10,7 @@ use murmuration_xrpc::agent::internal::InternalCall;
 use murmuration_xrpc::host::{AgentAnswer, Agents, DeliveryQueue, Directory, Host, Task};
 use murmuration_xrpc::http::{Body, Response};
 use murmuration_xrpc::limits::Counter;
+use murmuration_xrpc::public::IndexCall;
 
 use super::{Agent, call};
 use crate::directory::D1;
@@ -75,6 +76,10 @@ impl Agents for Neighbours<'_> {
 
     fn reseal_webhooks(&self) -> Task<'_, Result<AgentAnswer, XrpcError>> {
         Box::pin(async move { Stubs::new(&self.agent.env).reseal_webhooks().await })
+    }
+
+    fn ask_index<'c>(&'c self, call: &'c IndexCall) -> Task<'c, Result<AgentAnswer, XrpcError>> {
+        Box::pin(async move { Stubs::new(&self.agent.env).ask_index(call).await })
     }
 
     fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {

@@ -64,6 +64,7 @@ fn lets_in(auth: Auth) -> &'static [Credential] {
         Auth::Access => &[Session, AppPassword, PrivilegedAppPassword],
         Auth::AccessEvenTakendown => &[Session, AppPassword, PrivilegedAppPassword, Takendown],
         Auth::Private => &[Session, PrivilegedAppPassword],
+        Auth::OptionalPrivate => &[Nothing, Session, PrivilegedAppPassword],
         Auth::Full => &[Session],
         Auth::FullEvenTakendown => &[Session, Takendown],
         Auth::AccessOrService => &[Session, AppPassword, PrivilegedAppPassword, ForThisMethod],

@@ -39,6 +39,7 @@ mod migration;
 mod panics;
 mod peers;
 mod proxy;
+mod public;
 mod reference;
 mod rows;
 mod schedules;

@@ -89,7 +89,9 @@ pub fn authenticate(
 ) -> Result<Caller, XrpcError> {
     let (refresh, even_expired) = match wanted {
         Auth::Open => return Ok(Caller::Anyone),
-        Auth::Optional | Auth::OptionalEvenTakendown | Auth::OptionalService if header.is_none() => {
+        Auth::Optional | Auth::OptionalEvenTakendown | Auth::OptionalPrivate | Auth::OptionalService
+            if header.is_none() =>
+        {
             return Ok(Caller::Anyone);
         }
         Auth::Optional | Auth::OptionalEvenTakendown if is_basic(header) => return admin(config, header),
@@ -130,9 +132,10 @@ fn bad_scope() -> XrpcError {
 const fn scope_fits(wanted: Auth, scope: Scope) -> bool {
     match scope {
         Scope::Access => !matches!(wanted, Auth::Delivery),
-        Scope::AppPassword => {
-            !matches!(wanted, Auth::Private | Auth::Full | Auth::FullEvenTakendown | Auth::Delivery)
-        }
+        Scope::AppPassword => !matches!(
+            wanted,
+            Auth::Private | Auth::OptionalPrivate | Auth::Full | Auth::FullEvenTakendown | Auth::Delivery
+        ),
         Scope::PrivilegedAppPassword => {
             !matches!(wanted, Auth::Full | Auth::FullEvenTakendown | Auth::Delivery)
         }
@@ -184,14 +187,15 @@ mod tests {
             Auth::Optional,
             Auth::OptionalEvenTakendown,
             Auth::Delivery,
+            Auth::OptionalPrivate,
         ];
         let fits = |scope| every.map(|auth| scope_fits(auth, scope));
         let [yes, no] = [true, false];
-        assert_eq!(fits(Scope::AppPassword), [yes, yes, no, no, no, yes, yes, yes, yes, no]);
-        assert_eq!(fits(Scope::PrivilegedAppPassword), [yes, yes, yes, no, no, yes, yes, yes, yes, no]);
-        assert_eq!(fits(Scope::Takendown), [no, yes, no, no, yes, no, no, no, yes, no]);
-        assert_eq!(fits(Scope::Refresh), [no, no, no, no, no, no, yes, no, no, no]);
-        assert!(fits(Scope::Access).iter().rev().skip(1).all(|fits| *fits));
+        assert_eq!(fits(Scope::AppPassword), [yes, yes, no, no, no, yes, yes, yes, yes, no, no]);
+        assert_eq!(fits(Scope::PrivilegedAppPassword), [yes, yes, yes, no, no, yes, yes, yes, yes, no, yes]);
+        assert_eq!(fits(Scope::Takendown), [no, yes, no, no, yes, no, no, no, yes, no, no]);
+        assert_eq!(fits(Scope::Refresh), [no, no, no, no, no, no, yes, no, no, no, no]);
+        assert_eq!(fits(Scope::Access), [yes, yes, yes, yes, yes, yes, yes, yes, yes, no, yes]);
         assert!(!scope_fits(Auth::Delivery, Scope::Access));
     }
 }

@@ -25,6 +25,7 @@ pub mod mail;
 pub mod method;
 pub mod peers;
 pub mod protected;
+pub mod public;
 pub mod service_auth;
 pub mod table;
 pub mod token;

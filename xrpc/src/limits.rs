@@ -31,6 +31,8 @@ pub enum Per {
     Client,
     /// Those of one account.
     Account,
+    /// Those from one address that nobody answers for.
+    Stranger,
     /// Those from one address for one `identifier` of the body: the guesses at a password.
     Login,
 }
@@ -44,6 +46,11 @@ impl Limit {
     /// So many calls of an account.
     pub(crate) const fn account(points: u32, seconds: u32) -> Self {
         Self { rule: Rule::new(points, seconds), per: Per::Account }
+    }
+
+    /// So many calls of a client that shows no credential.
+    pub(crate) const fn stranger(points: u32, seconds: u32) -> Self {
+        Self { rule: Rule::new(points, seconds), per: Per::Stranger }
     }
 
     /// So many attempts to log in.
@@ -112,6 +119,8 @@ pub async fn charge_method(
     for (index, Limit { rule, per }) in method.limits.iter().enumerate() {
         let key = match per {
             Per::Client => client_key(counter),
+            Per::Stranger if *caller == Caller::Anyone => client_key(counter),
+            Per::Stranger => continue,
             Per::Account => match caller {
                 Caller::Account(claims) => format!("did {}", claims.sub),
                 Caller::Service(did) | Caller::Delivery { from: did, .. } => format!("did {did}"),

@@ -60,6 +60,8 @@ pub enum Auth {
     AccessEvenTakendown,
     /// The account itself, by an access token that reaches private messages: not one of an app password, unless it is privileged.
     Private,
+    /// Anyone, for what is public; the account itself as [`Auth::Private`], for its own, too.
+    OptionalPrivate,
     /// The account itself, in full.
     Full,
     /// As [`Auth::Full`], and by the token of an account that is taken down.
@@ -102,6 +104,13 @@ pub enum Place {
         route: Route,
         /// What runs there.
         run: AgentHandler,
+    },
+    /// In the caller's object where it is about their own alone, and in the Worker otherwise.
+    Wide {
+        /// What runs in the object.
+        own: AgentHandler,
+        /// What runs in the Worker.
+        wide: HostHandler,
     },
     /// In the Worker, which moves the bytes, and in the caller's object, which keeps the books.
     BlobUpload,
@@ -156,6 +165,11 @@ impl Method {
     /// A method that runs in the caller's own object.
     pub(crate) const fn own(nsid: &'static str, kind: Kind, auth: Auth, run: AgentHandler) -> Self {
         Self::new(nsid, kind, Place::Agent { route: Route::Subject, run }).auth(auth)
+    }
+
+    /// A method that runs in the caller's own object, or in the Worker where it reaches further.
+    pub(crate) const fn wide(nsid: &'static str, kind: Kind, own: AgentHandler, wide: HostHandler) -> Self {
+        Self::new(nsid, kind, Place::Wide { own, wide })
     }
 
     /// A method that another service answers, as this host treats it.

@@ -112,6 +112,7 @@ fn the_table_has_the_reference_servers_limits_and_some_of_its_own() {
         ("agent.memory.ingestMessages", sent.clone()),
         ("agent.memory.putState", sent.clone()),
         ("agent.memory.revokeShare", sent.clone()),
+        ("agent.memory.searchMemories", vec![(Per::Stranger, 100, 300)]),
         ("agent.memory.shareMemory", sent.clone()),
         ("agent.memory.updateMemory", sent),
         // The reference server counts none of these.
@@ -141,6 +142,7 @@ fn every_limit_can_be_counted_where_its_method_runs() {
             match limit.per {
                 Per::Account => assert!(!open, "{}: whose?", method.nsid),
                 Per::Login => assert!(matches!(method.place, Place::Host(_)), "{}", method.nsid),
+                Per::Stranger => assert_eq!(method.auth, Auth::OptionalPrivate, "{}", method.nsid),
                 Per::Client => {}
             }
             if let Place::Agent { route, .. } = method.place {

@@ -13,6 +13,7 @@ use murmuration_xrpc::host::{AgentAnswer, Agents, Directory, Host, Task};
 use murmuration_xrpc::http::{Request, Verb};
 use murmuration_xrpc::mail::HttpMailer;
 use murmuration_xrpc::method::Place;
+use murmuration_xrpc::public::IndexCall;
 use murmuration_xrpc::table::find;
 use serde_json::{Value, json};
 
@@ -137,6 +138,10 @@ impl Agents for Overtaken<'_> {
 
     fn reseal_webhooks(&self) -> Task<'_, Result<AgentAnswer, XrpcError>> {
         self.world.objects.reseal_webhooks()
+    }
+
+    fn ask_index<'a>(&'a self, call: &'a IndexCall) -> Task<'a, Result<AgentAnswer, XrpcError>> {
+        self.world.objects.ask_index(call)
     }
 
     fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {

@@ -1,7 +1,7 @@
 //! The workerd configuration of one world.
 //!
 //! ```text
-//! socket http ──> main ──> AgentObject, RelayObject, LimiterObject (storage/), DIRECTORY ──> d1 (storage/),
+//! socket http ──> main ──> AgentObject, RelayObject, IndexObject, LimiterObject (storage/), DIRECTORY ──> d1 (storage/),
 //!                  ▲       BLOBS ──> blobs/, OUTBOX ──> outbox/, DELIVERIES ─┐
 //!                  └──────────────────────── queues (storage/) ◄─────────────┘
 //! ```
@@ -237,12 +237,14 @@ const main :Workerd.Worker = (
   durableObjectNamespaces = [
     (className = "AgentObject", uniqueKey = "agent", enableSql = true),
     (className = "RelayObject", uniqueKey = "relay", enableSql = true),
+    (className = "IndexObject", uniqueKey = "index", enableSql = true),
     (className = "LimiterObject", uniqueKey = "limiter", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "storage"),
   bindings = [
     (name = "AGENT", durableObjectNamespace = "AgentObject"),
     (name = "RELAY", durableObjectNamespace = "RelayObject"),
+    (name = "INDEX", durableObjectNamespace = "IndexObject"),
     (name = "LIMITER", durableObjectNamespace = "LimiterObject"),
     (name = "DIRECTORY", wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [
       (name = "fetcher", service = (name = "d1", props = (json = "{\"database\":\"directory\"}"))),

@@ -44,6 +44,12 @@ pub enum Embedding {
     Is(Vector),
 }
 
+impl From<Option<Vector>> for Embedding {
+    fn from(vector: Option<Vector>) -> Self {
+        vector.map_or(Self::Nothing, Self::Is)
+    }
+}
+
 impl Document {
     /// The document of a record; `None` for one that is too large.
     #[must_use]
@@ -86,6 +92,8 @@ pub enum Change {
     Another {
         /// Whose.
         did: Did,
+        /// Its revision.
+        rev: Rev,
         /// Whether the account is of this host, which can say what the documents are.
         own: bool,
         /// What there is now.
@@ -129,7 +137,9 @@ pub fn changes_of(own: bool, frame: &[u8]) -> Vec<Change> {
             };
             event.ops.iter().filter_map(change).collect()
         }
-        Event::Sync(event) => vec![Change::Another { did: event.did, own, documents: Vec::new() }],
+        Event::Sync(event) => {
+            vec![Change::Another { did: event.did, rev: event.rev, own, documents: Vec::new() }]
+        }
         Event::Account(event) => {
             let deleted = event.inactive == Some(murmuration_firehose::AccountStatus::Deleted);
             vec![Change::Standing { did: event.did, active: event.inactive.is_none(), deleted }]

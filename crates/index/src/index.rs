@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use murmuration_embedding::Vector;
 use murmuration_memory::Essence;
 use murmuration_platform::{Store, StoreError, transaction};
 use murmuration_recall::{Embedded, Entry, Index, Slot, tokens};
@@ -373,13 +372,6 @@ impl Label {
     pub(crate) fn name(&self) -> Name {
         name_of(&uri(&self.did, &self.path))
     }
-}
-
-/// The vectors of texts, one by one.
-#[must_use]
-pub fn embeddings(vectors: &[Vec<f32>]) -> Vec<Embedding> {
-    let of = |coordinates: &Vec<f32>| Vector::from_f32(coordinates).map_or(Embedding::Nothing, Embedding::Is);
-    vectors.iter().map(of).collect()
 }
 
 fn embedded(by: u16, embedding: Embedding) -> Option<Embedded> {

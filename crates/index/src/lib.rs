@@ -27,6 +27,6 @@ mod store;
 
 pub use document::{Change, Document, Embedding, changes_of, skill_tag};
 pub use error::IndexError;
-pub use index::{PublicIndex, Unembedded, embeddings};
+pub use index::{PublicIndex, Unembedded};
 pub use label::{Kind, Wanted};
 pub use search::{Found, Search};

@@ -6,7 +6,7 @@ use murmuration_platform::Store;
 use murmuration_syntax::{Nsid, RepoPath};
 use serde_json::json;
 
-use crate::common::{MODEL, World, did, document, gone, note, standing, vector};
+use crate::common::{MODEL, World, did, document, gone, note, rev, standing, vector};
 
 #[test]
 fn a_document_is_found_by_meaning_and_by_word_and_costs_a_row() {
@@ -85,10 +85,15 @@ fn a_repository_that_has_become_another_one_has_what_it_says_and_nothing_else() 
     world.apply(documents());
     let Change::Put(kept) = note(&alice, "b", 3, "a kitten purrs") else { panic!() };
     let Change::Put(new) = note(&alice, "c", 3, "rails rust") else { panic!() };
-    world.apply(vec![Change::Another { did: alice.clone(), own: true, documents: vec![*kept, *new] }]);
+    world.apply(vec![Change::Another {
+        did: alice.clone(),
+        rev: rev(3),
+        own: true,
+        documents: vec![*kept, *new],
+    }]);
     assert_eq!((world.index.len(), world.found("rust").remove(0)), (2, "c".to_owned()));
     assert!(!world.found("cat").contains(&"a".to_owned()));
-    world.apply(vec![Change::Another { did: alice, own: false, documents: Vec::new() }]);
+    world.apply(vec![Change::Another { did: alice, rev: rev(4), own: false, documents: Vec::new() }]);
     assert!(world.index.is_empty());
 }
 

@@ -64,7 +64,7 @@ pub(super) const METHODS: &[(&str, Auth, Reach)] = &[
     ("agent.memory.publishMemory", Auth::Private, Reach::Named),
     ("agent.memory.putState", Auth::Private, Reach::Own),
     ("agent.memory.revokeShare", Auth::Private, Reach::Named),
-    ("agent.memory.searchMemories", Auth::Private, Reach::Named),
+    ("agent.memory.searchMemories", Auth::OptionalPrivate, Reach::Named),
     ("agent.memory.shareMemory", Auth::Private, Reach::Named),
     ("agent.memory.updateMemory", Auth::Private, Reach::Named),
     ("agent.relay.createWebhook", Auth::Access, Reach::Own),

@@ -12,8 +12,8 @@ mod openai;
 mod ready;
 mod workers_ai;
 
-use murmuration_embedding::MAX_DIMS;
-use murmuration_platform::EmbedError;
+use murmuration_embedding::{MAX_DIMS, Vector};
+use murmuration_platform::{EmbedError, Embedder};
 
 pub use openai::OpenAi;
 pub use ready::Ready;
@@ -70,6 +70,30 @@ fn checked(vectors: Vec<Vec<f32>>, texts: usize) -> Result<Vec<Vec<f32>>, EmbedE
         )));
     }
     Ok(vectors)
+}
+
+/// The vectors of texts, as far as they have any; one that the embedder does not take has none.
+///
+/// # Errors
+/// [`EmbedError::Away`].
+pub async fn each(embedder: &dyn Embedder, texts: &[&str]) -> Result<Vec<Option<Vector>>, EmbedError> {
+    let vector = |coordinates: &Vec<f32>| Vector::from_f32(coordinates).ok();
+    match embedder.embed(texts).await {
+        Ok(vectors) => Ok(vectors.iter().map(vector).collect()),
+        Err(EmbedError::Refused(_)) => {
+            // One of them is not taken: which, shows one by one.
+            let mut vectors = Vec::new();
+            for text in texts {
+                vectors.push(match embedder.embed(&[text]).await {
+                    Ok(vectors) => vectors.first().and_then(vector),
+                    Err(EmbedError::Refused(_)) => None,
+                    Err(error) => return Err(error),
+                });
+            }
+            Ok(vectors)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Milliseconds that a call waits for vectors. Ours: a search without its vector is better than one that takes longer.

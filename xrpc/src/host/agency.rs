@@ -2,9 +2,8 @@
 //!
 //! All three are answered from the directory, so that none of them wakes an object.
 
-use murmuration_bridge::CfDid;
 use murmuration_firehose::Timestamp;
-use murmuration_syntax::{AtIdentifier, Did};
+use murmuration_syntax::Did;
 use serde_json::{Map, Value as Json, json};
 
 use super::Host;
@@ -19,17 +18,7 @@ impl Host<'_> {
     /// `agent.identity.getAgent`
     pub(crate) async fn agent(&self, params: &Args) -> Result<Response, XrpcError> {
         let missing = || XrpcError::named("AgentNotFound", "There is no such agent on this network");
-        let did = match params.parsed("agent")? {
-            AtIdentifier::Did(did) => match CfDid::of(&did) {
-                Ok(alias) => match self.canonical_of(&alias).await {
-                    Ok(did) => Some(did),
-                    Err(error) if error.status() == 400 => None,
-                    Err(error) => return Err(error),
-                },
-                Err(_) => Some(did),
-            },
-            AtIdentifier::Handle(handle) => self.own_did(&handle).await?,
-        };
+        let did = self.named(&params.parsed("agent")?).await?;
         let entry = match did {
             Some(did) => self.directory.agent_entry(&did).await?,
             None => None,

@@ -8,6 +8,7 @@ use super::Task;
 use crate::XrpcError;
 use crate::agent::internal::{AccountSeed, Description, InternalCall};
 use crate::http::{Body, Response};
+use crate::public::IndexCall;
 
 /// Calls accounts' objects. A host implements it over their stubs: a POST of the call's JSON to `https://internal/`.
 pub trait Agents {
@@ -22,6 +23,12 @@ pub trait Agents {
     /// # Errors
     /// When it did not answer.
     fn reseal_webhooks(&self) -> Task<'_, Result<AgentAnswer, XrpcError>>;
+
+    /// Asks the public index.
+    ///
+    /// # Errors
+    /// When it did not answer.
+    fn ask_index<'a>(&'a self, call: &'a IndexCall) -> Task<'a, Result<AgentAnswer, XrpcError>>;
 
     /// The did:cf of the object of a DID, without waking it.
     ///

@@ -30,6 +30,7 @@ mod pages;
 mod password;
 mod plc;
 pub mod proxy;
+mod public;
 mod repos;
 pub mod reseal;
 mod reserved_key;
@@ -61,6 +62,7 @@ pub use agents::{AgentAnswer, Agents, check_active};
 pub use comms::{DeliveryQueue, Redeemed, Ticket};
 pub use directory::{Database, Directory, Task};
 pub use pages::{PageRequest, paths};
+pub use public::is_own;
 
 /// A request of a host's method that passed everything that all methods share.
 pub struct HostCall {

@@ -16,6 +16,7 @@ use crate::agent::Args;
 use crate::agent::internal::InternalCall;
 use crate::agent::internal::operator::{OperatorCall, Subject, SubjectStatus};
 use crate::http::Response;
+use crate::public::IndexCall;
 
 impl Host<'_> {
     /// `com.atproto.admin.updateSubjectStatus`
@@ -38,8 +39,13 @@ impl Host<'_> {
             let reference = applied(taking).then(|| named().unwrap_or_else(now));
             let call = OperatorCall::TakeDown { subject: subject.clone(), reference };
             let stands: SubjectStatus = self.operate(&did, call).await?;
-            if subject == Subject::Account {
-                self.note_standing(&did, stands.inactive.as_deref()).await?;
+            match &subject {
+                Subject::Account => self.note_standing(&did, stands.inactive.as_deref()).await?,
+                Subject::Record(path) => {
+                    let uri = format!("at://{did}/{path}");
+                    self.ask_index(IndexCall::Hide { uri, hidden: applied(taking) }).await?
+                }
+                Subject::Blob(_) => {}
             }
         }
         match resting {

@@ -1,7 +1,7 @@
 //! `agent.memory`: what an agent remembers.
 
 use crate::agent::{AgentHandler, memory};
-use crate::limits::{DAY, HOUR, Limit};
+use crate::limits::{DAY, FIVE_MINUTES, HOUR, Limit};
 use crate::method::{Auth, Kind, Method, Standing};
 
 /// Changes that an account may make: as many points as its writes have in the reference server.
@@ -15,6 +15,9 @@ const LIST_COST: u32 = 5;
 
 /// Points of a query that compares all memories.
 const SEARCH_COST: u32 = 5;
+
+/// Searches of what is public by who shows no credential: each has a text embedded.
+const SEARCHED: &[Limit] = &[Limit::stranger(100, FIVE_MINUTES)];
 
 /// Points of a query that reads all memories.
 const EXPORT_COST: u32 = 50;
@@ -66,7 +69,13 @@ pub(super) const METHODS: &[Method] = &[
     write("agent.memory.publishMemory", memory::publish_memory),
     write("agent.memory.putState", memory::put_state),
     write("agent.memory.revokeShare", memory::revoke_share),
-    read("agent.memory.searchMemories", memory::search_memories).cost(SEARCH_COST),
+    Method::wide("agent.memory.searchMemories", Kind::Query, memory::search_memories, |host, call| {
+        Box::pin(async move { host.search_public(call).await })
+    })
+    .auth(Auth::OptionalPrivate)
+    .standing(Standing::NotTakendown)
+    .limits(SEARCHED)
+    .cost(SEARCH_COST),
     Method::host("agent.memory.shareMemory", Kind::Procedure, |host, call| {
         Box::pin(async move { host.share_memory(call).await })
     })

@@ -10,6 +10,7 @@ use murmuration_platform::sqlite::SqliteStore;
 use murmuration_syntax::{AtIdentifier, Did};
 use murmuration_xrpc::agent::internal::{self, BlobEntry, InternalCall};
 use murmuration_xrpc::agent::{self, Context, Reply};
+use murmuration_xrpc::host::is_own;
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
 use murmuration_xrpc::method::{Kind, Place, Route};
 use murmuration_xrpc::token::{self, Claims, Scope};
@@ -57,7 +58,17 @@ impl World {
         let param = |name: &str| request.query.iter().find(|(key, _)| key == name).unwrap().1.clone();
         let header = request.authorization.as_deref();
         match method.place {
-            Place::Host(run) => block_on(self.host().answer(method, run, request)),
+            Place::Wide { own, .. } if is_own(&request.query, header.is_some()) => {
+                let now = self.clock.now_micros() / 1_000_000;
+                let did = auth::authenticate(&self.config, method.auth, header, now)?.claims()?.sub.clone();
+                self.inside(&did, |context| match agent::answer(context, method, own, request)? {
+                    Reply::Now(response) => Ok(response),
+                    _ => panic!("a search changes nothing"),
+                })
+            }
+            Place::Host(run) | Place::Wide { wide: run, .. } => {
+                block_on(self.host().answer(method, run, request))
+            }
             Place::Agent { route, run } => {
                 let did = match route {
                     Route::Subject => {

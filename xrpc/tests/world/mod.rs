@@ -12,6 +12,7 @@ mod model;
 pub mod network;
 pub mod operator;
 mod postbox;
+mod public;
 pub mod queue;
 mod shelf;
 
@@ -38,6 +39,7 @@ use murmuration_xrpc::host::{AgentAnswer, Agents, DeliveryQueue, Directory, Host
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
 use murmuration_xrpc::limits::Counter;
 use murmuration_xrpc::method::{Method, Place, Route};
+use murmuration_xrpc::public::IndexCall;
 use murmuration_xrpc::{Config, XrpcError, auth, table, token};
 use serde_json::{Value, json};
 
@@ -103,6 +105,8 @@ pub struct Objects {
     pub stores: RefCell<BTreeMap<Did, Rc<SqliteStore>>>,
     /// What makes vectors of texts, if a test wants that.
     pub embedder: Box<dyn Fn() -> Option<Rc<dyn Embedder>>>,
+    /// What is public on the network.
+    pub public: public::Public,
     shelf: Rc<Shelf>,
     config: Rc<Config>,
     clock: Rc<Hands>,
@@ -230,6 +234,12 @@ impl Agents for Objects {
         Box::pin(ready(Ok(AgentAnswer { status: 200, body })))
     }
 
+    fn ask_index<'a>(&'a self, call: &'a IndexCall) -> Task<'a, Result<AgentAnswer, XrpcError>> {
+        Box::pin(ready(
+            self.faults.call(|| self.public.answer(self, call)).ok_or_else(|| XrpcError::internal("gone")),
+        ))
+    }
+
     fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {
         let id = data_encoding::HEXLOWER.encode(cid_of_raw(did.as_str().as_bytes()).hash().digest());
         CfDid::of_object(&id).map_err(XrpcError::internal)
@@ -331,6 +341,7 @@ impl World {
             embedder: Box::new(agent::no_embedder),
             webhooks: RefCell::default(),
             outside: ending::Outside::new(faults.clone()),
+            public: public::Public::default(),
             shelf: shelf.clone(),
             accounts: RefCell::default(),
             called: RefCell::default(),

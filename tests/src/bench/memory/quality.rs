@@ -92,7 +92,8 @@ pub(super) fn quality(kind: &str, pairs: &Pairs) -> String {
                 Way { name, all: Found::default(), half: Found::default(), by_overlap: Default::default() };
             for (place, (vector, words)) in queries.iter().zip(words).enumerate() {
                 let embedded = vector.clone().map(|vector| Embedded { by: BY, vector });
-                let query = Query { embedded, words: words.clone(), weights, limit: index.len(), now: 0 };
+                let query =
+                    Query { embedded, words: words.clone(), weights, limit: index.len(), ..Query::default() };
                 let rank = rank_of(&index, &query, place);
                 way.all.count(rank);
                 if overlaps[place] < 0.5 {

@@ -6,23 +6,28 @@
 //!                 reader's object: opens it ◄────────────────────────┘
 //! ```
 
+use std::rc::Rc;
+
 use murmuration_account::AccountError;
 use murmuration_comms::{Parcel, default_thread};
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::{Envelope, SharedKey};
 use murmuration_firehose::Timestamp;
 use murmuration_memory::{Given, Memory, MemoryError, moment};
+use murmuration_platform::Embedder;
 use murmuration_syntax::{AtIdentifier, AtUri, Did, RepoPath, Rev};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json as object};
 
 use super::super::comms::view as messages;
-use super::super::memory::{path_at, reading, view};
-use super::super::{Context, check_standing};
+use super::super::memory::{path_at, reading, search_own, view};
+use super::super::{Args, Context, check_standing};
 use super::comms::{self, Made, Outgoing, Reader};
 use crate::XrpcError;
+use crate::embedder::Ready;
 use crate::http::Response;
 use crate::method::Standing;
+use crate::public::GivenVector;
 
 /// A call about memories.
 #[derive(Deserialize, Serialize)]
@@ -32,6 +37,13 @@ pub enum MemoryCall {
     Own {
         /// Its address.
         uri: String,
+    },
+    /// Search the agent's own memories.
+    Search {
+        /// The parameters, as their lexicon has them.
+        params: Json,
+        /// The vector of the text, if the embedder has said.
+        vector: Option<GivenVector>,
     },
     /// Let others read a memory, and make the messages that tell them.
     Share {
@@ -98,6 +110,7 @@ pub struct GivenMemory {
 pub(super) fn answer(context: &Context<'_>, call: MemoryCall) -> Result<Response, XrpcError> {
     match call {
         MemoryCall::Own { uri } => own(context, &uri),
+        MemoryCall::Search { params, vector } => search(context, &params, vector),
         MemoryCall::Share { uri, to, believe } => share(context, &uri, &to, believe),
         MemoryCall::Key => key(context),
         MemoryCall::Give { path, to, key, token } => give(context, &path, &to, &key, token),
@@ -133,6 +146,21 @@ fn own(context: &Context<'_>, uri: &str) -> Result<Response, XrpcError> {
     let mind = reading(context)?.ok_or(MemoryError::NotFound)?;
     let memory = mind.memories.get(mind.keeper(), &path_at(context, uri)?)?;
     Response::json(&view::memory_of(&context.account.profile()?.did, &memory)?)
+}
+
+/// As the caller's own call, which the Worker has authenticated.
+fn search(context: &Context<'_>, params: &Json, vector: Option<GivenVector>) -> Result<Response, XrpcError> {
+    check_standing(Standing::NotTakendown, &*context.account.profile()?)?;
+    let params = Args::new(json::from_value(params).map_err(XrpcError::internal)?);
+    let text = params.text("q").unwrap_or_default();
+    let ready = vector.map(|vector| -> Rc<dyn Embedder> {
+        Rc::new(Ready::new(&vector.model, [(text.to_owned(), vector.coordinates())]))
+    });
+    let embedder = || ready.clone();
+    match ready {
+        Some(_) => search_own(&Context { embedder: &embedder, ..*context }, &params),
+        None => search_own(context, &params),
+    }
 }
 
 /// A row for each reader and the messages to those who are new: both, or neither.

@@ -2,12 +2,12 @@
 
 use murmuration_account::{Account, AccountError};
 use murmuration_data::Ipld;
-use murmuration_embedding::Vector;
-use murmuration_memory::{Essence, Unembedded};
+use murmuration_memory::Essence;
 use murmuration_platform::{Clock, EmbedError, Embedder, Entropy};
 
 use super::super::{Call, Context, custody, read};
 use crate::XrpcError;
+use crate::embedder::each;
 use crate::http::Request;
 use crate::method::Method;
 
@@ -56,7 +56,8 @@ pub async fn embed_due(
         other => other?,
     };
     let found = mind.memories.unembedded(mind.keeper(), embedder.id())?;
-    match embed(embedder, &found).await {
+    let texts: Vec<&str> = found.iter().map(|memory| memory.text.as_str()).collect();
+    match each(embedder, &texts).await {
         Ok(vectors) => {
             // The account may be gone meanwhile.
             let mind = account.mind(entropy, clock.now_micros())?;
@@ -68,27 +69,5 @@ pub async fn embed_due(
             account.put_embedding_off(clock.now_micros())?;
             Ok(Some(error))
         }
-    }
-}
-
-/// The vectors of memories, as far as they have any; one that the embedder does not take has none.
-async fn embed(embedder: &dyn Embedder, found: &[Unembedded]) -> Result<Vec<Option<Vector>>, EmbedError> {
-    let texts: Vec<&str> = found.iter().map(|memory| memory.text.as_str()).collect();
-    let vector = |coordinates: &Vec<f32>| Vector::from_f32(coordinates).ok();
-    match embedder.embed(&texts).await {
-        Ok(vectors) => Ok(vectors.iter().map(vector).collect()),
-        Err(EmbedError::Refused(_)) => {
-            // One of them is not taken: which, shows one by one.
-            let mut vectors = Vec::new();
-            for text in texts {
-                vectors.push(match embedder.embed(&[text]).await {
-                    Ok(vectors) => vectors.first().and_then(vector),
-                    Err(EmbedError::Refused(_)) => None,
-                    Err(error) => return Err(error),
-                });
-            }
-            Ok(vectors)
-        }
-        Err(error) => Err(error),
     }
 }

@@ -28,6 +28,7 @@ pub use create::create_memory;
 pub use embedding::{embed_due, texts};
 pub(in crate::agent) use ingest::{learn, unread};
 pub use publish::publish_memory;
+pub(in crate::agent) use search::search_own;
 pub use search::{context_block, search_memories};
 pub use share::{list_shares, revoke_share};
 pub use state::{delete_state, list_state, put_state, state};
@@ -175,7 +176,7 @@ pub(in crate::agent) fn path_at(context: &Context<'_>, uri: &str) -> Result<Repo
 }
 
 /// A moment of a parameter, in microseconds since the Unix epoch. What lies before 1970 is 1970.
-fn moment(args: &Args, name: &str) -> Result<Option<u64>, XrpcError> {
+pub(crate) fn moment(args: &Args, name: &str) -> Result<Option<u64>, XrpcError> {
     args.text(name).map(micros).transpose()
 }
 

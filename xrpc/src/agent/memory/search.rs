@@ -14,10 +14,17 @@ use super::quote::{Block, estimate};
 use super::{moment, reading, view};
 use crate::XrpcError;
 use crate::http::Response;
+use crate::public::permille;
 
-/// `agent.memory.searchMemories`
+/// `agent.memory.searchMemories`, of the agent's own.
 pub fn search_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
-    let params = &call.params;
+    // What is asked without a credential is not asked here.
+    call.caller.claims()?;
+    search_own(context, &call.params).map(Reply::Now)
+}
+
+/// A search of the agent's own memories.
+pub(in crate::agent) fn search_own(context: &Context<'_>, params: &Args) -> Result<Response, XrpcError> {
     let text = params.text("q").unwrap_or_default();
     let collections = params.texts("collections").into_iter().map(Nsid::parse).collect::<Result<Vec<_>, _>>();
     let collections = collections.map_err(|error| XrpcError::invalid(error.to_string()))?;
@@ -44,7 +51,7 @@ pub fn search_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
     // While some are yet to be embedded, they are found by their words alone.
     let is_whole = meaning.is_some() && context.account.embedding_due()?.is_none();
     let degraded: &[&str] = if is_whole { &[] } else { &["vector"] };
-    Ok(Reply::Now(Response::json(&object!({ "hits": hits, "degraded": degraded }))?))
+    Response::json(&object!({ "hits": hits, "degraded": degraded }))
 }
 
 /// `agent.memory.getContext`
@@ -165,12 +172,6 @@ fn provenance(memory: &Memory) -> Result<Json, XrpcError> {
 
 fn number(params: &Args, name: &str, default: usize) -> usize {
     params.number(name).and_then(|number| usize::try_from(number).ok()).unwrap_or(default)
-}
-
-#[expect(clippy::as_conversions, reason = "the invariant beside it")]
-pub(super) fn permille(score: f32) -> u16 {
-    // INVARIANT: a whole number from 0 to 1,000, which is what `clamp` is for.
-    (score * 1_000.0).round().clamp(0.0, 1_000.0) as u16
 }
 
 pub(super) fn of_permille(score: u32) -> f32 {

@@ -10,8 +10,8 @@ use murmuration_syntax::{Did, RepoPath};
 use serde_json::{Value as Json, json as object};
 
 use super::super::Context;
-use super::search::permille;
 use crate::XrpcError;
+use crate::public::permille;
 
 pub(super) fn memory(context: &Context<'_>, memory: &Memory) -> Result<Json, XrpcError> {
     memory_of(&context.account.profile()?.did, memory)
