@@ -10,12 +10,13 @@ use std::rc::Rc;
 
 use futures_util::future::FutureExt as _;
 use murmuration_data::{json, parse_cid};
-use murmuration_index::{Change, Document, IndexError, PublicIndex, changes_of};
-use murmuration_platform::{Clock, Embedder};
+use murmuration_embedding::Vector;
+use murmuration_index::{Change, Document, IndexError, Outgoing, PublicIndex, changes_of, values};
+use murmuration_platform::{Clock, Embedder, VectorIndex};
 use murmuration_relay::INDEXED;
 use murmuration_syntax::{AtUri, Did, Rev};
 use murmuration_xrpc::embedder::{ALARM_MS, CALL_MS, QUIET_MS, each};
-use murmuration_xrpc::public::{self, Asked, IndexCall};
+use murmuration_xrpc::public::{self, Answered, Asked, IndexCall, Known};
 use murmuration_xrpc::{Config, XrpcError};
 use serde_json::Value as Json;
 use url::form_urlencoded::byte_serialize;
@@ -31,11 +32,14 @@ use crate::sql::SqlStore;
 use crate::stubs::{Stubs, names_internal_host};
 #[cfg(feature = "test-routes")]
 use crate::test_routes;
+use crate::vectorize::Vectorize;
 
 /// Bytes of the longest call: a search with the most of everything that its lexicon allows.
 const MAX_CALL_BYTES: usize = 256 * 1024;
 /// Milliseconds to the alarm after a run that failed, by how many have failed in a row.
 const BACKOFF_MS: [u64; 4] = [10_000, 60_000, 300_000, 1_800_000];
+/// Milliseconds after which an outer index is asked how far it is.
+const LANDING_MS: u64 = 5_000;
 /// Pages of a collection that are read of an account: as many documents as the index keeps of one.
 const MAX_PAGES: usize = murmuration_index::limits::MAX_OF_ACCOUNT / 100;
 
@@ -123,7 +127,11 @@ impl Host {
         let mut index = self.index.borrow_mut();
         let awake = match index.as_mut() {
             Some(awake) => awake,
-            None => index.insert(PublicIndex::open(&self.store).map_err(XrpcError::internal)?),
+            None => {
+                let outer = self.config()?.vector_index;
+                let opened = PublicIndex::open(&self.store, outer.as_deref());
+                index.insert(opened.map_err(XrpcError::internal)?)
+            }
         };
         let outcome = body(awake);
         if outcome.is_err() {
@@ -157,16 +165,57 @@ impl Host {
                 }
             },
         };
+        let outside = self.search_outside(&config, asked, vector.as_deref()).await;
         let now = WallClock.now_micros();
         let (found, embedded) = self.turn(|index| {
-            let found = public::answer(index, &self.store, asked, (embedder.id(), vector), now);
+            let outside = outside.as_deref().unwrap_or_default();
+            let known = Known { model: embedder.id(), vector, outside };
+            let found = public::answer(index, &self.store, asked, known, now);
             Ok((found, index.is_embedded(embedder.id())))
         })?;
+        let found = found.map(|found| Answered { whole: found.whole && outside.is_some(), ..found });
         if !embedded && !self.is_quiet() {
             // Another embedder than the one that they have their vectors of, or one that did not answer when they came.
             self.start();
         }
         serde_json::to_value(found?).map_err(XrpcError::internal)
+    }
+
+    /// What the outer index finds, of which there may be none; `None` where it does not answer.
+    async fn search_outside(
+        &self,
+        config: &Config,
+        asked: &Asked,
+        vector: Option<&[f32]>,
+    ) -> Option<Vec<(String, f32)>> {
+        let Some(outer) = Vectorize::open(config, &self.env, CALL_MS) else { return Some(Vec::new()) };
+        let vector = Vector::from_f32(vector?).ok()?;
+        let values = values(&vector);
+        let found = outer.query(&public::outer_query(asked, &values)).await;
+        found.inspect_err(|error| worker::console_warn!("{error}")).ok()
+    }
+
+    /// Tells the outer index what it does not know yet, and asks how far it is. What it has not done keeps the alarm set.
+    async fn tell_outside(&self, config: &Config) -> std::result::Result<(), XrpcError> {
+        let Some(outer) = Vectorize::open(config, &self.env, ALARM_MS) else { return Ok(()) };
+        let now = || WallClock.now_micros() / 1000;
+        while let Some(told) = self.turn(|index| Ok(index.outgoing()))? {
+            let mutation = match &told {
+                Outgoing::Put(entries) => outer.upsert(entries).await,
+                Outgoing::Delete(ids) => outer.delete(ids).await,
+            };
+            let mutation = mutation.map_err(XrpcError::internal)?;
+            self.turn(|index| index.sent(&self.store, &told, mutation, now()))?;
+        }
+        if self.turn(|index| Ok(index.is_settled()))? {
+            return Ok(());
+        }
+        let processed = outer.processed().await.map_err(XrpcError::internal)?;
+        self.turn(|index| index.landed(&self.store, processed.as_deref(), now()))?;
+        match self.turn(|index| Ok(index.is_settled()))? {
+            true => Ok(()),
+            false => self.set_alarm(LANDING_MS).await,
+        }
     }
 
     /// Reads on behind the answer.
@@ -205,9 +254,14 @@ impl Host {
         self.failures.set(failures + 1);
         let ms = BACKOFF_MS.get(failures).or(BACKOFF_MS.last()).copied().unwrap_or_default();
         // Set again rather than thrown: the platform gives up after six throws.
-        if let Err(error) = self.state.storage().set_alarm(i64::try_from(ms).unwrap_or(i64::MAX)).await {
+        if let Err(error) = self.set_alarm(ms).await {
             worker::console_error!("the index has no alarm: {error}");
         }
+    }
+
+    async fn set_alarm(&self, ms: u64) -> std::result::Result<(), XrpcError> {
+        let offset = i64::try_from(ms).unwrap_or(i64::MAX);
+        self.state.storage().set_alarm(offset).await.map_err(XrpcError::internal)
     }
 
     async fn read_on(self: &Rc<Self>) -> std::result::Result<(), XrpcError> {
@@ -235,7 +289,8 @@ impl Host {
             }
             wait(0).await;
         }
-        self.embed_rest(&*embedder).await
+        self.embed_rest(&*embedder).await?;
+        self.tell_outside(&config).await
     }
 
     /// Embeds what has no vector of this embedder.

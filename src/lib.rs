@@ -41,6 +41,7 @@ mod sql;
 mod stubs;
 #[cfg(feature = "test-routes")]
 mod test_routes;
+mod vectorize;
 
 use wasm_bindgen::prelude::*;
 use web_sys::Response;

@@ -27,6 +27,7 @@ pub struct Setup {
     plc_url: Option<String>,
     queue: Option<Queue>,
     ai: Option<String>,
+    vectorize: Option<String>,
     variables: BTreeMap<String, String>,
 }
 
@@ -42,6 +43,7 @@ impl Setup {
             plc_url: None,
             queue: None,
             ai: None,
+            vectorize: None,
             variables: BTreeMap::new(),
         }
     }
@@ -89,6 +91,13 @@ impl Setup {
         self
     }
 
+    /// Who answers for Vectorize.
+    #[must_use]
+    pub fn vectorize(mut self, stand_in: &StandIn) -> Self {
+        self.vectorize = Some(stand_in.address());
+        self
+    }
+
     /// A variable of the Worker.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -108,6 +117,7 @@ impl Setup {
         let mut settings = Settings::new(&self.hostname, port, &plc_url, self.flavour);
         settings.variables = self.variables;
         settings.ai = self.ai;
+        settings.vectorize = self.vectorize;
         settings.queue = self.queue.unwrap_or(settings.queue);
         let mut world = World { state, build, settings, plc, own_plc, workerd: None, logs: Vec::new() };
         world.restart();

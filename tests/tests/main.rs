@@ -45,5 +45,6 @@ mod rows;
 mod schedules;
 mod stream;
 mod upkeep;
+mod vectorize;
 mod webhooks;
 mod wrangler;

@@ -77,6 +77,8 @@ pub struct Config {
     pub earned_invites: Option<EarnedInvites>,
     /// What makes vectors of texts.
     pub embedder: EmbedderConfig,
+    /// The name of the index of Vectorize that the binding `VECTORS` leads to; `None`: vectors lie in the object of the public index.
+    pub vector_index: Option<String>,
     /// Whether clients and accounts have rate limits.
     pub rate_limits: bool,
     /// Who shows this in `x-ratelimit-bypass` has none.
@@ -199,6 +201,7 @@ impl Config {
             invite_required: given.flag("INVITE_REQUIRED", false)?,
             earned_invites: given.earned_invites()?,
             embedder: given.embedder()?,
+            vector_index: given.optional("VECTOR_INDEX"),
             rate_limits: given.switch("RATE_LIMITS", ["on", "off"], true)?,
             rate_limit_bypass_key: given.optional("RATE_LIMIT_BYPASS_KEY"),
             client_ip_header: given.optional("CLIENT_IP_HEADER").map(|name| name.to_ascii_lowercase()),

@@ -29,6 +29,7 @@ pub mod public;
 pub mod service_auth;
 pub mod table;
 pub mod token;
+pub mod vectorize;
 pub mod webhooks;
 pub mod words;
 

@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use murmuration_embedding::Vector;
 use murmuration_index::{Change, Found, Kind, PublicIndex, Search, Wanted};
 use murmuration_memory::Meaning;
-use murmuration_platform::{EmbedError, Embedder, Store};
+use murmuration_platform::{EmbedError, Embedder, Store, VectorQuery};
 use murmuration_syntax::{Did, Nsid};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -120,7 +120,18 @@ pub struct PublicHit {
     pub recency: u16,
 }
 
-/// Finds documents. `meaning` is the text's, if the embedder has said.
+/// What is known of a text that is searched for.
+#[derive(Clone, Debug)]
+pub struct Known<'a> {
+    /// The embedder's id.
+    pub model: &'a str,
+    /// What it has made of the text, if it has said.
+    pub vector: Option<Vec<f32>>,
+    /// What an outer index has found for that: ids and cosines.
+    pub outside: &'a [(String, f32)],
+}
+
+/// Finds documents, by the embedder's vector of the text, if it has said, and by what an outer index has found for that.
 ///
 /// # Errors
 /// When the storage fails.
@@ -128,24 +139,18 @@ pub fn answer(
     index: &PublicIndex,
     store: &dyn Store,
     asked: &Asked,
-    (model, vector): (&str, Option<Vec<f32>>),
+    known: Known<'_>,
     now: u64,
 ) -> Result<Answered, XrpcError> {
+    let Known { model, vector, outside } = known;
     let known = vector.as_deref().and_then(|coordinates| Vector::from_f32(coordinates).ok());
     let meaning = known.map(|vector| Meaning { model: model.to_owned(), vector });
     let tags: Vec<&str> = asked.tags.iter().map(String::as_str).collect();
-    let wanted = Wanted {
-        collections: &asked.collections,
-        tags: &tags,
-        author: asked.author.as_ref(),
-        made: asked.made.0.unwrap_or(0)..asked.made.1.unwrap_or(u64::MAX),
-        as_of: asked.as_of,
-        superseded: asked.superseded,
-        ..Wanted::all(if asked.agents { Kind::Agents } else { Kind::Memories })
-    };
+    let wanted = wanted(asked, &tags);
     let search = Search {
         text: &asked.text,
         meaning: meaning.as_ref(),
+        outside,
         wanted,
         least: f32::from(asked.least) / 1_000.0,
         limit: asked.limit,
@@ -157,6 +162,24 @@ pub fn answer(
     let vector = vector.filter(|_| asked.gives_vector);
     let vector = vector.map(|coordinates| GivenVector::new(model, &coordinates));
     Ok(Answered { hits, whole, vector })
+}
+
+/// What an outer index is asked for a search.
+#[must_use]
+pub fn outer_query<'a>(asked: &Asked, values: &'a [f32]) -> VectorQuery<'a> {
+    murmuration_index::outer_query(values, &wanted(asked, &[]))
+}
+
+fn wanted<'a>(asked: &'a Asked, tags: &'a [&'a str]) -> Wanted<'a> {
+    Wanted {
+        collections: &asked.collections,
+        tags,
+        author: asked.author.as_ref(),
+        made: asked.made.0.unwrap_or(0)..asked.made.1.unwrap_or(u64::MAX),
+        as_of: asked.as_of,
+        superseded: asked.superseded,
+        ..Wanted::all(if asked.agents { Kind::Agents } else { Kind::Memories })
+    }
 }
 
 /// Has the texts of documents embedded.

@@ -38,6 +38,8 @@ pub struct Settings {
     pub queue: Queue,
     /// Somebody at an address who speaks the protocol of Workers AI.
     pub ai: Option<String>,
+    /// Somebody at an address who speaks the protocol of Vectorize.
+    pub vectorize: Option<String>,
     /// More variables, or other values of those that are set here.
     pub variables: BTreeMap<String, String>,
 }
@@ -77,6 +79,7 @@ impl Settings {
             flavour,
             queue: Queue::Bundled { retries: RETRIES },
             ai: None,
+            vectorize: None,
             variables: BTreeMap::new(),
         }
     }
@@ -138,9 +141,15 @@ impl Settings {
             Some(address) => (EXTERNAL_AI.replace("ADDRESS", &quote(address)), bindings + AI_BINDING),
             None => (String::new(), bindings),
         };
+        let (vectorize, bindings) = match &self.vectorize {
+            Some(address) => {
+                (EXTERNAL_VECTORIZE.replace("ADDRESS", &quote(address)), bindings + VECTORIZE_BINDING)
+            }
+            None => (String::new(), bindings),
+        };
         TEMPLATE
             .replace("V8_FLAGS", &V8_FLAGS.map(quote).join(", "))
-            .replace("QUEUES", &(queues + &ai))
+            .replace("QUEUES", &(queues + &ai + &vectorize))
             .replace("PORT", &self.port.to_string())
             .replace("NETWORKS", networks)
             .replace("STORAGE", &folder("storage"))
@@ -292,6 +301,18 @@ const AI_BINDING: &str = r#"    (name = "AI", wrapped = (moduleName = "cloudflar
     ])),
 "#;
 
+const EXTERNAL_VECTORIZE: &str = r#"
+    (name = "vectorize", external = (address = ADDRESS, http = ())),"#;
+
+/// The class of the platform's own binding.
+const VECTORIZE_BINDING: &str = r#"    (name = "VECTORS", wrapped = (moduleName = "cloudflare-internal:vectorize-api", innerBindings = [
+      (name = "fetcher", service = "vectorize"),
+      (name = "indexId", text = "murmuration-public"),
+      (name = "indexVersion", text = "v2"),
+      (name = "useNdJson", json = "true"),
+    ])),
+"#;
+
 const QUEUE_BINDING: &str = r#"    (name = "DELIVERIES", queue = (name = "queues", props = (json = "{\"queue\":\"murmuration-deliveries\"}"))),
 "#;
 
@@ -376,6 +397,16 @@ mod tests {
         assert!(!text(&settings).contains("ai-api"));
         settings.ai = Some("127.0.0.1:1".to_owned());
         assert!(text(&settings).contains("ai-api") && text(&settings).contains(r#"address = "127.0.0.1:1""#));
+    }
+
+    #[test]
+    fn a_world_has_vectorize_only_where_somebody_plays_it() {
+        let mut settings = Settings::new("localhost", 2583, "http://127.0.0.1:2582", Flavour::Plain);
+        let text = |settings: &Settings| settings.capnp("2026-04-01", Path::new("/s"));
+        assert!(!text(&settings).contains("vectorize"));
+        settings.vectorize = Some("127.0.0.1:1".to_owned());
+        assert!(text(&settings).contains("vectorize-api"));
+        assert!(text(&settings).contains(r#"name = "vectorize", external = (address = "127.0.0.1:1""#));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::IndexError;
 use crate::document::{Change, Document, Embedding, uri};
 use crate::label::Label;
 use crate::limits::{EMBED_BATCH, MAX_DOCUMENTS, MAX_OF_ACCOUNT, PLACE_EVENTS};
+use crate::outer::Outer;
 use crate::store;
 
 /// The hash of an address: what a document is found by.
@@ -26,7 +27,9 @@ pub struct PublicIndex {
     pub(crate) labels: BTreeMap<Slot, Label>,
     pub(crate) accounts: BTreeMap<String, Account>,
     pub(crate) hidden: BTreeSet<String>,
-    names: BTreeMap<Name, Slot>,
+    pub(crate) names: BTreeMap<Name, Slot>,
+    /// `None` where there is no outer index.
+    pub(crate) outer: Option<Outer>,
     models: Vec<String>,
     cursor: u64,
     stored_cursor: u64,
@@ -52,12 +55,15 @@ pub struct Unembedded {
 }
 
 impl PublicIndex {
-    /// Opens the index, making its tables on a new host. Reads a row a document.
+    /// Opens the index, making its tables on a new host. `outer` names the index of vectors outside that is told of all documents, if
+    /// there is one: where it is another than before, it is told everything, which writes a row a document, once. Reads a row a
+    /// document.
     ///
     /// # Errors
     /// When the storage fails, or is none of an index.
-    pub fn open(store: &dyn Store) -> Result<Self, IndexError> {
+    pub fn open(store: &dyn Store, outer: Option<&str>) -> Result<Self, IndexError> {
         store::migrate(store)?;
+        let is_new = store::outer_name(store)?.as_deref() != outer;
         let cursor = store::place(store)?;
         let mut index = Self {
             recall: Index::default(),
@@ -65,6 +71,14 @@ impl PublicIndex {
             accounts: BTreeMap::new(),
             hidden: store::hidden(store)?.into_iter().collect(),
             names: BTreeMap::new(),
+            outer: match outer {
+                Some(_) if is_new => Some(Outer::default()),
+                Some(_) => Some(Outer {
+                    waiting: store::outbox(store)?.into_iter().collect(),
+                    flights: store::flights(store)?,
+                }),
+                None => None,
+            },
             models: store::models(store)?,
             cursor,
             stored_cursor: cursor,
@@ -73,10 +87,21 @@ impl PublicIndex {
         for (did, handle, inactive) in store::accounts(store)? {
             index.accounts.insert(did, Account { handle, inactive, slots: BTreeSet::new() });
         }
-        store::each_document(store, |label, entry| {
+        store::each_document(store, |label, mut entry| {
             index.next = index.next.max(entry.slot.saturating_add(1));
+            let is_told = |outer: &Outer| !is_new && !outer.overlays(&label.name());
+            if index.outer.as_ref().is_some_and(is_told) {
+                entry.embedded = None;
+            }
             Ok(index.keep(label, entry)?)
         })?;
+        if is_new {
+            let names: Vec<Name> = index.names.keys().copied().collect();
+            transaction(store, || {
+                store::set_outer(store, outer)?;
+                names.iter().try_for_each(|name| index.owe(store, name))
+            })?;
+        }
         Ok(index)
     }
 
@@ -185,9 +210,11 @@ impl PublicIndex {
                     continue;
                 }
                 label.model = number;
+                let name = label.name();
                 entry.embedded = embedded(number, embedding);
                 store::put_entry(store, number, &entry)?;
                 self.recall.put(entry)?;
+                self.owe(store, &name)?;
             }
             Ok(())
         })
@@ -314,6 +341,10 @@ impl PublicIndex {
             model: number,
         };
         store::put_document(store, &label, &entry, (&document.cid, &document.record))?;
+        // Of one that is new and has no vector yet, there is nothing to tell.
+        if known.is_some() || entry.embedded.is_some() {
+            self.owe(store, &label.name())?;
+        }
         self.keep(label, entry)?;
         Ok(true)
     }
@@ -332,6 +363,7 @@ impl PublicIndex {
         store::delete_document(store, slot)?;
         self.recall.remove(slot);
         if let Some(label) = self.labels.remove(&slot) {
+            self.owe(store, &label.name())?;
             self.names.remove(&label.name());
             if let Some(account) = self.accounts.get_mut(label.did.as_str()) {
                 account.slots.remove(&slot);

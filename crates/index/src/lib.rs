@@ -13,6 +13,9 @@
 //! - [`PublicIndex`] keeps a row a document, and in memory what is searched. What is read twice changes nothing.
 //! - [`Search`] finds by [`murmuration_recall`]: as an agent's own memories are found, with the same scores.
 //!
+//! - Vectors lie here and are scanned exactly, or in an index outside ([`murmuration_platform::VectorIndex`], [`Outgoing`]); then what
+//!   that does not know yet is scanned here.
+//!
 //! A document is hidden while its account is not served, and while the operator has taken it down. Where a repository becomes another
 //! one (`#sync`), what was known of it is void: of this host's own accounts what is there is read anew, and of others is learned
 //! again as it is written.
@@ -22,6 +25,7 @@ mod error;
 mod index;
 mod label;
 pub mod limits;
+mod outer;
 mod search;
 mod store;
 
@@ -29,4 +33,5 @@ pub use document::{Change, Document, Embedding, changes_of, skill_tag};
 pub use error::IndexError;
 pub use index::{PublicIndex, Unembedded};
 pub use label::{Kind, Wanted};
+pub use outer::{Outgoing, outer_query, values};
 pub use search::{Found, Search};

@@ -16,5 +16,14 @@ pub const MAX_TAGS: usize = 64;
 /// sleep, at the most, and cost no row.
 pub const PLACE_EVENTS: u64 = 10_000;
 
+/// Vectors that an outer index is told of in one call. Vectorize takes 1,000 of a Worker; of 1,024 dimensions so many are half a megabyte.
+pub const OUTER_BATCH: usize = 100;
+
+/// The nearest that an outer index is asked for: what Vectorize answers without metadata.
+pub const OUTER_TOP: usize = 100;
+
+/// Milliseconds after which an outer index is told again what it has not done. Vectorize takes seconds, and minutes when much comes.
+pub const FLIGHT_MS: u64 = 30 * 60_000;
+
 /// Documents that are embedded in one request.
 pub const EMBED_BATCH: usize = 32;

@@ -19,6 +19,8 @@ pub struct Search<'a> {
     pub text: &'a str,
     /// In meaning, if the embedder has said.
     pub meaning: Option<&'a Meaning>,
+    /// What an outer index has found for it: ids and cosines.
+    pub outside: &'a [(String, f32)],
     /// Among which.
     pub wanted: Wanted<'a>,
     /// The least score, from 0 to 1.
@@ -60,7 +62,8 @@ impl PublicIndex {
             Some(Embedded { by: self.number_of(&meaning.model)?, vector: meaning.vector.clone() })
         });
         let words = tokens(search.text, word_token);
-        let query = Query { embedded, words, now: search.now, limit: search.limit, ..Query::default() };
+        let near = self.near(search.outside);
+        let query = Query { embedded, near, words, now: search.now, limit: search.limit, ..Query::default() };
         let shown = |did: &Did| self.accounts.get(did.as_str()).is_none_or(|account| !account.inactive);
         let hits = self.recall.search(&query, |slot| {
             self.labels.get(&slot).is_some_and(|label| {

@@ -6,10 +6,15 @@ use murmuration_recall::{Entry, Slot};
 use murmuration_syntax::{Did, RepoPath, Tid};
 
 use crate::IndexError;
+use crate::index::Name;
 use crate::label::Label;
+use crate::outer::Flight;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/index/0001_document.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/index/0001_document.sql"),
+    include_str!("../../../migrations/index/0002_outer.sql"),
+];
 
 /// Reads 1 row.
 const SELECT_VERSION: &str = "SELECT version FROM schema WHERE id = 1";
@@ -53,6 +58,30 @@ const SELECT_HIDDEN: &str = "SELECT uri FROM hidden";
 const INSERT_HIDDEN: &str = "INSERT INTO hidden (uri) VALUES (?1) ON CONFLICT DO NOTHING";
 /// Writes 1 row; 0 when there is none.
 const DELETE_HIDDEN: &str = "DELETE FROM hidden WHERE uri = ?1";
+
+/// Reads 1 row.
+const SELECT_OUTER: &str = "SELECT name FROM outer_index WHERE id = 1";
+/// Writes 1 row.
+const UPSERT_OUTER: &str =
+    "INSERT INTO outer_index (id, name) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET name = excluded.name";
+/// Writes 1 row.
+const DELETE_OUTER: &str = "DELETE FROM outer_index";
+/// Reads as many rows as it answers.
+const SELECT_OUTBOX: &str = "SELECT name FROM outbox";
+/// Writes 1 row; 0 when it is there.
+const INSERT_OUTBOX: &str = "INSERT INTO outbox (name) VALUES (?1) ON CONFLICT DO NOTHING";
+/// Writes 1 row.
+const DELETE_OUTBOX: &str = "DELETE FROM outbox WHERE name = ?1";
+/// Writes a row for each.
+const CLEAR_OUTBOX: &str = "DELETE FROM outbox";
+/// Reads as many rows as it answers.
+const SELECT_FLIGHTS: &str = "SELECT number, mutation, sent_ms, names FROM flight ORDER BY number";
+/// Writes 1 row.
+const INSERT_FLIGHT: &str = "INSERT INTO flight (number, mutation, sent_ms, names) VALUES (?1, ?2, ?3, ?4)";
+/// Writes 1 row.
+const DELETE_FLIGHT: &str = "DELETE FROM flight WHERE number = ?1";
+/// Writes a row for each.
+const CLEAR_FLIGHTS: &str = "DELETE FROM flight";
 
 /// Rows that are read at once when an object wakes.
 const BATCH_ROWS: i64 = 1_000;
@@ -201,6 +230,53 @@ pub(crate) fn hidden(store: &dyn Store) -> Result<Vec<String>, StoreError> {
 /// Notes that a record is taken down, or is not any more: 1 row.
 pub(crate) fn set_hidden(store: &dyn Store, uri: &str, hidden: bool) -> Result<(), StoreError> {
     store.query(if hidden { INSERT_HIDDEN } else { DELETE_HIDDEN }, &[Param::Text(uri)]).map(drop)
+}
+
+/// Which outer index is told of the documents.
+pub(crate) fn outer_name(store: &dyn Store) -> Result<Option<String>, StoreError> {
+    store.query(SELECT_OUTER, &[])?.pop().map(|mut row| row.text(0)).transpose()
+}
+
+/// Notes that another outer index, or none, is told from now on: what was owed to the one before is void.
+pub(crate) fn set_outer(store: &dyn Store, name: Option<&str>) -> Result<(), StoreError> {
+    store.query(CLEAR_OUTBOX, &[])?;
+    store.query(CLEAR_FLIGHTS, &[])?;
+    match name {
+        Some(name) => store.query(UPSERT_OUTER, &[Param::Text(name)]).map(drop),
+        None => store.query(DELETE_OUTER, &[]).map(drop),
+    }
+}
+
+pub(crate) fn outbox(store: &dyn Store) -> Result<Vec<Name>, StoreError> {
+    let read = |mut row: Row| row.blob(0)?.try_into().map_err(|_| corrupt("a hash"));
+    store.query(SELECT_OUTBOX, &[])?.into_iter().map(read).collect()
+}
+
+pub(crate) fn owe(store: &dyn Store, name: &Name) -> Result<(), StoreError> {
+    store.query(INSERT_OUTBOX, &[Param::Blob(name)]).map(drop)
+}
+
+pub(crate) fn pay(store: &dyn Store, name: &Name) -> Result<(), IndexError> {
+    Ok(store.query(DELETE_OUTBOX, &[Param::Blob(name)]).map(drop)?)
+}
+
+pub(crate) fn flights(store: &dyn Store) -> Result<Vec<Flight>, StoreError> {
+    let read = |mut row: Row| {
+        let (number, mutation, sent_ms) = (natural(&mut row, 0)?, row.text(1)?, natural(&mut row, 2)?);
+        Ok(Flight { number, mutation, sent_ms, names: row.blob(3)?.as_chunks().0.to_vec() })
+    };
+    store.query(SELECT_FLIGHTS, &[])?.into_iter().map(read).collect()
+}
+
+pub(crate) fn add_flight(store: &dyn Store, flight: &Flight) -> Result<(), StoreError> {
+    let names = flight.names.concat();
+    let params =
+        [int(flight.number)?, Param::Text(&flight.mutation), int(flight.sent_ms)?, Param::Blob(&names)];
+    store.query(INSERT_FLIGHT, &params).map(drop)
+}
+
+pub(crate) fn end_flight(store: &dyn Store, number: u64) -> Result<(), StoreError> {
+    store.query(DELETE_FLIGHT, &[int(number)?]).map(drop)
 }
 
 fn parsed<T, E>(

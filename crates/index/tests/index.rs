@@ -224,7 +224,7 @@ fn a_storage_that_fails_anywhere_leaves_all_or_nothing() {
         assert!(outcome.is_err());
         world.reopen();
         assert_eq!((world.index.len(), world.index.cursor()), (3, 1), "{statement}");
-        world.index = PublicIndex::open(&world.store).unwrap();
+        world.index = PublicIndex::open(&world.store, None).unwrap();
         world.index.apply(&world.store, changes(), MODEL, 9).unwrap();
         world.reopen();
         assert_eq!((world.index.len(), world.found("rust").remove(0)), (3, "c".to_owned()));

@@ -5,3 +5,4 @@
 mod common;
 mod frames;
 mod index;
+mod outer;

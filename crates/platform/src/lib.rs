@@ -1,6 +1,6 @@
-//! What a host gives to the pure crates: storage, a clock, entropy, outbound HTTP, mail, and vectors of texts.
+//! What a host gives to the pure crates: storage, a clock, entropy, outbound HTTP, mail, vectors of texts, and an index of them.
 //!
-//! Everything below `src/` is written against these six traits, so that an account or a relay runs the same natively
+//! Everything below `src/` is written against these seven traits, so that an account or a relay runs the same natively
 //! (tests, fuzzing, simulation) and in a Durable Object. The traits are small on purpose: a host that keeps them keeps
 //! every promise that the crates above rely on.
 //!
@@ -11,6 +11,7 @@
 //! - [`Outbound`]: one guarded HTTP exchange.
 //! - [`Mailer`]: a letter on its way. Like the exchange asynchronous.
 //! - [`Embedder`]: vectors of texts, asynchronous too, because some are on other hosts.
+//! - [`VectorIndex`]: an index of vectors outside, which does later what it is told.
 
 mod embedder;
 mod mail;
@@ -19,12 +20,14 @@ mod script;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod store;
+mod vectors;
 
 pub use embedder::{EmbedError, EmbedFuture, Embedder};
 pub use mail::{Letter, MailError, MailFuture, Mailer};
 pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Verb};
 pub use script::{run_script, statements};
 pub use store::{Column, Param, Row, RowCounts, Store, StoreError, transaction};
+pub use vectors::{VectorEntry, VectorError, VectorFuture, VectorIndex, VectorQuery};
 
 /// The time of day. It may freeze during a turn (as on Workers) and may step back.
 pub trait Clock {

@@ -6,7 +6,7 @@ use murmuration_index::{Change, PublicIndex};
 use murmuration_platform::Clock;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_xrpc::host::AgentAnswer;
-use murmuration_xrpc::public::{self, IndexCall};
+use murmuration_xrpc::public::{self, IndexCall, Known};
 
 use super::{Objects, block_on};
 
@@ -19,7 +19,7 @@ pub struct Public {
 impl Default for Public {
     fn default() -> Self {
         let store = SqliteStore::open().unwrap();
-        let index = RefCell::new(PublicIndex::open(&store).unwrap());
+        let index = RefCell::new(PublicIndex::open(&store, None).unwrap());
         Self { store, index }
     }
 }
@@ -36,7 +36,13 @@ impl Public {
                 });
                 let model = embedder.as_ref().map_or("none", |embedder| embedder.id());
                 let now = objects.clock.now_micros();
-                let found = public::answer(&self.index.borrow(), &self.store, &asked, (model, vector), now);
+                let found = public::answer(
+                    &self.index.borrow(),
+                    &self.store,
+                    &asked,
+                    Known { model, vector, outside: &[] },
+                    now,
+                );
                 serde_json::to_vec(&found.unwrap()).unwrap()
             }
             IndexCall::Hide { uri, hidden } => {

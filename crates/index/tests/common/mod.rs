@@ -62,7 +62,7 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let store = SqliteStore::open().unwrap();
-        let index = PublicIndex::open(&store).unwrap();
+        let index = PublicIndex::open(&store, None).unwrap();
         Self { store, index, cursor: 0 }
     }
 
@@ -75,12 +75,13 @@ impl World {
     }
 
     pub fn reopen(&mut self) {
-        self.index = PublicIndex::open(&self.store).unwrap();
+        self.index = PublicIndex::open(&self.store, None).unwrap();
     }
 
     pub fn search(&self, text: &str, wanted: Wanted<'_>) -> Vec<Found> {
         let meaning = Meaning { model: MODEL.into(), vector: vector(text) };
-        let search = Search { text, meaning: Some(&meaning), wanted, least: 0.0, limit: 10, now: NOW };
+        let search =
+            Search { text, meaning: Some(&meaning), outside: &[], wanted, least: 0.0, limit: 10, now: NOW };
         self.index.search(&self.store, &search).unwrap()
     }
 
