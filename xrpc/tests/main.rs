@@ -39,6 +39,7 @@ mod memory_search;
 mod memory_shares;
 mod memory_transfer;
 mod memory_upkeep;
+mod moved;
 mod moving;
 mod operator;
 mod operator_accounts;

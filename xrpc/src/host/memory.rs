@@ -8,6 +8,7 @@ use murmuration_syntax::{AtIdentifier, AtUri, Did, Nsid, RepoPath};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::comms::carry::inbox;
+use super::comms::home::Home;
 use super::comms::{TIMEOUT_MS, known_or_away};
 use super::{Host, HostCall, agents};
 use crate::XrpcError;
@@ -70,9 +71,9 @@ impl Host<'_> {
         };
         let path = uri.path().ok_or(MemoryError::NotFound)?;
         let key: String = agents::ask(self.agents, &own, InternalCall::Memory(MemoryCall::Key)).await?;
-        let given = match self.directory.by_did(&author).await? {
-            Some(_) => self.give(&own, &author, &path, &key, None).await,
-            None => self.fetch_shared(&own, &author, &path, &key).await,
+        let given = match self.home(&author).await? {
+            Home::Here | Home::Hidden => self.give(&own, &author, &path, &key, None).await,
+            Home::Elsewhere => self.fetch_shared(&own, &author, &path, &key).await,
         };
         let path = path.to_string();
         match given {

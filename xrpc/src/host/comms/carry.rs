@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json as object};
 use super::super::agents::AgentAnswer;
 use super::super::{Host, agents};
 use super::TIMEOUT_MS;
+use super::home::Home;
 use super::ticket::first_wait;
 use crate::XrpcError;
 use crate::agent::internal::comms::{CommsCall, Incoming};
@@ -110,7 +111,7 @@ impl Host<'_> {
         to: &Did,
         parcel: &str,
     ) -> Result<TryOutcome, XrpcError> {
-        if self.directory.by_did(to).await?.is_some() {
+        if self.home(to).await? != Home::Elsewhere {
             let incoming = Incoming {
                 parcel: parcel.to_owned(),
                 sender: sender.clone(),

@@ -13,6 +13,7 @@
 
 pub(super) mod carry;
 mod handoff;
+pub(super) mod home;
 mod ticket;
 
 pub use ticket::{DeliveryQueue, Redeemed, Ticket};
@@ -26,7 +27,7 @@ use murmuration_syntax::{Did, RepoPath, Tid};
 use serde::Deserialize;
 use serde_json::{Value as Json, json as object};
 
-use super::directory::Status;
+use self::home::Home;
 use super::{Host, HostCall, agents};
 use crate::XrpcError;
 use crate::agent::KEYS_UNKNOWN;
@@ -127,7 +128,7 @@ impl Host<'_> {
         let key = key.ok_or_else(|| XrpcError::upstream("The key of the sender could not be resolved"))?;
         let incoming = Incoming {
             parcel: data_encoding::BASE64_NOPAD.encode(&parcel.to_cbor()?),
-            same_host: self.directory.by_did(&from).await?.is_some(),
+            same_host: self.is_neighbour(&from).await?,
             sender: from,
             key: key.did_key(),
             token: Some(token),
@@ -164,10 +165,10 @@ impl Host<'_> {
 
     pub(super) async fn reader(&self, did: Did, public: bool) -> Result<Reader, XrpcError> {
         let missing = || XrpcError::named("RecipientNotFound", format!("no agent is known as {did}"));
-        let keys = match self.directory.by_did(&did).await? {
-            Some(entry) if entry.status != Status::Active => return Err(missing()),
-            Some(_) if public => ReaderKeys::NotNeeded,
-            Some(_) => {
+        let keys = match self.home(&did).await? {
+            Home::Hidden => return Err(missing()),
+            Home::Here if public => ReaderKeys::NotNeeded,
+            Home::Here => {
                 let keys = agents::ask(self.agents, &did, InternalCall::Comms(CommsCall::Keys)).await;
                 // Taken down or put to rest.
                 let keys = keys.map_err(|error: XrpcError| match (error.status(), error.error()) {
@@ -179,12 +180,12 @@ impl Host<'_> {
                 })?;
                 ReaderKeys::Here(keys)
             }
-            None if public => match self.document(&did, Purpose::Authentication).await {
+            Home::Elsewhere if public => match self.document(&did, Purpose::Authentication).await {
                 Ok(document) => document.pds().map(|_| ReaderKeys::NotNeeded).map_err(|_| missing())?,
                 Err(error) if error.is_transient() => ReaderKeys::NotNeeded,
                 Err(_) => return Err(missing()),
             },
-            None => match self.proven_keys(&did).await {
+            Home::Elsewhere => match self.proven_keys(&did).await {
                 Ok(shown) => shown,
                 Err(
                     BridgeError::DidNotFound(_)
