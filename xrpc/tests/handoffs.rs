@@ -272,8 +272,22 @@ fn a_thread_is_handed_over_to_an_agent_of_another_host() {
     assert_eq!(asked.url, "https://pds.example/xrpc/agent.comms.deliver");
     let input: Value = serde_json::from_slice(&asked.body).unwrap();
     here.say_of(&hosts.alice, &hosts.bob.did, "allowed");
-    let (code, state) = here.ask("agent.comms.deliver", Some(&asked.headers[0].1), &[], &input);
-    assert_eq!((code, &state["state"]), (200, &json!("delivered")));
+    // Whatever fails while it comes, it comes whole or not at all: its keys are kept with it.
+    let store = store_of(here, &hosts.alice);
+    let mut statement = 0;
+    let state = loop {
+        store.fail_after(Some(statement));
+        let (code, state) = here.ask("agent.comms.deliver", Some(&asked.headers[0].1), &[], &input);
+        store.fail_after(None);
+        if code == 200 {
+            break state;
+        }
+        here.objects.crash(&hosts.alice.did);
+        statement += 1;
+    };
+    assert_eq!(state["state"], "delivered", "after {statement} failures");
+    let kept = store.query("SELECT count(*) FROM handed_key", &[]).unwrap()[0].int(0).unwrap();
+    assert!(statement > 5 && kept == 1, "{statement} {kept}");
 
     let uri = sent["uri"].as_str().unwrap();
     let (messages, _) = handed(here, &hosts.alice, uri);

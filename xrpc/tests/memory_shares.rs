@@ -265,6 +265,57 @@ fn a_reader_of_another_host_reads_by_service_authentication() {
 }
 
 #[test]
+fn what_a_stranger_shares_is_not_listed_before_it_is_allowed_however_often_it_comes() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    let (bob, there) = (&hosts.bob, &hosts.there);
+    let uri = remember(&hosts.here, &hosts.alice, TEXT);
+    share(&hosts.here, &hosts.alice, &uri, &[&bob.did]);
+    let (_, waiting) = there.look(bob, "listInbox", &[("state", "quarantined")]);
+    assert_eq!(waiting["items"].as_array().unwrap().len(), 1);
+    let parcel = hosts.deliveries.borrow().last().unwrap().1.clone();
+    let token = hosts.token(&hosts.alice, &hosts.inbox(), "agent.comms.deliver");
+    assert_eq!(hosts.deliver(&token, &parcel), (200, "duplicate".into()));
+    assert_eq!(shares(there, bob, "received"), []);
+    there.say_of(bob, &hosts.alice.did, "allowed");
+    assert_eq!(there.claim(bob).len(), 1);
+    assert_eq!(shares(there, bob, "received"), [(uri, bob.did.to_string())]);
+}
+
+#[test]
+fn a_notice_whose_storage_fails_comes_whole_when_it_comes_again() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    let (bob, there) = (&hosts.bob, &hosts.there);
+    there.say_of(bob, &hosts.alice.did, "allowed");
+    for number in 0.. {
+        let uri = remember(&hosts.here, &hosts.alice, TEXT);
+        hosts.there.pass_minutes(1);
+        hosts.weather.set(Weather::Away);
+        share(&hosts.here, &hosts.alice, &uri, &[&bob.did]);
+        hosts.weather.set(Weather::Fine);
+        let thread = hosts.here.look(&hosts.alice, "listThreads", &[]).1["threads"][0]["id"].clone();
+        let (_, page) = hosts.here.look(&hosts.alice, "getThread", &[("thread", thread.as_str().unwrap())]);
+        let parcel = page["items"].as_array().unwrap().last().unwrap()["parcel"].clone();
+        let token = || hosts.token(&hosts.alice, &hosts.inbox(), "agent.comms.deliver");
+        let store = there.objects.store(&bob.did);
+        store.fail_after(Some(number));
+        let (code, error) = hosts.deliver(&token(), &parcel);
+        store.fail_after(None);
+        if code == 200 {
+            assert!(number > 5, "{number}");
+            break;
+        }
+        assert_eq!(code, 500, "statement {number}: {error}");
+        assert_eq!(hosts.deliver(&token(), &parcel), (200, "delivered".into()), "statement {number}");
+        assert!(
+            shares(there, bob, "received").iter().any(|(listed, _)| *listed == uri),
+            "statement {number}"
+        );
+    }
+}
+
+#[test]
 fn a_memory_is_published_on_purpose_and_its_private_copy_is_gone() {
     let world = World::new();
     let [alice, bob] = ["alice", "bob"].map(|name| world.agent(name));

@@ -87,7 +87,12 @@ impl Pair {
     fn arrive(&self, parcel: &Parcel) -> Result<Delivery, AccountError> {
         let kept = self.world.account.kept_on_arrival(parcel, &self.entropy)?;
         let (comms, bytes) = (self.world.account.comms()?, parcel.to_cbor().unwrap());
-        match comms.receive(parcel, &bytes, Verdict::Accept, None, kept.as_ref(), self.now) {
+        let outcome =
+            comms.admit(parcel, &bytes, Verdict::Accept, self.now).and_then(|arrival| match arrival {
+                Some(arrival) => comms.receive(&arrival, None, kept.as_ref(), self.now),
+                None => Ok(Delivery::Duplicate),
+            });
+        match outcome {
             Ok(delivery) => Ok(delivery),
             Err(CommsError::Store(error)) => Err(error.into()),
             Err(other) => panic!("{other}"),
@@ -310,7 +315,7 @@ fn a_message_is_handed_out_with_what_was_kept_of_it() {
     pair.rotate();
     pair.settle();
     let claim = Claim { max: 10, micros: MINUTE, kinds: &[] };
-    let items = pair.world.account.comms().unwrap().claim(&claim, &|_| Ok(false), pair.now).unwrap();
+    let items = pair.world.account.comms().unwrap().claim(&claim, pair.now).unwrap();
     assert!(items[0].kept.is_some());
     assert_eq!(pair.open(&items[0]).1, pair.texts.values().next().unwrap().as_str());
 }

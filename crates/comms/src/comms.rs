@@ -75,6 +75,16 @@ impl Memory {
         Place::Quarantine.of(&self.total) > 0
     }
 
+    /// How many messages the sender has in quarantine who has most.
+    pub(crate) fn largest_in_quarantine(&self) -> u32 {
+        self.waiting.values().map(|counts| Place::Quarantine.of(counts)).max().unwrap_or(0)
+    }
+
+    /// Notes that something is to be dropped at a time.
+    pub(crate) fn drops(&mut self, at: u64) {
+        self.next_drop = self.next_drop.map(|next| Some(next.map_or(at, |next| next.min(at))));
+    }
+
     /// Notes that a delivery is due.
     pub(crate) fn sends(&mut self, due: u64) {
         self.next_due = self.next_due.map(|next| Some(next.map_or(due, |next| next.min(due))));

@@ -8,8 +8,12 @@ use murmuration_platform::{Param, Row, StoreError};
 use murmuration_syntax::{Did, Nsid, Tid};
 
 use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, Place, QUARANTINED, int, uint};
-use crate::limits::{MAX_OPEN, MAX_OPEN_OF_SENDER, MAX_QUARANTINED, MAX_QUARANTINED_OF_SENDER, ROOM_SECONDS};
+use crate::limits::{
+    DROP_PAUSE_MICROS, MAX_OPEN, MAX_OPEN_OF_SENDER, MAX_QUARANTINED, MAX_QUARANTINED_OF_SENDER,
+    QUARANTINE_STAY_MICROS, ROOM_SECONDS,
+};
 use crate::news::Fresh;
+use crate::quarantine::Quarantined;
 use crate::task::REQUEST;
 use crate::{CommsError, Header, Lease, Parcel, TaskChange, Verdict};
 
@@ -48,6 +52,17 @@ pub enum Delivery {
     Duplicate,
     /// It waits until the agent allows its sender.
     Quarantined,
+}
+
+/// A parcel that may come in ([`Comms::admit`]).
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    parcel: &'a Parcel,
+    bytes: &'a [u8],
+    cid: [u8; CID_BYTES],
+    place: Place,
+    /// What it is dropped for.
+    gives_way: Option<Quarantined>,
 }
 
 /// A message in the inbox.
@@ -100,50 +115,67 @@ pub struct Filter<'a> {
 }
 
 impl Comms {
-    /// Puts a parcel into the inbox or into quarantine, unless it is there. `bytes` are its DAG-CBOR. The proof was
-    /// verified before, and the verdict given. What it says of a task holds with it, if it may be said. `kept` is its data key, if
-    /// it was sealed to an epoch that has ended by now.
+    /// Whether a parcel may come in: into the inbox or into quarantine, as the verdict says. `None` if it is here already. `bytes` are its
+    /// DAG-CBOR; the proof was verified before. Writes nothing, and spends one of the messages that its sender may send in this minute.
     ///
     /// # Errors
     /// [`CommsError::Conflict`] when another parcel has its id or its place in the thread, or it breaks the chain of `prev`;
     /// [`CommsError::Expired`],
     /// [`CommsError::Future`], and [`CommsError::Busy`] when its sender sends too fast or has too much waiting.
+    pub fn admit<'a>(
+        &self,
+        parcel: &'a Parcel,
+        bytes: &'a [u8],
+        verdict: Verdict,
+        now: u64,
+    ) -> Result<Option<Arrival<'a>>, CommsError> {
+        let header = parcel.header();
+        let sender = header.from.as_str();
+        let cid = stored(&crate::cid_of(bytes))?;
+        if let Some(known) = self.received(sender, header.id)? {
+            return if known == cid { Ok(None) } else { Err(CommsError::Conflict) };
+        }
+        parcel.check_time(now)?;
+        self.check_chain(header, &cid)?;
+        let place = if verdict == Verdict::Accept { Place::Inbox } else { Place::Quarantine };
+        let gives_way = self.room(&*self.memory()?, sender, place, now)?;
+        self.charge(sender, place, now)?;
+        Ok(Some(Arrival { parcel, bytes, cid, place, gives_way }))
+    }
+
+    /// Puts a parcel where it may be. What it says of a task holds with it, if it may be said. `kept` is its data key, if it was
+    /// sealed to an epoch that has ended by now. Nothing else happens between [`Comms::admit`] and this.
+    ///
+    /// # Errors
+    /// The storage's.
     pub fn receive(
         &self,
-        parcel: &Parcel,
-        bytes: &[u8],
-        verdict: Verdict,
+        arrival: &Arrival<'_>,
         task: Option<&TaskChange>,
         kept: Option<&KeptKey>,
         now: u64,
     ) -> Result<Delivery, CommsError> {
+        let Arrival { parcel, bytes, cid, place, gives_way } = arrival;
         let header = parcel.header();
         let (sender, id) = (header.from.as_str(), header.id.to_string());
-        let cid = stored(&crate::cid_of(bytes))?;
-        if let Some(known) = self.received(sender, header.id)? {
-            return if known == cid { Ok(Delivery::Duplicate) } else { Err(CommsError::Conflict) };
-        }
-        parcel.check_time(now)?;
-        let seq = Param::Int(header.seq.into());
-        self.check_chain(header, &cid)?;
-        let place = if verdict == Verdict::Accept { Place::Inbox } else { Place::Quarantine };
-        check_room(&*self.memory()?, sender, place)?;
-        self.charge(sender, place, now)?;
         let is_request = header.kind.as_str() == REQUEST;
         let kept = kept.map(KeptKey::to_bytes);
         let (number, delivery) = self.change(|memory| {
+            if let Some(other) = gives_way {
+                self.drop_quarantined(memory, other)?;
+            }
             let number = memory.number(now);
             let row = [
                 Param::Text(sender),
                 Param::Text(&id),
                 Param::Text(&header.thread),
-                seq,
-                Param::Blob(&cid),
+                Param::Int(header.seq.into()),
+                Param::Blob(cid),
                 Param::Text(header.kind.as_str()),
                 Param::Int(header.priority.into()),
                 int(now),
                 header.expires_at.map_or(Param::Null, int),
-                Param::Int(if place == Place::Inbox { OPEN } else { QUARANTINED }),
+                Param::Int(if *place == Place::Inbox { OPEN } else { QUARANTINED }),
                 if is_request { Param::Int(0) } else { Param::Null },
                 if is_request { int(now) } else { Param::Null },
                 Param::Blob(bytes),
@@ -151,13 +183,12 @@ impl Comms {
                 kept.as_deref().map_or(Param::Null, Param::Blob),
             ];
             self.store.query(INSERT, &row)?;
-            memory.enter(sender, place);
-            match task.map(|change| self.change_task(change, now)).transpose() {
-                // A message that is wrong about a task is a message still.
-                Ok(_) | Err(CommsError::NoSuchTask | CommsError::TaskState { .. }) => {}
-                Err(error) => return Err(error),
+            memory.enter(sender, *place);
+            if let (Place::Quarantine, Some(at)) = (place, header.expires_at) {
+                memory.drops(at.max(now.saturating_add(DROP_PAUSE_MICROS)));
             }
-            Ok((number, if place == Place::Inbox { Delivery::Delivered } else { Delivery::Quarantined }))
+            task.map_or(Ok(()), |change| self.hear_of_task(change, now))?;
+            Ok((number, if *place == Place::Inbox { Delivery::Delivered } else { Delivery::Quarantined }))
         })?;
         self.note(Fresh::Came(number));
         Ok(delivery)
@@ -220,23 +251,43 @@ impl Comms {
         Ok(())
     }
 
+    /// Whether there is room for a message of a sender, and what gives way to it. A quarantine that is full takes from whom most of it
+    /// is, the oldest first, for one who has less in it: so many strangers as there are places have one each, and whoever sends more
+    /// loses it first. What has come lately stays, so that a flood writes no more rows than there are places in that time.
+    fn room(
+        &self,
+        memory: &Memory,
+        sender: &str,
+        place: Place,
+        now: u64,
+    ) -> Result<Option<Quarantined>, CommsError> {
+        let (of_sender, of_all) = memory.waiting(sender, place);
+        let (most_of_sender, most) = match place {
+            Place::Inbox => (MAX_OPEN_OF_SENDER, MAX_OPEN),
+            Place::Quarantine => (MAX_QUARANTINED_OF_SENDER, MAX_QUARANTINED),
+        };
+        let full = || CommsError::Busy { reason: "too many messages wait", seconds: ROOM_SECONDS };
+        if of_sender >= most_of_sender {
+            return Err(full());
+        }
+        if of_all < most {
+            return Ok(None);
+        }
+        let largest = memory.largest_in_quarantine();
+        if place == Place::Inbox || of_sender >= largest {
+            return Err(full());
+        }
+        let stays = now.saturating_sub(QUARANTINE_STAY_MICROS);
+        let of_largest = |other: &Quarantined| memory.waiting(&other.sender, place).0 == largest;
+        let mut gives_way = self.quarantined()?.into_iter().filter(of_largest);
+        gives_way.next().filter(|other| other.at <= stays).map(Some).ok_or_else(full)
+    }
+
     /// The CID of what a sender has sent under an id, if it came.
     pub(crate) fn received(&self, sender: &str, id: Tid) -> Result<Option<[u8; CID_BYTES]>, CommsError> {
         let row = self.store.query(SELECT_CID, &[Param::Text(sender), Param::Text(&id.to_string())])?.pop();
         row.map(|mut row| row.blob(0)?.try_into().map_err(|_| corrupt().into())).transpose()
     }
-}
-
-fn check_room(memory: &Memory, sender: &str, place: Place) -> Result<(), CommsError> {
-    let (of_sender, of_all) = memory.waiting(sender, place);
-    let (most_of_sender, most) = match place {
-        Place::Inbox => (MAX_OPEN_OF_SENDER, MAX_OPEN),
-        Place::Quarantine => (MAX_QUARANTINED_OF_SENDER, MAX_QUARANTINED),
-    };
-    if of_sender >= most_of_sender || of_all >= most {
-        return Err(CommsError::Busy { reason: "too many messages wait", seconds: ROOM_SECONDS });
-    }
-    Ok(())
 }
 
 /// An item out of a row, whose columns begin at `first`.

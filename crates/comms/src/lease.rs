@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use murmuration_platform::{Param, Row, StoreError};
-use murmuration_syntax::{Did, Nsid};
+use murmuration_syntax::Nsid;
 
 use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, Place, int, uint};
 use crate::inbox::{MAX_PAGE_BYTES, corrupt, item, item_columns};
@@ -23,17 +23,13 @@ const SCAN: &str = "SELECT ord, thread, sender, seq, due, attempts, type, at, ex
 /// Reads 1 row.
 const HAS_COME: &str = "SELECT 1 FROM inbox WHERE thread = ?1 AND sender = ?2 AND seq = ?3 \
      UNION ALL SELECT 1 FROM dropped WHERE thread = ?1 AND sender = ?2 AND seq >= ?3";
-/// Reads what is in quarantine.
-const QUARANTINE: &str = "SELECT ord, sender FROM inbox WHERE state = 1 ORDER BY ord";
-/// Writes 2 rows: the message, and its entry in the index.
-const RELEASE: &str = "UPDATE inbox SET state = 0, due = ?2 WHERE ord = ?1";
 /// Writes 1 row.
 const LEASE: &str = concat!(
     "UPDATE inbox SET leased = 1, attempts = attempts + 1, due = ?2 WHERE ord = ?1 RETURNING ",
     item_columns!()
 );
-/// Writes 1 row.
-const GIVE_UP: &str = "UPDATE inbox SET state = 3, leased = 0, reason = ?2 WHERE ord = ?1";
+/// Writes 1 row, and one more for its entry in the index if it was in quarantine.
+pub(crate) const GIVE_UP: &str = "UPDATE inbox SET state = 3, leased = 0, reason = ?2 WHERE ord = ?1";
 /// Writes 1 row; none if the lease is another's.
 const SETTLE: &str = "UPDATE inbox SET state = ?3, leased = 0, due = ?4, reason = ?5 \
      WHERE ord = ?1 AND attempts = ?2 AND leased = 1 AND state = 0 RETURNING sender";
@@ -120,21 +116,15 @@ enum Next {
 
 impl Comms {
     /// Hands out messages: of those that come first in their threads the ones of the highest priority, and of these the
-    /// first that came. Fewer than are wanted when they are large. `allows` says whether the agent by now allows a sender
-    /// whose messages are in quarantine.
+    /// first that came. Fewer than are wanted when they are large. What has been let out of quarantine is among them
+    /// ([`Comms::release`]).
     ///
     /// Writes a row for each message, and one for each that is given up.
     ///
     /// # Errors
-    /// The storage's, and that of `allows`.
-    pub fn claim(
-        &self,
-        claim: &Claim<'_>,
-        allows: &dyn Fn(&Did) -> Result<bool, CommsError>,
-        now: u64,
-    ) -> Result<Vec<Item>, CommsError> {
+    /// The storage's.
+    pub fn claim(&self, claim: &Claim<'_>, now: u64) -> Result<Vec<Item>, CommsError> {
         self.change(|memory| {
-            self.release(memory, allows, now)?;
             let mut threads = self.waiting(memory)?;
             let mut fronts: BTreeMap<Rank, (String, String)> = BTreeMap::new();
             for (name, messages) in &mut threads {
@@ -214,34 +204,6 @@ impl Comms {
             memory.end(1);
         }
         Ok(true)
-    }
-
-    /// Lets out of quarantine what has come from those who are allowed by now.
-    fn release(
-        &self,
-        memory: &mut Memory,
-        allows: &dyn Fn(&Did) -> Result<bool, CommsError>,
-        now: u64,
-    ) -> Result<(), CommsError> {
-        if !memory.any_in_quarantine() {
-            return Ok(());
-        }
-        let mut verdicts: BTreeMap<String, bool> = BTreeMap::new();
-        for mut row in self.store.query(QUARANTINE, &[])? {
-            let (ord, sender) = (row.int(0)?, row.text(1)?);
-            let allowed = match verdicts.get(&sender) {
-                Some(allowed) => *allowed,
-                None => allows(&Did::parse(&sender).map_err(|_| corrupt())?)?,
-            };
-            if allowed {
-                self.store.query(RELEASE, &[Param::Int(ord), int(now)])?;
-                memory.leave(&sender, Place::Quarantine);
-                memory.enter(&sender, Place::Inbox);
-                self.lower_inbox_floor(memory, ord)?;
-            }
-            verdicts.insert(sender, allowed);
-        }
-        Ok(())
     }
 
     fn waiting(&self, memory: &Memory) -> Result<Threads, CommsError> {

@@ -7,9 +7,9 @@
 //!
 //! ```text
 //!   sender's object                                     reader's object
-//!   next_place ─► Parcel::sign ─► send ─► (delivery) ─► Parcel::verify ─► Declaration::judge ─► receive
+//!   next_place ─► Parcel::sign ─► send ─► (delivery) ─► Parcel::verify ─► Declaration::judge ─► admit ─► receive
 //!   settle ◄────────────────────────── its outcome ◄──────────────────────────────────────────────┘
-//!   redeem: what the queue tries again                  claim ─► work ─► acknowledge
+//!   redeem: what the queue tries again                  release, claim ─► work ─► acknowledge
 //!   due: what the alarm tries again                     news: what has come
 //!   news: what has become of it
 //! ```
@@ -40,6 +40,7 @@ mod news;
 mod outbox;
 mod parcel;
 mod prune;
+mod quarantine;
 mod receipt;
 mod rewrap;
 mod settle;
@@ -53,11 +54,12 @@ pub use consent::{Acquaintance, Contact, Declaration, Verdict};
 pub use error::CommsError;
 pub use handoff::{HANDOFF, Handed, HandedKeys, KeepHanded, handoffs_left, keep_handoffs};
 pub use header::{Header, default_thread};
-pub use inbox::{Delivery, Filter, Item, State};
+pub use inbox::{Arrival, Delivery, Filter, Item, State};
 pub use lease::{Claim, Lease, Outcome};
 pub use news::{Happened, MAX_FRESH, News, NewsPage};
 pub use outbox::{Due, Sent};
 pub use parcel::{Body, Parcel, Sender, binding, cid_of};
+pub use quarantine::{Judge, Released};
 pub use receipt::{Attempt, DeliveryState, Keeper, Receipt};
 pub use rewrap::{Keep, keep_some, left_to_keep};
 pub use settle::{Settled, Ticket};

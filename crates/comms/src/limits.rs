@@ -51,6 +51,9 @@ pub const MAX_QUARANTINED: u32 = 256;
 /// The same of one sender.
 pub const MAX_QUARANTINED_OF_SENDER: u32 = 16;
 
+/// Microseconds for which a message in quarantine gives way to no other: an hour.
+pub const QUARANTINE_STAY_MICROS: u64 = 60 * 60 * SECOND;
+
 /// Seconds after which one that found no room may come again.
 pub const ROOM_SECONDS: u64 = 60;
 

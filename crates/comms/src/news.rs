@@ -16,7 +16,7 @@ use murmuration_platform::{Param, StoreError};
 use murmuration_syntax::{Did, Tid};
 
 use crate::comms::{Comms, Memory, int, uint};
-use crate::inbox::{corrupt, item, item_columns};
+use crate::inbox::{item, item_columns};
 use crate::limits::{LATE_MICROS, MAX_NEWS_BYTES, MAX_NEWS_SCAN};
 use crate::outbox::id;
 use crate::receipt::unpack;
@@ -103,9 +103,9 @@ impl Comms {
         for piece in fresh {
             news.push(match piece {
                 Fresh::Came(number) => {
-                    let row = self.store.query(ITEM, &[int(number)])?.pop();
-                    let item = item(&mut row.ok_or_else(corrupt)?, 0, now)?;
-                    News { number, what: Happened::Came(item) }
+                    // What nobody has asked about for so long that it was dropped is no news.
+                    let Some(mut row) = self.store.query(ITEM, &[int(number)])?.pop() else { continue };
+                    News { number, what: Happened::Came(item(&mut row, 0, now)?) }
                 }
                 Fresh::Told(id, receipt) => told(id, receipt),
             });

@@ -1,4 +1,5 @@
-//! What is dropped: messages that are done, dead, delivered or given up, after a time in which they can be read again.
+//! What is dropped: messages that are done, dead, delivered or given up, after a time in which they can be read again; and what is in
+//! quarantine for as long, or has expired there.
 //!
 //! A message that comes once more after that is refused all the same, twice over: it is older than any sender tries
 //! ([`MAX_AGE_MICROS`](crate::limits::MAX_AGE_MICROS)), and its place in the thread is behind where the thread begins now.
@@ -31,7 +32,7 @@ const OLD_SENT: &str = "SELECT id, thread, '', seq, cid, deliveries FROM sent WH
      AND (task IS NULL OR (task >= 4 AND task_at < ?1) OR task_at < ?2) AND (type <> ?5 OR id < ?6) \
      AND NOT EXISTS (SELECT 1 FROM held_thread WHERE held_thread.thread = sent.thread AND until > ?7) ORDER BY id LIMIT ?3 + 0";
 /// Writes 3 rows: the message, its name and its place; of a request, one more.
-const DROP_RECEIVED: &str = "DELETE FROM inbox WHERE ord = ?1";
+pub(crate) const DROP_RECEIVED: &str = "DELETE FROM inbox WHERE ord = ?1";
 /// Writes 2 rows: the message and its place; of a request, one more.
 const DROP_SENT: &str = "DELETE FROM sent WHERE id = ?1";
 /// Writes 1 row.
@@ -58,7 +59,7 @@ const OLDEST: &str =
 const OLDEST_BEGINNING: &str = "SELECT min(CASE sender WHEN '' THEN at + ?2 ELSE at + ?1 END) FROM dropped";
 
 impl Comms {
-    /// Drops what is old, at most `limit` messages of each side, and says whether that is all.
+    /// Drops what is old, at most `limit` messages of each side and of quarantine, and says whether that is all.
     ///
     /// Writes 4 rows for each that has come and 3 for each that was sent, index entries included, one for each receipt that has come
     /// late, one for the run, and one for each thread that is forgotten or held no longer.
@@ -70,7 +71,11 @@ impl Comms {
             self.store.query(LET_GO, &[int(now)])?;
             let (received, sent) = self.old(now, limit)?;
             let most = usize::try_from(limit).unwrap_or(usize::MAX);
-            let all = received.len() < most && sent.len() < most;
+            let quarantined = self.old_quarantined(now, limit)?;
+            let all = received.len() < most && sent.len() < most && quarantined.len() < most;
+            for message in &quarantined {
+                self.drop_quarantined(memory, message)?;
+            }
             let mut through = memory.dropped_through;
             for mut row in received {
                 let ord = row.int(0)?;
@@ -129,7 +134,8 @@ impl Comms {
     /// Whether something is to be dropped or forgotten now.
     fn is_overdue(&self, now: u64) -> Result<bool, StoreError> {
         let (received, sent) = self.old(now, 1)?;
-        Ok(!received.is_empty() || !sent.is_empty() || !self.forgotten(now, 1)?.is_empty())
+        let any = !received.is_empty() || !sent.is_empty() || !self.old_quarantined(now, 1)?.is_empty();
+        Ok(any || !self.forgotten(now, 1)?.is_empty())
     }
 
     /// The threads whose beginning is to be forgotten, at most so many.
@@ -174,6 +180,10 @@ impl Comms {
         let kept = received.into_iter().chain(sent).map(|at| at.saturating_add(RETENTION_MICROS));
         let row = self.store.query(OLDEST_BEGINNING, &[int(FORGET_MICROS), int(FORGET_OWN_MICROS)])?.pop();
         let begun = row.map(|mut row| row.opt_int(0)).transpose()?.flatten().map(uint);
-        Ok(kept.chain(begun).min().map(|at| at.max(now.saturating_add(DROP_PAUSE_MICROS))))
+        Ok(kept
+            .chain(begun)
+            .chain(self.first_end()?)
+            .min()
+            .map(|at| at.max(now.saturating_add(DROP_PAUSE_MICROS))))
     }
 }

@@ -115,6 +115,20 @@ impl Comms {
         rows.into_iter().map(|mut row| Ok(read(&mut row, own)?)).collect()
     }
 
+    /// Takes a task to the state that a message names which has come, if it may be said: a message that is wrong about a task is a
+    /// message still. It runs in the transaction of the message.
+    ///
+    /// Writes 1 row, if it changes.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn hear_of_task(&self, change: &TaskChange, now: u64) -> Result<(), CommsError> {
+        match self.change_task(change, now) {
+            Ok(_) | Err(CommsError::NoSuchTask | CommsError::TaskState { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes a task to another state, and answers with the task as it then is. It runs in the transaction of the message
     /// that says so.
     ///

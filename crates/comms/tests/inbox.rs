@@ -1,10 +1,7 @@
 //! Messages that come: each once, in order, and no more than there is room for.
 
-use murmuration_comms::limits::{
-    GAP_WAIT_MICROS, MAX_ATTEMPTS, MAX_OPEN_OF_SENDER, MAX_QUARANTINED_OF_SENDER, MAX_TOKENS, RATE,
-    STRANGER_RATE,
-};
-use murmuration_comms::{Claim, CommsError, Delivery, Filter, Gap, Item, Outcome, Parcel, State, Verdict};
+use murmuration_comms::limits::{GAP_WAIT_MICROS, MAX_ATTEMPTS, MAX_OPEN_OF_SENDER, MAX_TOKENS, RATE};
+use murmuration_comms::{Claim, CommsError, Delivery, Filter, Gap, Item, Outcome, Parcel, State};
 use murmuration_syntax::Tid;
 
 use crate::common::{Agent, NOW, SECOND, text};
@@ -17,7 +14,7 @@ fn pair() -> (Agent, Agent) {
 
 fn claim(agent: &Agent, max: usize, now: u64) -> Vec<Item> {
     let claim = Claim { max, micros: MINUTE, kinds: &[] };
-    agent.comms.claim(&claim, &|_| Ok(false), now).unwrap()
+    agent.comms.claim(&claim, now).unwrap()
 }
 
 fn texts(items: &[Item]) -> Vec<String> {
@@ -234,7 +231,7 @@ fn a_claim_may_want_some_types_only() {
     bob.receive(&alice.open_parcel(header, "request"), NOW + SECOND).unwrap();
     let kinds = ["agent.comms.request".parse().unwrap()];
     let wanted = Claim { max: 9, micros: MINUTE, kinds: &kinds };
-    let items = bob.comms.claim(&wanted, &|_| Ok(false), NOW + SECOND).unwrap();
+    let items = bob.comms.claim(&wanted, NOW + SECOND).unwrap();
     assert_eq!(texts(&items), ["request"]);
     assert_eq!(texts(&claim(&bob, 9, NOW + SECOND)), ["message"]);
 }
@@ -252,49 +249,6 @@ fn what_expires_is_neither_taken_nor_handed_out() {
     assert!(claim(&bob, 9, NOW + MINUTE).is_empty());
     let items = bob.comms.list(&Filter::default(), None, 9, NOW).unwrap();
     assert_eq!((items[0].state, items[0].reason.as_deref()), (State::Dead, Some("expired")));
-}
-
-#[test]
-fn a_strangers_message_waits_until_it_is_allowed() {
-    let (alice, mut bob) = pair();
-    let stranger = Agent::new("stranger");
-    let quarantine = |bob: &Agent, parcel: &Parcel, now| {
-        bob.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now)
-    };
-    let parcel = stranger.send(&bob, Some("t"), "psst", NOW);
-    assert_eq!(quarantine(&bob, &parcel, NOW).unwrap(), Delivery::Quarantined);
-    assert_eq!(quarantine(&bob, &parcel, NOW).unwrap(), Delivery::Duplicate);
-    bob.receive(&alice.send(&bob, Some("t"), "hi", NOW), NOW).unwrap();
-    let item = claim(&bob, 9, NOW).remove(0);
-    assert_eq!(text(&item), "hi");
-    ack(&bob, &item, Outcome::Done, NOW);
-    bob.restart();
-    let wanted = Claim { max: 9, micros: MINUTE, kinds: &[] };
-    let allowed = stranger.did.clone();
-    let items = bob.comms.claim(&wanted, &|did| Ok(*did == allowed), NOW + SECOND).unwrap();
-    assert_eq!(texts(&items), ["psst"]);
-    assert!(ack(&bob, &items[0], Outcome::Done, NOW + SECOND));
-    bob.restart();
-    assert!(claim(&bob, 9, NOW + 9 * MINUTE).is_empty());
-}
-
-#[test]
-fn strangers_fill_their_quarantine_and_nothing_else() {
-    let (alice, bob) = pair();
-    let stranger = Agent::new("stranger");
-    let mut now = NOW;
-    for n in 0..MAX_QUARANTINED_OF_SENDER {
-        let parcel = stranger.send(&bob, None, &n.to_string(), now);
-        let taken =
-            bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now);
-        assert_eq!(taken.unwrap(), Delivery::Quarantined);
-        now += u64::from(STRANGER_RATE.seconds) * SECOND / u64::from(STRANGER_RATE.points) + 1;
-    }
-    let parcel = stranger.send(&bob, None, "too much", now);
-    let refused =
-        bob.comms.receive(&parcel, &parcel.to_cbor().unwrap(), Verdict::Quarantine, None, None, now);
-    assert!(matches!(refused, Err(CommsError::Busy { seconds: 1.., .. })));
-    assert_eq!(bob.receive(&alice.send(&bob, None, "hi", now), now).unwrap(), Delivery::Delivered);
 }
 
 #[test]

@@ -16,5 +16,6 @@ mod news;
 mod outbox;
 mod parcel;
 mod prune;
+mod quarantine;
 mod sim;
 mod sim_hosts;

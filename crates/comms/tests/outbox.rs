@@ -294,7 +294,7 @@ fn threads_are_listed_with_who_is_in_them_and_what_waits() {
     bob.send(&carol, Some("b"), "x", NOW + MINUTE);
     bob.send(&carol, Some("d"), "x", NOW + MINUTE + SECOND);
     let claim = Claim { max: 1, micros: MINUTE, kinds: &[] };
-    let item = bob.comms.claim(&claim, &|_| Ok(false), NOW + MINUTE).unwrap().remove(0);
+    let item = bob.comms.claim(&claim, NOW + MINUTE).unwrap().remove(0);
     bob.comms.acknowledge(&[(item.lease.unwrap().id(), Outcome::Done)], NOW + MINUTE).unwrap();
     let page = bob.comms.threads("", 3).unwrap();
     let said: Vec<_> =
@@ -332,7 +332,7 @@ fn say(
     let parcel = from.open_parcel(from.header(&[to], None, at), "response");
     let bytes = parcel.to_cbor().unwrap();
     from.comms.send(&parcel, &bytes, b"", Some(&change(from)), at)?;
-    to.comms.receive(&parcel, &bytes, Verdict::Accept, Some(&change(to)), None, at).map(drop)
+    to.take(&parcel, Verdict::Accept, Some(&change(to)), at).map(drop)
 }
 
 #[test]
@@ -379,8 +379,7 @@ fn a_message_that_is_wrong_about_a_task_comes_all_the_same() {
         by: mallory.did.clone(),
     };
     let parcel = mallory.open_parcel(mallory.header(&[&bob], None, NOW), "mine now");
-    let bytes = parcel.to_cbor().unwrap();
-    let taken = bob.comms.receive(&parcel, &bytes, Verdict::Accept, Some(&change), None, NOW);
+    let taken = bob.take(&parcel, Verdict::Accept, Some(&change), NOW);
     assert_eq!(taken.unwrap(), Delivery::Delivered);
     assert_eq!(bob.comms.task(&bob.did, &alice.did, id).unwrap().state, TaskState::Submitted);
 }
@@ -424,7 +423,7 @@ fn a_delivered_message_writes_six_rows_on_both_sides_together() {
     // To be handed out and done with is a row each.
     let before = written();
     let claim = Claim { max: 50, micros: MINUTE, kinds: &[] };
-    let items = bob.comms.claim(&claim, &|_| Ok(false), NOW + 999 * SECOND).unwrap();
+    let items = bob.comms.claim(&claim, NOW + 999 * SECOND).unwrap();
     let results: Vec<_> = items.iter().map(|item| (item.lease.unwrap().id(), Outcome::Done)).collect();
     assert!(bob.comms.acknowledge(&results, NOW + 999 * SECOND).unwrap().is_empty());
     assert_eq!((items.len(), written() - before), (50, 100));

@@ -122,7 +122,7 @@ impl World {
     /// A worker takes some messages, and may die before it says what became of them.
     fn work(&mut self) {
         let claim = Claim { max: 1 + self.random.below(5), micros: 15 * SECOND, kinds: &[] };
-        let items = self.reader.comms.claim(&claim, &|_| Ok(false), self.now).unwrap();
+        let items = self.reader.comms.claim(&claim, self.now).unwrap();
         let mut stopped = BTreeSet::new();
         self.batch.clear();
         for item in items {
@@ -279,7 +279,7 @@ fn sim_order_is_kept_whatever_the_order_of_arrival() {
                 reader.restart();
             }
             let claim = Claim { max: 3, micros: SECOND / 4, kinds: &[] };
-            for item in reader.comms.claim(&claim, &|_| Ok(false), now).unwrap() {
+            for item in reader.comms.claim(&claim, now).unwrap() {
                 // A worker that dies says nothing of what is left.
                 if random.below(6) == 0 && item.attempts < MAX_ATTEMPTS {
                     break;
@@ -326,9 +326,9 @@ fn every_fault_of_the_storage_leaves_all_or_nothing() {
 
         let claim = Claim { max: 9, micros: SECOND, kinds: &[] };
         bob.store.fail_after(Some(statements));
-        let first = bob.comms.claim(&claim, &|_| Ok(false), at);
+        let first = bob.comms.claim(&claim, at);
         bob.store.fail_after(None);
-        let items = first.or_else(|_| bob.comms.claim(&claim, &|_| Ok(false), at)).unwrap();
+        let items = first.or_else(|_| bob.comms.claim(&claim, at)).unwrap();
         assert_eq!((items.len(), items[0].attempts), (1, 1));
         let done = [(items[0].lease.unwrap().id(), Outcome::Done)];
         bob.store.fail_after(Some(statements));

@@ -355,7 +355,7 @@ impl Sim {
     fn work(&mut self, reader: usize) {
         let now = self.now;
         let claim = Claim { max: 50, micros: 20 * SECOND, kinds: &[] };
-        let Ok(items) = self.call(reader, |agent| agent.comms.claim(&claim, &|_| Ok(false), now)) else {
+        let Ok(items) = self.call(reader, |agent| agent.comms.claim(&claim, now)) else {
             return;
         };
         let dies = self.strikes(20);

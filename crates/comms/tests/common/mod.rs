@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use murmuration_comms::{
-    Body, Comms, CommsError, Delivery, Header, Item, Parcel, Sender, Verdict, binding, default_thread,
+    Body, Comms, CommsError, Delivery, Header, Item, Parcel, Sender, TaskChange, Verdict, binding,
+    default_thread,
 };
 use murmuration_data::{Ipld, json};
 use murmuration_envelope::{DecryptionKey, Envelope, EpochKey, KeyId, Recipient, SecretKey, Suite};
@@ -144,7 +145,24 @@ impl Agent {
     }
 
     pub fn receive(&self, parcel: &Parcel, now: u64) -> Result<Delivery, CommsError> {
-        self.comms.receive(parcel, &parcel.to_cbor().unwrap(), Verdict::Accept, None, None, now)
+        self.take(parcel, Verdict::Accept, None, now)
+    }
+
+    pub fn quarantine(&self, parcel: &Parcel, now: u64) -> Result<Delivery, CommsError> {
+        self.take(parcel, Verdict::Quarantine, None, now)
+    }
+
+    pub fn take(
+        &self,
+        parcel: &Parcel,
+        verdict: Verdict,
+        task: Option<&TaskChange>,
+        now: u64,
+    ) -> Result<Delivery, CommsError> {
+        match self.comms.admit(parcel, &parcel.to_cbor()?, verdict, now)? {
+            Some(arrival) => self.comms.receive(&arrival, task, None, now),
+            None => Ok(Delivery::Duplicate),
+        }
     }
 
     pub fn rows_written(&self) -> u64 {

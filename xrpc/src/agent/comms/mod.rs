@@ -11,6 +11,7 @@ use murmuration_data::{Ipld, cbor};
 use murmuration_syntax::{AtIdentifier, AtUri, Did, Nsid, RecordKey, RepoPath, Tid};
 use serde_json::json as object;
 
+use super::internal::arrival::let_in;
 use super::{Args, Call, Context, Reply};
 use crate::XrpcError;
 use crate::http::Response;
@@ -51,13 +52,22 @@ pub fn claim_messages(context: &Context<'_>, call: Call) -> Result<Reply, XrpcEr
         micros: u64::from(input.number("leaseSeconds").unwrap_or(DEFAULT_LEASE_SECONDS)) * SECOND,
         kinds: &kinds,
     };
-    let allows = |sender: &Did| {
+    let judge = |sender: &Did| {
         let contact = contact(context, sender).map_err(stored)?;
+        if contact == Some(Contact::Blocked) {
+            return Ok(None);
+        }
         let declaration = declaration(context).map_err(stored)?;
         let verdict = declaration.judge_sender(Acquaintance { contact, ..Acquaintance::default() });
-        Ok(matches!(verdict, Ok(Verdict::Accept)))
+        Ok(Some(verdict.unwrap_or(Verdict::Quarantine)))
     };
-    let items = context.account.comms()?.claim(&claim, &allows, context.clock.now_micros())?;
+    let (comms, now) = (context.account.comms()?, context.clock.now_micros());
+    let items = context.account.together(|| {
+        for released in comms.release(&judge, now)? {
+            let_in(context, &released, now)?;
+        }
+        Ok::<_, XrpcError>(comms.claim(&claim, now)?)
+    })?;
     let items = view::items(context, &items, input)?;
     Ok(Reply::Now(Response::json(&object!({ "items": items }))?))
 }

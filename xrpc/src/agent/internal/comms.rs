@@ -1,26 +1,24 @@
 //! What the Worker needs of an account's object to bring messages from one agent to another.
 
-use data_encoding::BASE64_NOPAD;
 use murmuration_account::{AccountError, Shown, Write, WriteRequest};
 use murmuration_comms::{
-    Acquaintance, Body, CommsError, Delivery, Due, Header, Parcel, Sender, TaskChange, TaskState, binding,
-    cid_of, default_thread,
+    Body, CommsError, Due, Header, Parcel, TaskChange, TaskState, binding, cid_of, default_thread,
 };
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::{Envelope, Recipient};
 use murmuration_keyring::PublishedKeys;
-use murmuration_keys::{Curve, VerifyingKey};
+use murmuration_keys::Curve;
 use murmuration_lexicons::{Validation, validate_record};
 use murmuration_syntax::{Did, Nsid, RecordKey, Tid, datetime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json as object};
 use sha2::{Digest, Sha256};
 
-use super::super::comms::{contact, declaration, request, view};
+use super::super::comms::{request, view};
 use super::super::record::{Validate, prepare};
 use super::super::{Args, Context, check_standing, custody};
 use super::deliveries::{self, Outbound, Try};
-use super::{handoff, memory};
+use super::{arrival, handoff};
 use crate::XrpcError;
 use crate::http::Response;
 use crate::method::Standing;
@@ -151,7 +149,7 @@ pub(super) fn answer(context: &Context<'_>, call: CommsCall) -> Result<Response,
     match call {
         CommsCall::Keys => keys(context),
         CommsCall::Send(outgoing) => Response::json(&send(context, *outgoing)?),
-        CommsCall::Take(incoming) => take(context, *incoming),
+        CommsCall::Take(incoming) => arrival::take(context, *incoming),
         CommsCall::Settle { id, tries, random } => deliveries::settle(context, id, tries, random),
         CommsCall::Due => deliveries::due(context),
         CommsCall::Redeem { id, to } => deliveries::redeem(context, id, &to),
@@ -415,7 +413,7 @@ impl Draft {
 }
 
 /// What a response of `by` says of a task in the book of `own`.
-fn change(own: &Did, by: &Did, status: &str, uri: &str) -> Result<TaskChange, XrpcError> {
+pub(super) fn change(own: &Did, by: &Did, status: &str, uri: &str) -> Result<TaskChange, XrpcError> {
     let (requester, request) = request(uri)?;
     let to = TaskState::of_status(status).ok_or_else(|| invalid("the status is none of a task"))?;
     Ok(TaskChange { own: own.clone(), requester, request, to, by: by.clone() })
@@ -498,68 +496,6 @@ fn publish(context: &Context<'_>, draft: &Draft, id: Tid, now: u64) -> Result<()
     Ok(())
 }
 
-/// Takes a parcel that another agent has sent: checks who sent it, asks whether the agent wants it, and stores it.
-fn take(context: &Context<'_>, incoming: Incoming) -> Result<Response, XrpcError> {
-    let gone = || XrpcError::named("RecipientNotFound", "no such agent is here");
-    let profile = context.account.profile().map_err(|error| match error {
-        AccountError::Vacant => gone(),
-        other => other.into(),
-    })?;
-    check_standing(Standing::Active, &profile).map_err(|_| gone())?;
-    let (own, comms, now) = (&profile.did, context.account.comms()?, context.clock.now_micros());
-    let bytes = BASE64_NOPAD.decode(incoming.parcel.as_bytes()).map_err(XrpcError::internal)?;
-    let parcel = Parcel::from_cbor(&bytes)?;
-    let header = parcel.header();
-    let key = VerifyingKey::from_did_key(&incoming.key).map_err(XrpcError::internal)?;
-    parcel.verify(&Sender { did: incoming.sender, key })?;
-    if !header.to.contains(own) {
-        let rule = "it is for others";
-        return Err(CommsError::Proof { from: header.from.clone(), rule }.into());
-    }
-    if let Some((token, ends)) = &incoming.token {
-        comms.spend(&format!("{} {token}", header.from), *ends, context.now_seconds())?;
-    }
-    let sender = Acquaintance {
-        contact: contact(context, &header.from)?,
-        same_host: incoming.same_host,
-        written_to: comms.has_written_to(&header.thread, &header.from)?,
-    };
-    let verdict = declaration(context)?.judge(&parcel, bytes.len(), sender)?;
-    let task = task_of(context, own, &parcel);
-    let kept = context.account.kept_on_arrival(&parcel, context.entropy)?;
-    let delivery = comms.receive(&parcel, &bytes, verdict, task.as_ref(), kept.as_ref(), now)?;
-    if delivery != Delivery::Duplicate
-        && let Some((epoch, keys)) = context.account.handed_on_arrival(&parcel, context.entropy)?
-    {
-        comms.keep_handed(&header.from, header.id, epoch, &keys)?;
-    }
-    if delivery != Delivery::Quarantined {
-        memory::take_notice(context, &parcel, now)?;
-    }
-    Response::json(&object!({
-        "id": header.id,
-        "state": match delivery {
-            Delivery::Delivered => "delivered",
-            Delivery::Duplicate => "duplicate",
-            Delivery::Quarantined => "quarantined",
-        },
-    }))
-}
-
-/// What a parcel says of a task, if it is a response that this host can open.
-fn task_of(context: &Context<'_>, own: &Did, parcel: &Parcel) -> Option<TaskChange> {
-    let header = parcel.header();
-    if header.kind.as_str() != RESPONSE {
-        return None;
-    }
-    let Ipld::Map(fields) = view::open(context, parcel, None)? else { return None };
-    let said = |name: &str| match fields.get(name) {
-        Some(Ipld::String(text)) => Some(text.as_str()),
-        _ => None,
-    };
-    change(own, &header.from, said("status")?, said("requestUri")?).ok()
-}
-
 fn cancellation(context: &Context<'_>, uri: &str) -> Result<Response, XrpcError> {
     let (requester, id) = request(uri)?;
     let own = &context.account.profile()?.did;
@@ -582,6 +518,6 @@ fn invalid(text: &str) -> XrpcError {
 const KINDS: [&str; 5] =
     ["agent.comms.message", BROADCAST, "agent.comms.request", RESPONSE, "agent.comms.handoff"];
 const BROADCAST: &str = "agent.comms.broadcast";
-const RESPONSE: &str = "agent.comms.response";
+pub(super) const RESPONSE: &str = "agent.comms.response";
 /// The lexicon's default.
 const DEFAULT_PRIORITY: u8 = 3;

@@ -11,11 +11,11 @@ use std::rc::Rc;
 use murmuration_account::AccountError;
 use murmuration_comms::{Parcel, default_thread};
 use murmuration_data::{Ipld, cbor, json};
-use murmuration_envelope::{Envelope, SharedKey};
+use murmuration_envelope::{Envelope, KeptKey, SharedKey};
 use murmuration_firehose::Timestamp;
 use murmuration_memory::{Given, Memory, MemoryError, moment};
 use murmuration_platform::Embedder;
-use murmuration_syntax::{AtIdentifier, AtUri, Did, RepoPath, Rev};
+use murmuration_syntax::{AtIdentifier, AtUri, Did, Nsid, RepoPath, Rev};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json as object};
 
@@ -123,21 +123,34 @@ pub(super) fn answer(context: &Context<'_>, call: MemoryCall) -> Result<Response
     }
 }
 
-/// Notes a memory that a message says is shared with the agent.
-pub(super) fn take_notice(context: &Context<'_>, parcel: &Parcel, now: u64) -> Result<(), XrpcError> {
+/// Whether a message may say of a memory that it is shared.
+pub(super) fn is_notice(kind: &Nsid, thread: &str) -> bool {
+    kind.as_str() == MESSAGE && thread.starts_with(NOTICES)
+}
+
+/// Notes a memory that a message says is shared with the agent, given how the message's data key is kept.
+pub(super) fn take_notice(
+    context: &Context<'_>,
+    parcel: &Parcel,
+    kept: Option<&KeptKey>,
+    now: u64,
+) -> Result<(), XrpcError> {
     let header = parcel.header();
-    if header.kind.as_str() != MESSAGE || !header.thread.starts_with(NOTICES) {
+    if !is_notice(&header.kind, &header.thread) {
         return Ok(());
     }
-    let Some(Ipld::Map(fields)) = messages::open(context, parcel, None) else { return Ok(()) };
+    let Some(Ipld::Map(fields)) = messages::open(context, parcel, kept) else { return Ok(()) };
     let Some(Ipld::Map(content)) = fields.get("content") else { return Ok(()) };
     let Some(Ipld::String(uri)) = content.get("uri") else { return Ok(()) };
     let Ok(uri) = AtUri::parse(uri) else { return Ok(()) };
     // Nobody says what others share.
     let by_author = matches!(uri.authority(), AtIdentifier::Did(author) if *author == header.from);
     if let (true, Some(path)) = (by_author, uri.path()) {
-        let mind = context.account.mind(context.entropy, now)?;
-        mind.memories.note_received(&header.from, &path, now)?;
+        match context.account.mind(context.entropy, now) {
+            // Whose keys are not here reads no memories here.
+            Err(AccountError::NoKeys) => {}
+            mind => mind?.memories.note_received(&header.from, &path, now)?,
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! outside path here. They carry what a client must not send itself: the keys of a new account, where a blob lies.
 
 mod agency;
+pub(in crate::agent) mod arrival;
 pub mod comms;
 pub mod deliveries;
 pub mod handoff;
