@@ -8,7 +8,7 @@ use murmuration_relay::{Delivery, NewHook, Outcome};
 use murmuration_xrpc::host::check_active;
 use murmuration_xrpc::method::Method;
 use murmuration_xrpc::webhooks::{self, Asked};
-use murmuration_xrpc::{XrpcError, http as plain};
+use murmuration_xrpc::{XrpcError, http as plain, retry_after};
 use worker::Response;
 
 use super::Host;
@@ -101,8 +101,8 @@ impl Host {
         let Ok(config) = self.config() else { return Outcome::Failed };
         match self.fetcher(&config).send(request).await {
             Ok(OutboundResponse { status, headers, .. }) => {
-                let header = headers.iter().find(|(name, _)| name == "retry-after");
-                Outcome::Answered { status, retry_after: header.and_then(|(_, value)| value.parse().ok()) }
+                let retry_after = retry_after::seconds(&headers, self.now() * 1000);
+                Outcome::Answered { status, retry_after }
             }
             Err(OutboundError::TooOften { seconds, .. }) => Outcome::Postponed(seconds),
             Err(_) => Outcome::Failed,

@@ -26,6 +26,7 @@ pub mod method;
 pub mod peers;
 pub mod protected;
 pub mod public;
+pub mod retry_after;
 pub mod service_auth;
 pub mod table;
 pub mod token;

@@ -8,7 +8,7 @@
 //!
 //! The account's key signs its commits too; a commit's bytes are DAG-CBOR and begin otherwise than base64url, so neither
 //! passes for the other. Names of errors are the reference server's. What is stricter here: `lxm` must be there, a token
-//! lives for at most an hour, and who issues it is a bare DID (proposal 0014), save for the moderation service.
+//! lives for at most an hour, or a minute where it brings something to an agent, and who issues it is a bare DID (proposal 0014), save for the moderation service.
 //! <https://atproto.com/specs/xrpc#inter-service-authentication-jwt>,
 //! <https://github.com/bluesky-social/proposals/tree/main/0014-service-auth-revised>
 
@@ -28,6 +28,9 @@ use crate::host::Host;
 pub const DEFAULT_SECONDS: u64 = 60;
 /// Seconds that a token may be good for (reference server, for those that name a method).
 pub const MAX_SECONDS: u64 = 60 * 60;
+/// Seconds that a token may be good for by which something is brought to an agent, or fetched from one: as long as one lives that nobody
+/// has asked to live longer. Which were used is remembered in memory alone (docs/decisions/0013).
+pub const MAX_INBOX_SECONDS: u64 = DEFAULT_SECONDS;
 /// Seconds that another host's clock may be ahead of ours.
 const MAX_SKEW_SECONDS: u64 = 60;
 /// Bytes of the longest token that is looked at: room for two DIDs of 2,048 bytes. Usual ones have about 400.
@@ -55,8 +58,13 @@ pub struct Wanted<'a> {
     pub roles: &'a [&'a str],
     /// The method that is called.
     pub lxm: &'a str,
+    /// Seconds that it may be good for, at most.
+    pub max_seconds: u64,
     /// Who alone may have issued it, in the role of a labeler; any account if `None`.
     pub moderator: Option<&'a Did>,
+    /// The refusal of an issuer of whom it is certain that no key of it is to be had: 401 `AuthenticationRequired`, as by the reference
+    /// server, unless whoever has made the token would come again with it.
+    pub no_issuer: fn(&str) -> XrpcError,
 }
 
 /// A token that was verified.
@@ -166,16 +174,15 @@ pub async fn verify(host: &Host<'_>, token: &str, wanted: &Wanted<'_>, now: u64)
         Err(error) if error.is_transient() => {
             Err(XrpcError::upstream("The DID of the token's issuer could not be resolved"))
         }
-        Err(BridgeError::Document(_)) => Err(XrpcError::auth_required("missing or bad key in did doc")),
-        Err(_) => Err(XrpcError::auth_required("could not resolve iss did")),
+        Err(BridgeError::Document(_)) => Err((wanted.no_issuer)("missing or bad key in did doc")),
+        Err(_) => Err((wanted.no_issuer)("could not resolve iss did")),
     };
     let known = key(Purpose::Authentication).await?;
     if known.as_ref().is_some_and(|key| read.is_signed_by(key).is_ok()) {
         return Ok(read.into_token());
     }
-    let fresh = key(Purpose::Refresh)
-        .await?
-        .ok_or_else(|| XrpcError::auth_required("missing or bad key in did doc"))?;
+    let fresh =
+        key(Purpose::Refresh).await?.ok_or_else(|| (wanted.no_issuer)("missing or bad key in did doc"))?;
     match known.as_ref() != Some(&fresh) && read.is_signed_by(&fresh).is_ok() {
         true => Ok(read.into_token()),
         false => Err(refused("BadJwtSignature", "jwt signature does not match jwt issuer")),
@@ -218,7 +225,7 @@ impl<'a> Unverified<'a> {
             return Err(refused("JwtExpired", "jwt expired"));
         }
         let soon = now.saturating_add(MAX_SKEW_SECONDS);
-        if claims.exp > soon.saturating_add(MAX_SECONDS)
+        if claims.exp > soon.saturating_add(wanted.max_seconds)
             || claims.iat.is_some_and(|made| made > soon)
             || claims.nbf.is_some_and(|begins| begins > soon)
         {

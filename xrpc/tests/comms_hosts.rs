@@ -164,6 +164,36 @@ fn a_token_must_have_a_name_and_be_in_its_time() {
     let (head, rest) = token.split_once('.').unwrap();
     let bare = format!("{head}.{claims}.{}", rest.split_once('.').unwrap().1);
     assert_eq!(hosts.deliver(&bare, &parcel).0, 401);
+    // It is for a minute, and another for clocks that differ.
+    let living = |seconds: u64| {
+        let exp = (hosts.there.now_millis() / 1000 + seconds).to_string();
+        let query = [("aud", &*hosts.inbox()), ("lxm", "agent.comms.deliver"), ("exp", &exp)];
+        let (code, answer) =
+            hosts.here.get_as(Some(&hosts.alice.token), "com.atproto.server.getServiceAuth", &query);
+        assert_eq!(code, 200, "{answer}");
+        hosts.deliver(answer["token"].as_str().unwrap(), &parcel)
+    };
+    hosts.here.pass_minutes(5);
+    assert_eq!(living(121), (401, "BadJwt".into()));
+    assert_eq!(living(119), (200, "quarantined".into()));
+}
+
+#[test]
+fn a_sender_that_is_nobody_is_refused_for_good_and_one_whose_directory_is_away_for_now() {
+    let hosts = Hosts::new();
+    hosts.bob_publishes_keys();
+    let parcel = hosts.parcel("one");
+    let token = hosts.token(&hosts.alice, &hosts.inbox(), "agent.comms.deliver");
+    let (head, rest) = token.split_once('.').unwrap();
+    let (claims, signature) = rest.split_once('.').unwrap();
+    let mut claims: Value =
+        serde_json::from_slice(&BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap()).unwrap();
+    claims["iss"] = json!("did:plc:abcdefghijklmnopqrstuvwx");
+    let claims = BASE64URL_NOPAD.encode(claims.to_string().as_bytes());
+    let token = format!("{head}.{claims}.{signature}");
+    assert_eq!(hosts.deliver(&token, &parcel), (400, "InvalidProof".into()));
+    hosts.there.network.plc_is_away.set(true);
+    assert_eq!(hosts.deliver(&token, &parcel), (502, "UpstreamFailure".into()));
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The states are those of A2A 1.0 (`TaskState`, <https://a2a-protocol.org/latest/specification/>). A task that has ended
-//! stays as it is.
+//! stays as it is, save that who asked for it may have called it off meanwhile ([`TaskState::become_by`]).
 
 use crate::CommsError;
 
@@ -73,19 +73,21 @@ impl TaskState {
         matches!(self, Self::Completed | Self::Failed | Self::Canceled | Self::Rejected)
     }
 
-    /// What it becomes when one of the two says so. To say what is so already changes nothing.
+    /// What it becomes in the book of one of the two when one of them says so. To say what is so already changes nothing.
+    ///
+    /// A task may be called off by the one while the other ends it, and each hears of it too late. What the requester's book heard first
+    /// holds in both: there the end stays, whoever says otherwise; and the assignee's book, which has the assignee's own word first,
+    /// takes it back when the requester calls the task off, for a requester who has heard of the end does not.
     ///
     /// # Errors
     /// [`CommsError::TaskState`] when it has ended otherwise, or it is not for this one to say.
-    pub fn become_by(self, to: Self, by: Role) -> Result<Self, CommsError> {
+    pub fn become_by(self, to: Self, by: Role, book: Role) -> Result<Self, CommsError> {
         let may = match by {
             Role::Assignee => to != Self::Submitted,
             Role::Requester => to == Self::Canceled,
         };
-        if self == to && may {
-            return Ok(to);
-        }
-        if may && !self.has_ended() {
+        let open = !self.has_ended() || (by == Role::Requester && book == Role::Assignee);
+        if may && (self == to || open) {
             return Ok(to);
         }
         let by = if by == Role::Requester { "requester" } else { "assignee" };
@@ -125,19 +127,15 @@ mod tests {
     fn a_task_goes_where_the_picture_says_and_nowhere_else() {
         for from in TaskState::ALL {
             for to in TaskState::ALL {
-                let by_assignee = from.become_by(to, Role::Assignee).is_ok();
                 let open = !from.has_ended();
-                let expected = match to {
-                    TaskState::Submitted => false,
-                    to => open || from == to,
-                };
-                assert_eq!(by_assignee, expected, "{from:?} to {to:?}");
-                let by_requester = from.become_by(to, Role::Requester).is_ok();
-                assert_eq!(
-                    by_requester,
-                    to == TaskState::Canceled && (open || from == to),
-                    "{from:?} to {to:?}"
-                );
+                for book in [Role::Requester, Role::Assignee] {
+                    let expected = to != TaskState::Submitted && (open || from == to);
+                    let by_assignee = from.become_by(to, Role::Assignee, book).is_ok();
+                    assert_eq!(by_assignee, expected, "{from:?} to {to:?}");
+                    let expected = open || from == to || book == Role::Assignee;
+                    let by_requester = from.become_by(to, Role::Requester, book).is_ok();
+                    assert_eq!(by_requester, to == TaskState::Canceled && expected, "{from:?} to {to:?}");
+                }
             }
         }
     }

@@ -141,7 +141,8 @@ impl Comms {
             by if task.assignees.contains(by) => Role::Assignee,
             _ => return Err(CommsError::NoSuchTask),
         };
-        let state = task.state.become_by(*to, role)?;
+        let book = if own == requester { Role::Requester } else { Role::Assignee };
+        let state = task.state.become_by(*to, role, book)?;
         if state == task.state {
             return Ok(task);
         }

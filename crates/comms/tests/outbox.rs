@@ -368,6 +368,46 @@ fn both_sides_of_a_task_follow_it_to_its_end() {
 }
 
 #[test]
+fn a_task_that_is_ended_and_called_off_at_once_ends_alike_in_both_books() {
+    for ends in [TaskState::Completed, TaskState::Failed, TaskState::Rejected] {
+        for canceled_first in [true, false] {
+            let (alice, bob) = (Agent::new("alice"), Agent::new("bob"));
+            let (id, _) = request(&alice, &bob, NOW);
+            let change = |own: &Agent, by: &Agent, to| {
+                let (own, requester, by) = (own.did.clone(), alice.did.clone(), by.did.clone());
+                TaskChange { own, requester, request: id, to, by }
+            };
+            let sends = |from: &Agent, to: &Agent, state| {
+                let parcel = from.open_parcel(from.header(&[to], None, NOW + SECOND), "response");
+                let (bytes, said) = (parcel.to_cbor().unwrap(), change(from, from, state));
+                from.comms.send(&parcel, &bytes, b"", Some(&said), NOW + SECOND).map(|_| parcel)
+            };
+            let hears = |own: &Agent, by: &Agent, parcel: &Parcel, state| {
+                let said = change(own, by, state);
+                own.take(parcel, Verdict::Accept, Some(&said), NOW + MINUTE).unwrap();
+            };
+            let ended = sends(&bob, &alice, ends).unwrap();
+            let expected = if canceled_first {
+                // Neither has heard of the other's word.
+                let canceled = sends(&alice, &bob, TaskState::Canceled).unwrap();
+                hears(&alice, &bob, &ended, ends);
+                hears(&bob, &alice, &canceled, TaskState::Canceled);
+                TaskState::Canceled
+            } else {
+                hears(&alice, &bob, &ended, ends);
+                let late = sends(&alice, &bob, TaskState::Canceled);
+                assert!(matches!(late, Err(CommsError::TaskState { .. })));
+                ends
+            };
+            let states = [&alice, &bob].map(|own| own.comms.task(&own.did, &alice.did, id).unwrap().state);
+            assert_eq!(states, [expected; 2], "{ends:?} {canceled_first}");
+            // And so it stays.
+            assert!(sends(&bob, &alice, TaskState::Working).is_err());
+        }
+    }
+}
+
+#[test]
 fn a_message_that_is_wrong_about_a_task_comes_all_the_same() {
     let (alice, bob, mallory) = (Agent::new("alice"), Agent::new("bob"), Agent::new("mallory"));
     let (id, _) = request(&alice, &bob, NOW);

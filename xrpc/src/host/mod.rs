@@ -194,7 +194,9 @@ impl Host<'_> {
             _ => None,
         };
         let audience = &self.config.service_did();
-        let wanted = Wanted { audience, roles: service_auth::HOST, lxm: method.nsid, moderator };
+        let (roles, max_seconds) = (service_auth::HOST, service_auth::MAX_SECONDS);
+        let no_issuer = |text: &str| XrpcError::auth_required(text);
+        let wanted = Wanted { audience, roles, lxm: method.nsid, max_seconds, moderator, no_issuer };
         let token = service_auth::verify(self, token, &wanted, now).await?;
         if moderator.is_none() {
             return Ok(Caller::Service(token.issuer));
@@ -215,8 +217,14 @@ impl Host<'_> {
         let audience = service_auth::unverified_audience(token)?;
         let did = audience.split('#').next().and_then(|did| Did::parse(did).ok());
         let to = did.ok_or_else(|| XrpcError::new(401, "BadJwtAudience", "jwt audience is no agent"))?;
-        let roles = service_auth::INBOX;
-        let wanted = Wanted { audience: to.as_str(), roles, lxm: method.nsid, moderator: None };
+        let (roles, max_seconds) = (service_auth::INBOX, service_auth::MAX_INBOX_SECONDS);
+        // A sender tries again after a 401, for its key may be known for too long here. One that has none tries in vain.
+        let no_issuer = match method.kind {
+            Kind::Procedure => |text: &str| XrpcError::named("InvalidProof", text),
+            _ => |text: &str| XrpcError::auth_required(text),
+        };
+        let (audience, lxm) = (to.as_str(), method.nsid);
+        let wanted = Wanted { audience, roles, lxm, max_seconds, moderator: None, no_issuer };
         let token = service_auth::verify(self, token, &wanted, now).await?;
         let id = token.id.ok_or_else(|| XrpcError::new(401, "BadJwt", "jwt has no jti"))?;
         Ok(Caller::Delivery { from: token.issuer, to, token: (id, token.expires_at) })

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use murmuration_bridge::Document;
 use murmuration_bridge::resolver::Purpose;
 use murmuration_data::{cbor, json};
-use murmuration_platform::{OutboundError, OutboundRequest, OutboundResponse, Verb};
+use murmuration_platform::{OutboundError, OutboundRequest, Verb};
 use murmuration_syntax::{Did, Nsid};
 use serde::Deserialize;
 use serde_json::{Value as Json, json as object};
@@ -15,10 +15,10 @@ use super::super::{Host, agents};
 use super::TIMEOUT_MS;
 use super::home::Home;
 use super::ticket::first_wait;
-use crate::XrpcError;
 use crate::agent::internal::comms::{CommsCall, Incoming};
 use crate::agent::internal::deliveries::{NextTry, Outbound, Settled, Try, TryOutcome};
 use crate::agent::internal::{InternalCall, ProxyCall};
+use crate::{XrpcError, retry_after};
 
 const DELIVER: &str = "agent.comms.deliver";
 
@@ -154,7 +154,10 @@ impl Host<'_> {
             timeout_ms: TIMEOUT_MS,
         };
         Ok(match self.outbound.send(request).await {
-            Ok(answer) => outcome(answer.status, &answer.body, retry_after(&answer)),
+            Ok(answer) => {
+                let after = retry_after::seconds(&answer.headers, self.clock.now_micros());
+                outcome(answer.status, &answer.body, after)
+            }
             Err(OutboundError::Refused { reason, .. }) => TryOutcome::Rejected(reason.into()),
             Err(OutboundError::TooOften { seconds, .. }) => {
                 later("the host was asked too often", Some(seconds))
@@ -200,12 +203,6 @@ fn outcome(status: u16, body: &[u8], retry_after: Option<u64>) -> TryOutcome {
 /// The origin that takes an agent's messages: a service of its own, or else its host.
 pub(in crate::host) fn inbox(document: &Document) -> Option<&str> {
     document.service("agent_inbox", None).or_else(|_| document.pds()).ok()
-}
-
-/// Seconds of a `Retry-After`. One that is a date says no more than that it is later.
-fn retry_after(answer: &OutboundResponse) -> Option<u64> {
-    let header = answer.headers.iter().find(|(name, _)| name == "retry-after")?;
-    header.1.trim().parse().ok()
 }
 
 /// Messages that have waited and are delivered behind one that has got through, in one go.

@@ -123,9 +123,14 @@ impl Host<'_> {
         if self.directory.by_did(&to).await?.is_none() {
             return Err(XrpcError::named("RecipientNotFound", "no such agent is here"));
         }
-        let document = self.document(&from, Purpose::Authentication).await;
-        let key = document.ok().and_then(|document| document.signing_key().ok());
-        let key = key.ok_or_else(|| XrpcError::upstream("The key of the sender could not be resolved"))?;
+        let key = match self.document(&from, Purpose::Authentication).await {
+            Ok(document) => document.signing_key().ok(),
+            Err(error) if error.is_transient() => {
+                return Err(XrpcError::upstream("The key of the sender could not be resolved"));
+            }
+            Err(_) => None,
+        };
+        let key = key.ok_or_else(|| XrpcError::named("InvalidProof", "the sender's DID names no key"))?;
         let incoming = Incoming {
             parcel: data_encoding::BASE64_NOPAD.encode(&parcel.to_cbor()?),
             same_host: self.is_neighbour(&from).await?,
