@@ -24,6 +24,8 @@ impl Agent {
     fn new(world: &World, name: &str) -> Self {
         let account = world.account(name);
         let client = world.client().with_token(&account.access);
+        // Its first keys: nobody else makes them.
+        let _ = client.post("agent.identity.rotateKeys", &json!({})).ok();
         let path = format!("/xrpc/{STREAM}");
         let socket = Subscriber::with_token(&world.address(), &path, &account.access);
         let mut agent = Self { account, client, socket, cursor: 0 };

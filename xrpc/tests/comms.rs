@@ -462,3 +462,26 @@ fn what_the_header_names_and_what_is_inside_must_agree_to_be_shown() {
     store.query("UPDATE inbox SET parcel = ?1", &[Param::Blob(&bytes)]).unwrap();
     assert_eq!(texts(&world.claim(&bob)), ["(closed)"]);
 }
+
+#[test]
+fn nobody_elses_message_makes_an_account_publish_keys() {
+    let world = World::new();
+    let alice = world.agent("alice");
+    let (_, answer) = world.create("plain");
+    let token = answer["accessJwt"].as_str().unwrap().to_owned();
+    let plain = Agent { did: crate::world::did(&answer["did"]), token };
+    let head = || world.objects.accounts.borrow()[&plain.did].head().unwrap();
+    let (before, written) = (head(), world.objects.store(&plain.did).counts().written);
+    let content = json!({ "kind": "text", "text": "x" });
+    let record = json!({ "$type": "agent.comms.message", "content": content });
+    let send = |from: &Agent, to: &Agent| {
+        let (code, answer) = world.call(from, "sendMessage", &json!({ "record": record, "to": [to.did] }));
+        (code, answer["error"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(send(&alice, &plain), (400, "NoRecipientKey".into()));
+    assert_eq!((head(), world.objects.store(&plain.did).counts().written), (before.clone(), written));
+    // Its owner's own message does.
+    assert_eq!(send(&plain, &alice), (200, String::new()));
+    assert!(head() != before);
+    assert_eq!(send(&alice, &plain), (200, String::new()));
+}

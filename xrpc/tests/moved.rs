@@ -55,16 +55,10 @@ fn keys_are_found_there(hosts: &Hosts, did: &Did) {
     }));
 }
 
-fn rotate(world: &crate::world::World, agent: &Agent) {
-    let (code, answer) = world.post_as(Some(&agent.token), "agent.identity.rotateKeys", &json!({}));
-    assert_eq!(code, 200, "{answer}");
-}
-
 #[test]
 fn an_agent_that_has_moved_away_is_written_to_where_it_lives_and_is_a_stranger_to_whom_it_has_left() {
     let hosts = Hosts::new();
     let [carol, dave] = ["carol", "dave"].map(|name| hosts.here.agent(name));
-    rotate(&hosts.here, &dave);
     let content = json!({ "kind": "text", "text": "from next door" });
     let record = json!({ "$type": "agent.comms.message", "content": content, "thread": "before" });
     let (code, old) = hosts.here.call(&carol, "sendMessage", &json!({ "record": record, "to": [dave.did] }));
@@ -74,7 +68,7 @@ fn an_agent_that_has_moved_away_is_written_to_where_it_lives_and_is_a_stranger_t
     let moved = move_away(&hosts, &carol, "carol");
     // Two hosts of one clock would give two messages one name.
     hosts.pass_minutes(1);
-    rotate(&hosts.there, &moved);
+    hosts.there.rotate(&moved);
     let sent = hosts.here.tell(&hosts.alice, &carol.did, "how is it there?");
     assert_eq!(sent["receipts"][0]["state"], "delivered", "{sent}");
     hosts.there.say_of(&moved, &hosts.alice.did, "allowed");
@@ -94,13 +88,12 @@ fn what_an_agent_hands_over_that_has_moved_away_is_fetched_where_it_lives() {
     let hosts = Hosts::new();
     let carol = hosts.here.agent("carol");
     let moved = move_away(&hosts, &carol, "carol");
-    rotate(&hosts.here, &hosts.alice);
-    rotate(&hosts.there, &moved);
+    hosts.there.rotate(&moved);
     hosts.here.say_of(&hosts.alice, &carol.did, "allowed");
     let content = json!({ "kind": "text", "text": "the pump leaks" });
     let letter = json!({ "$type": "agent.comms.message", "content": content, "thread": "case 7" });
     hosts.there.say_of(&hosts.bob, &carol.did, "allowed");
-    rotate(&hosts.there, &hosts.bob);
+    hosts.there.rotate(&hosts.bob);
     let (code, answer) =
         hosts.there.call(&moved, "sendMessage", &json!({ "record": letter, "to": [hosts.bob.did] }));
     assert_eq!(code, 200, "{answer}");

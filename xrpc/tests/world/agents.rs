@@ -16,7 +16,16 @@ impl World {
     pub fn agent(&self, name: &str) -> Agent {
         let (code, answer) = self.create_with(name, json!({}));
         assert_eq!(code, 200, "{answer}");
-        Agent { did: did(&answer["did"]), token: answer["accessJwt"].as_str().unwrap().to_owned() }
+        let agent =
+            Agent { did: did(&answer["did"]), token: answer["accessJwt"].as_str().unwrap().to_owned() };
+        self.rotate(&agent);
+        agent
+    }
+
+    /// Begins the next epoch of an agent's keys: its first, if it has none.
+    pub fn rotate(&self, agent: &Agent) {
+        let (code, answer) = self.post_as(Some(&agent.token), "agent.identity.rotateKeys", &json!({}));
+        assert_eq!(code, 200, "{answer}");
     }
 
     pub fn call(&self, agent: &Agent, method: &str, input: &Value) -> (u16, Value) {

@@ -80,9 +80,7 @@ impl Hosts {
     }
 
     pub fn bob_publishes_keys(&self) {
-        let carol = self.there_agent("carol");
-        self.there.tell(&carol, &self.bob.did, "hello");
-        self.there.done(&self.bob, &self.there.claim(&self.bob));
+        self.there.rotate(&self.bob);
     }
 
     pub fn there_agent(&self, name: &str) -> Agent {
@@ -91,6 +89,7 @@ impl Hosts {
         assert_eq!(code, 200, "{answer}");
         let agent =
             Agent { did: did(&answer["did"]), token: answer["accessJwt"].as_str().unwrap().to_owned() };
+        self.there.rotate(&agent);
         self.share_the_directory();
         agent
     }

@@ -27,7 +27,7 @@ use crate::method::Standing;
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "comms", rename_all = "camelCase")]
 pub enum CommsCall {
-    /// Say what the agent publishes of its keys. It begins its first epoch if it has none.
+    /// Say what the agent publishes of its keys. Nobody else's message makes it begin its first epoch.
     Keys,
     /// Make a message, sign it and store it.
     Send(Box<Outgoing>),
@@ -163,14 +163,7 @@ pub(super) fn answer(context: &Context<'_>, call: CommsCall) -> Result<Response,
 
 fn keys(context: &Context<'_>) -> Result<Response, XrpcError> {
     check_standing(Standing::Active, &*context.account.profile()?)?;
-    let published = match context.account.published_keys() {
-        Err(AccountError::NoKeys) if !custody::is_clients(context.account)? => {
-            context.account.start_epoch(context.entropy, context.clock.now_micros())?;
-            context.account.published_keys()
-        }
-        other => other,
-    };
-    Response::json(&json::to_value(&published?.to_ipld()))
+    Response::json(&json::to_value(&context.account.published_keys()?.to_ipld()))
 }
 
 /// Makes a message, or finds that it was made before.
