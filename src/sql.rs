@@ -104,6 +104,12 @@ impl Store for SqlStore {
     fn counts(&self) -> RowCounts {
         self.counts.get()
     }
+
+    fn size(&self) -> Result<u64, StoreError> {
+        let size = js_sys::Reflect::get(&self.sql, &"databaseSize".into()).map_err(engine)?;
+        let size = size.as_f64().and_then(whole_number).and_then(|size| u64::try_from(size).ok());
+        size.ok_or_else(|| StoreError::Engine("the engine does not say how much is stored".into()))
+    }
 }
 
 /// Rows of `width` columns out of all their values in order.

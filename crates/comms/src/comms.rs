@@ -11,21 +11,22 @@ use crate::CommsError;
 use crate::limits::{MAX_RATED, MAX_TOKENS, RATE, STRANGER_RATE};
 use crate::line::Lines;
 use crate::news::Fresh;
+use crate::open::{Dues, Line, Open, Waiting, open_columns};
 
 /// Reads 1 row.
-const SELECT_FLOORS: &str = "SELECT inbox_floor, sent_floor, dropped_through FROM comms WHERE id = 1";
+const SELECT_FLOORS: &str =
+    "SELECT inbox_floor, sent_floor, dropped_through, inbox_behind FROM comms WHERE id = 1";
 /// Writes 1 row.
-const SET_FLOORS: &str = "INSERT INTO comms (id, inbox_floor, sent_floor) VALUES (1, ?1, ?2) \
-     ON CONFLICT (id) DO UPDATE SET inbox_floor = excluded.inbox_floor, sent_floor = excluded.sent_floor";
-/// Reads the inbox behind the floor, and what is in quarantine.
-const COUNT_OPEN: &str = "SELECT sender, 0, count(*) FROM inbox WHERE ord >= ?1 AND state = 0 GROUP BY sender \
-     UNION ALL SELECT sender, 1, count(*) FROM inbox WHERE state = 1 GROUP BY sender";
-/// Reads those behind the floor that are done, and one.
-const INBOX_FLOOR: &str = "SELECT ord FROM inbox WHERE ord >= ?1 AND state = 0 ORDER BY ord LIMIT 1";
+const SET_FLOORS: &str = "INSERT INTO comms (id, inbox_floor, sent_floor, inbox_behind) VALUES (1, ?1, ?2, ?3) \
+     ON CONFLICT (id) DO UPDATE SET inbox_floor = excluded.inbox_floor, sent_floor = excluded.sent_floor, \
+     inbox_behind = excluded.inbox_behind";
+/// Reads the inbox from the floor on.
+const OPEN_FROM: &str = concat!("SELECT ", open_columns!(), " FROM inbox WHERE ord >= ?1 AND state = 0");
 /// Reads 1 row.
-const INBOX_END: &str = "SELECT coalesce(max(ord), 0) + 1 FROM inbox";
-/// Reads those behind the floor that have ended, and one.
-const SENT_FLOOR: &str = "SELECT id FROM sent WHERE id >= ?1 AND due IS NOT NULL ORDER BY id LIMIT 1";
+const OPEN_AT: &str = concat!("SELECT ", open_columns!(), " FROM inbox WHERE ord = ?1 AND state = 0");
+/// Reads what is in quarantine.
+const COUNT_QUARANTINED: &str =
+    "SELECT sender, count(*) FROM inbox INDEXED BY inbox_quarantine WHERE state = 1 GROUP BY sender";
 /// Reads 1 row.
 const SENT_END: &str = "SELECT coalesce(max(id), '') FROM sent";
 
@@ -42,18 +43,21 @@ pub struct Comms {
     pub(crate) fresh: RefCell<VecDeque<Fresh>>,
 }
 
-/// What is counted, and where what is open begins.
+/// What is counted, and what is open.
 pub(crate) struct Memory {
-    pub(crate) inbox_floor: i64,
-    pub(crate) sent_floor: String,
-    /// Messages of each sender that wait in the inbox, and in quarantine.
-    waiting: BTreeMap<String, [u32; 2]>,
+    /// From which number on all that is open is found in the inbox. What is open before it is listed beside it.
+    inbox_floor: i64,
+    sent_floor: String,
+    /// What is open of the inbox.
+    pub(crate) open: Open,
+    /// What is open of what was sent.
+    pub(crate) dues: Dues,
+    /// What of each sender waits in the inbox, and in quarantine.
+    waiting: BTreeMap<String, Load>,
     /// Of all senders.
-    total: [u32; 2],
+    total: Load,
     /// Messages that have ended since the floors were stored.
     ended: u32,
-    /// When the next delivery is due, if that is known.
-    pub(crate) next_due: Option<Option<u64>>,
     /// The number of the last that has happened.
     pub(crate) last_number: u64,
     /// When something is to be dropped, if that is known.
@@ -64,20 +68,30 @@ pub(crate) struct Memory {
     pub(crate) lines: Lines,
 }
 
+/// How much waits.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Load {
+    /// Messages in the inbox.
+    pub(crate) open: u32,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
+    /// Messages in quarantine.
+    pub(crate) quarantined: u32,
+}
+
 impl Memory {
-    /// How many of a sender's messages, and of all, wait in a place.
-    pub(crate) fn waiting(&self, sender: &str, place: Place) -> (u32, u32) {
-        let of_sender = self.waiting.get(sender).copied().unwrap_or_default();
-        (place.of(&of_sender), place.of(&self.total))
+    /// How much of a sender's waits, and of all.
+    pub(crate) fn waiting(&self, sender: &str) -> (Load, Load) {
+        (self.waiting.get(sender).copied().unwrap_or_default(), self.total)
     }
 
-    pub(crate) fn any_in_quarantine(&self) -> bool {
-        Place::Quarantine.of(&self.total) > 0
+    pub(crate) const fn any_in_quarantine(&self) -> bool {
+        self.total.quarantined > 0
     }
 
     /// How many messages the sender has in quarantine who has most.
     pub(crate) fn largest_in_quarantine(&self) -> u32 {
-        self.waiting.values().map(|counts| Place::Quarantine.of(counts)).max().unwrap_or(0)
+        self.waiting.values().map(|load| load.quarantined).max().unwrap_or(0)
     }
 
     /// Notes that something is to be dropped at a time.
@@ -85,32 +99,45 @@ impl Memory {
         self.next_drop = self.next_drop.map(|next| Some(next.map_or(at, |next| next.min(at))));
     }
 
-    /// Notes that a delivery is due.
-    pub(crate) fn sends(&mut self, due: u64) {
-        self.next_due = self.next_due.map(|next| Some(next.map_or(due, |next| next.min(due))));
+    /// Notes that a message that was sent has ended: the floors may be higher.
+    pub(crate) const fn end(&mut self) {
+        self.ended = self.ended.saturating_add(1);
     }
 
-    /// Notes that messages have ended: the floors may be higher.
-    pub(crate) fn end(&mut self, messages: u32) {
-        self.ended = self.ended.saturating_add(messages);
+    /// Notes a message that is open.
+    pub(crate) fn opens(&mut self, line: Line, seq: i64, message: Waiting) {
+        let bytes = message.bytes;
+        self.count(&line.1, |load| {
+            load.open = load.open.saturating_add(1);
+            load.bytes = load.bytes.saturating_add(bytes);
+        });
+        self.open.insert(line, seq, message);
     }
 
-    pub(crate) fn enter(&mut self, sender: &str, place: Place) {
-        self.count(sender, place, |count| count.saturating_add(1));
+    /// Notes that a message is open no more.
+    pub(crate) fn closes(&mut self, line: &Line, seq: i64) {
+        let Some(bytes) = self.open.get_mut(line, seq).map(|message| message.bytes) else { return };
+        self.open.remove(line, seq);
+        self.count(&line.1, |load| {
+            load.open = load.open.saturating_sub(1);
+            load.bytes = load.bytes.saturating_sub(bytes);
+        });
+        self.end();
     }
 
-    pub(crate) fn leave(&mut self, sender: &str, place: Place) {
-        self.count(sender, place, |count| count.saturating_sub(1));
+    pub(crate) fn enter_quarantine(&mut self, sender: &str, messages: u32) {
+        self.count(sender, |load| load.quarantined = load.quarantined.saturating_add(messages));
     }
 
-    fn count(&mut self, sender: &str, place: Place, change: impl Fn(u32) -> u32) {
+    pub(crate) fn leave_quarantine(&mut self, sender: &str) {
+        self.count(sender, |load| load.quarantined = load.quarantined.saturating_sub(1));
+    }
+
+    fn count(&mut self, sender: &str, change: impl Fn(&mut Load)) {
+        change(&mut self.total);
         let of_sender = self.waiting.entry(sender.to_owned()).or_default();
-        for counts in [&mut *of_sender, &mut self.total] {
-            let [open, quarantined] = counts;
-            let count = if place == Place::Inbox { open } else { quarantined };
-            *count = change(*count);
-        }
-        if *of_sender == [0, 0] {
+        change(of_sender);
+        if *of_sender == Load::default() {
             self.waiting.remove(sender);
         }
     }
@@ -121,24 +148,6 @@ impl Memory {
 pub(crate) enum Place {
     Inbox,
     Quarantine,
-}
-
-impl Place {
-    const fn of(self, counts: &[u32; 2]) -> u32 {
-        let [open, quarantined] = *counts;
-        match self {
-            Self::Inbox => open,
-            Self::Quarantine => quarantined,
-        }
-    }
-
-    pub(crate) const fn of_state(state: i64) -> Option<Self> {
-        match state {
-            OPEN => Some(Self::Inbox),
-            QUARANTINED => Some(Self::Quarantine),
-            _ => None,
-        }
-    }
 }
 
 impl Comms {
@@ -223,12 +232,11 @@ impl Comms {
         outcome
     }
 
-    /// Lowers the floor of the inbox to a message that is open again. Writes 1 row if it was higher.
-    pub(crate) fn lower_inbox_floor(&self, memory: &mut Memory, ord: i64) -> Result<(), CommsError> {
+    /// Lists a message beside the floor of the inbox that is open again before it. Writes 1 row then.
+    pub(crate) fn list_behind_floor(&self, memory: &Memory, ord: i64) -> Result<(), CommsError> {
         if ord >= memory.inbox_floor {
             return Ok(());
         }
-        memory.inbox_floor = ord;
         self.store_floors(memory)
     }
 
@@ -242,13 +250,13 @@ impl Comms {
     }
 
     fn raise_floors(&self, memory: &mut Memory) -> Result<(), CommsError> {
-        let first = |sql, floor: Param<'_>| self.store.query(sql, &[floor]).map(|mut rows| rows.pop());
-        memory.inbox_floor = match first(INBOX_FLOOR, Param::Int(memory.inbox_floor))? {
-            Some(mut row) => row.int(0)?,
-            None => one(&*self.store, INBOX_END)?.int(0)?,
+        memory.inbox_floor = match memory.open.ords().get(MAX_BEHIND_FLOOR) {
+            Some(ord) => *ord,
+            // What comes next has a higher number than all that has happened.
+            None => i64::try_from(memory.last_number).unwrap_or(i64::MAX).saturating_add(1),
         };
-        memory.sent_floor = match first(SENT_FLOOR, Param::Text(&memory.sent_floor))? {
-            Some(mut row) => row.text(0)?,
+        memory.sent_floor = match memory.dues.first() {
+            Some(id) => id.to_owned(),
             None => one(&*self.store, SENT_END)?.text(0)?,
         };
         memory.ended = 0;
@@ -256,33 +264,45 @@ impl Comms {
     }
 
     fn store_floors(&self, memory: &Memory) -> Result<(), CommsError> {
-        let floors = [Param::Int(memory.inbox_floor), Param::Text(&memory.sent_floor)];
+        let behind = memory.open.ords().into_iter().take_while(|ord| *ord < memory.inbox_floor);
+        let behind: Vec<u8> = behind.flat_map(i64::to_be_bytes).collect();
+        let floors = [Param::Int(memory.inbox_floor), Param::Text(&memory.sent_floor), Param::Blob(&behind)];
         Ok(self.store.query(SET_FLOORS, &floors).map(drop)?)
     }
 
     fn load(&self) -> Result<Memory, CommsError> {
-        let (inbox_floor, sent_floor, dropped_through) = match self.store.query(SELECT_FLOORS, &[])?.pop() {
-            Some(mut row) => (row.int(0)?, row.text(1)?, uint(row.int(2)?)),
-            None => (0, String::new(), 0),
-        };
+        let (inbox_floor, sent_floor, dropped_through, behind) =
+            match self.store.query(SELECT_FLOORS, &[])?.pop() {
+                Some(mut row) => {
+                    (row.int(0)?, row.text(1)?, uint(row.int(2)?), row.opt_blob(3)?.unwrap_or_default())
+                }
+                None => (0, String::new(), 0, Vec::new()),
+            };
+        let (lines, dues) = self.lines(&sent_floor)?;
         let mut memory = Memory {
             inbox_floor,
-            sent_floor: sent_floor.clone(),
+            sent_floor,
+            open: Open::default(),
+            dues,
             waiting: BTreeMap::new(),
-            total: [0, 0],
+            total: Load::default(),
             ended: 0,
-            next_due: None,
             last_number: self.last_number()?,
             next_drop: None,
             dropped_through,
-            lines: self.lines(&sent_floor)?,
+            lines,
         };
-        for mut row in self.store.query(COUNT_OPEN, &[Param::Int(inbox_floor)])? {
-            let (sender, state) = (row.text(0)?, row.int(1)?);
-            let count = u32::try_from(row.int(2)?).unwrap_or(u32::MAX);
-            if let Some(place) = Place::of_state(state) {
-                memory.count(&sender, place, |counted| counted.saturating_add(count));
-            }
+        let mut open = self.store.query(OPEN_FROM, &[Param::Int(inbox_floor)])?;
+        let (behind, _) = behind.as_chunks();
+        for ord in behind {
+            open.extend(self.store.query(OPEN_AT, &[Param::Int(i64::from_be_bytes(*ord))])?);
+        }
+        for mut row in open {
+            let (line, seq, message) = Waiting::read(&mut row)?;
+            memory.opens(line, seq, message);
+        }
+        for mut row in self.store.query(COUNT_QUARANTINED, &[])? {
+            memory.enter_quarantine(&row.text(0)?, u32::try_from(row.int(1)?).unwrap_or(u32::MAX));
         }
         Ok(memory)
     }
@@ -312,3 +332,6 @@ pub(crate) const DEAD: i64 = 3;
 
 /// Messages that end before the floors are stored: a row for each so many, and so many more to be read when waking.
 const FLOOR_EVERY: u32 = 64;
+/// Messages before the floor of the inbox that are open, at most: so many are found one by one when the object wakes, and what is done
+/// between them is not read.
+const MAX_BEHIND_FLOOR: usize = 256;

@@ -9,10 +9,11 @@ use murmuration_syntax::{Did, Nsid, Tid};
 
 use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, Place, QUARANTINED, int, uint};
 use crate::limits::{
-    DROP_PAUSE_MICROS, MAX_OPEN, MAX_OPEN_OF_SENDER, MAX_QUARANTINED, MAX_QUARANTINED_OF_SENDER,
-    QUARANTINE_STAY_MICROS, ROOM_SECONDS,
+    DROP_PAUSE_MICROS, MAX_OPEN, MAX_OPEN_BYTES, MAX_OPEN_BYTES_OF_SENDER, MAX_OPEN_OF_SENDER,
+    MAX_QUARANTINED, MAX_QUARANTINED_OF_SENDER, QUARANTINE_STAY_MICROS, ROOM_SECONDS,
 };
 use crate::news::Fresh;
+use crate::open::Waiting;
 use crate::quarantine::Quarantined;
 use crate::task::REQUEST;
 use crate::{CommsError, Header, Lease, Parcel, TaskChange, Verdict};
@@ -138,7 +139,7 @@ impl Comms {
         parcel.check_time(now)?;
         self.check_chain(header, &cid)?;
         let place = if verdict == Verdict::Accept { Place::Inbox } else { Place::Quarantine };
-        let gives_way = self.room(&*self.memory()?, sender, place, now)?;
+        let gives_way = self.room(&*self.memory()?, sender, place, bytes.len(), now)?;
         self.charge(sender, place, now)?;
         Ok(Some(Arrival { parcel, bytes, cid, place, gives_way }))
     }
@@ -183,10 +184,28 @@ impl Comms {
                 kept.as_deref().map_or(Param::Null, Param::Blob),
             ];
             self.store.query(INSERT, &row)?;
-            memory.enter(sender, *place);
-            if let (Place::Quarantine, Some(at)) = (place, header.expires_at) {
-                memory.drops(at.max(now.saturating_add(DROP_PAUSE_MICROS)));
+            match place {
+                Place::Inbox => {
+                    let message = Waiting {
+                        ord: i64::try_from(number).map_err(|_| corrupt())?,
+                        due: now,
+                        attempts: 0,
+                        kind: header.kind.as_str().to_owned(),
+                        at: now,
+                        expires_at: header.expires_at,
+                        priority: header.priority.into(),
+                        bytes: length(bytes.len()),
+                    };
+                    memory.opens((header.thread.clone(), sender.to_owned()), header.seq.into(), message);
+                }
+                Place::Quarantine => {
+                    memory.enter_quarantine(sender, 1);
+                    if let Some(at) = header.expires_at {
+                        memory.drops(at.max(now.saturating_add(DROP_PAUSE_MICROS)));
+                    }
+                }
             }
+            self.drop_if_tight(memory, now)?;
             task.map_or(Ok(()), |change| self.hear_of_task(change, now))?;
             Ok((number, if *place == Place::Inbox { Delivery::Delivered } else { Delivery::Quarantined }))
         })?;
@@ -259,28 +278,35 @@ impl Comms {
         memory: &Memory,
         sender: &str,
         place: Place,
+        bytes: usize,
         now: u64,
     ) -> Result<Option<Quarantined>, CommsError> {
-        let (of_sender, of_all) = memory.waiting(sender, place);
-        let (most_of_sender, most) = match place {
-            Place::Inbox => (MAX_OPEN_OF_SENDER, MAX_OPEN),
-            Place::Quarantine => (MAX_QUARANTINED_OF_SENDER, MAX_QUARANTINED),
-        };
-        let full = || CommsError::Busy { reason: "too many messages wait", seconds: ROOM_SECONDS };
-        if of_sender >= most_of_sender {
-            return Err(full());
+        self.check_storage()?;
+        let full = |reason| CommsError::Busy { reason, seconds: ROOM_SECONDS };
+        let (of_sender, of_all) = memory.waiting(sender);
+        let bytes = length(bytes);
+        if place == Place::Inbox {
+            if of_sender.open >= MAX_OPEN_OF_SENDER || of_all.open >= MAX_OPEN {
+                return Err(full(TOO_MANY));
+            }
+            let too_many = of_sender.bytes.saturating_add(bytes) > MAX_OPEN_BYTES_OF_SENDER
+                || of_all.bytes.saturating_add(bytes) > MAX_OPEN_BYTES;
+            return if too_many { Err(full("too many bytes wait")) } else { Ok(None) };
         }
-        if of_all < most {
+        if of_sender.quarantined >= MAX_QUARANTINED_OF_SENDER {
+            return Err(full(TOO_MANY));
+        }
+        if of_all.quarantined < MAX_QUARANTINED {
             return Ok(None);
         }
         let largest = memory.largest_in_quarantine();
-        if place == Place::Inbox || of_sender >= largest {
-            return Err(full());
+        if of_sender.quarantined >= largest {
+            return Err(full(TOO_MANY));
         }
         let stays = now.saturating_sub(QUARANTINE_STAY_MICROS);
-        let of_largest = |other: &Quarantined| memory.waiting(&other.sender, place).0 == largest;
+        let of_largest = |other: &Quarantined| memory.waiting(&other.sender).0.quarantined == largest;
         let mut gives_way = self.quarantined()?.into_iter().filter(of_largest);
-        gives_way.next().filter(|other| other.at <= stays).map(Some).ok_or_else(full)
+        gives_way.next().filter(|other| other.at <= stays).map(Some).ok_or_else(|| full(TOO_MANY))
     }
 
     /// The CID of what a sender has sent under an id, if it came.
@@ -341,6 +367,11 @@ impl State {
     }
 }
 
+/// A number of bytes.
+pub(crate) fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
 fn text(text: Option<&str>) -> Param<'_> {
     text.map_or(Param::Null, Param::Text)
 }
@@ -361,5 +392,6 @@ pub(crate) fn corrupt() -> StoreError {
 
 /// Bytes of parcels in one answer, at most, save that the first always comes.
 pub(crate) const MAX_PAGE_BYTES: usize = 2_000_000;
+const TOO_MANY: &str = "too many messages wait";
 /// Behind every `ord`.
 const MAX_ORD: i64 = (1 << 53) - 1;

@@ -7,19 +7,17 @@
 //! - One that has been handed out before is handed out alone, so that those behind it lose nothing by it.
 //! - A message that was handed out [`MAX_ATTEMPTS`] times is dead, and the thread goes on behind it. Other threads never wait.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use murmuration_platform::{Param, Row, StoreError};
+use murmuration_platform::Param;
 use murmuration_syntax::Nsid;
 
-use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, Place, int, uint};
-use crate::inbox::{MAX_PAGE_BYTES, corrupt, item, item_columns};
-use crate::limits::{GAP_WAIT_MICROS, MAX_ATTEMPTS, MAX_REASON_BYTES, MAX_SCAN};
+use crate::comms::{Comms, DEAD, DONE, Memory, OPEN, int};
+use crate::inbox::{MAX_PAGE_BYTES, corrupt, item, item_columns, length};
+use crate::limits::{GAP_WAIT_MICROS, MAX_ATTEMPTS, MAX_REASON_BYTES};
+use crate::open::{Line, Waiting};
 use crate::{CommsError, Item};
 
-/// Reads what is open, and what is done between.
-const SCAN: &str = "SELECT ord, thread, sender, seq, due, attempts, type, at, expires_at, priority, length(parcel) \
-     FROM inbox WHERE ord >= ?1 AND state = 0 ORDER BY ord LIMIT ?2 + 0";
 /// Reads 1 row.
 const HAS_COME: &str = "SELECT 1 FROM inbox WHERE thread = ?1 AND sender = ?2 AND seq = ?3 \
      UNION ALL SELECT 1 FROM dropped WHERE thread = ?1 AND sender = ?2 AND seq >= ?3";
@@ -32,7 +30,7 @@ const LEASE: &str = concat!(
 pub(crate) const GIVE_UP: &str = "UPDATE inbox SET state = 3, leased = 0, reason = ?2 WHERE ord = ?1";
 /// Writes 1 row; none if the lease is another's.
 const SETTLE: &str = "UPDATE inbox SET state = ?3, leased = 0, due = ?4, reason = ?5 \
-     WHERE ord = ?1 AND attempts = ?2 AND leased = 1 AND state = 0 RETURNING sender";
+     WHERE ord = ?1 AND attempts = ?2 AND leased = 1 AND state = 0 RETURNING thread, sender, seq";
 
 /// The right to deal with a message, until a time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,21 +86,6 @@ pub enum Outcome {
     },
 }
 
-/// A message that waits.
-struct Waiting {
-    ord: i64,
-    seq: i64,
-    due: u64,
-    attempts: u32,
-    kind: String,
-    at: u64,
-    expires_at: Option<u64>,
-    priority: i64,
-    bytes: usize,
-}
-
-/// What a sender has sent in a thread and is not done, in its order.
-type Threads = BTreeMap<(String, String), VecDeque<Waiting>>;
 /// The order in which messages are handed out that may be: by priority, and then as they came.
 type Rank = (i64, i64);
 
@@ -125,29 +108,28 @@ impl Comms {
     /// The storage's.
     pub fn claim(&self, claim: &Claim<'_>, now: u64) -> Result<Vec<Item>, CommsError> {
         self.change(|memory| {
-            let mut threads = self.waiting(memory)?;
-            let mut fronts: BTreeMap<Rank, (String, String)> = BTreeMap::new();
-            for (name, messages) in &mut threads {
-                let front = self.front(memory, messages, name, claim, now)?;
-                fronts.extend(front.map(|front| (front, name.clone())));
+            let mut fronts: BTreeMap<Rank, (Line, i64)> = BTreeMap::new();
+            for line in memory.open.lines() {
+                let front = self.front(memory, &line, 0, claim, now)?;
+                fronts.extend(front.map(|(rank, seq)| (rank, (line, seq))));
             }
             let (mut items, mut bytes) = (Vec::new(), 0);
-            while let Some((_, name)) = fronts.pop_first() {
-                let Some(messages) = threads.get_mut(&name) else { continue };
-                let Some(first) = messages.pop_front() else { continue };
+            while let Some((_, (line, seq))) = fronts.pop_first() {
+                let Some(first) = memory.open.get_mut(&line, seq) else { continue };
                 bytes += first.bytes;
-                if items.len() >= claim.max || (bytes > MAX_PAGE_BYTES && !items.is_empty()) {
+                if items.len() >= claim.max || (bytes > length(MAX_PAGE_BYTES) && !items.is_empty()) {
                     break;
                 }
-                let until = now.saturating_add(claim.micros);
+                let (until, failed) = (now.saturating_add(claim.micros), first.attempts > 0);
                 let leased = self.store.query(LEASE, &[Param::Int(first.ord), int(until)])?.pop();
                 items.push(item(&mut leased.ok_or_else(corrupt)?, 0, now)?);
+                (first.due, first.attempts) = (until, first.attempts.saturating_add(1));
                 // One that has failed may fail again, and those behind it are not to die of that: they wait.
-                if first.attempts > 0 || messages.front().is_some_and(|next| next.attempts > 0) {
+                if failed || memory.open.behind(&line, seq).is_some_and(|(_, next)| next.attempts > 0) {
                     continue;
                 }
-                let front = self.front(memory, messages, &name, claim, now)?;
-                fronts.extend(front.map(|front| (front, name)));
+                let front = self.front(memory, &line, seq, claim, now)?;
+                fronts.extend(front.map(|(rank, seq)| (rank, (line, seq))));
             }
             Ok(items)
         })
@@ -199,47 +181,34 @@ impl Comms {
         let reason = reason.map_or(Param::Null, Param::Text);
         let row = [Param::Int(ord), Param::Int(attempt.into()), Param::Int(state), int(due), reason];
         let Some(mut row) = self.store.query(SETTLE, &row)?.pop() else { return Ok(false) };
+        let (line, seq) = ((row.text(0)?, row.text(1)?), row.int(2)?);
         if state != OPEN {
-            memory.leave(&row.text(0)?, Place::Inbox);
-            memory.end(1);
+            memory.closes(&line, seq);
+        } else if let Some(message) = memory.open.get_mut(&line, seq) {
+            message.due = due;
         }
         Ok(true)
     }
 
-    fn waiting(&self, memory: &Memory) -> Result<Threads, CommsError> {
-        let mut threads = Threads::new();
-        let params = [Param::Int(memory.inbox_floor), Param::Int(MAX_SCAN.into())];
-        for mut row in self.store.query(SCAN, &params)? {
-            let name = (row.text(1)?, row.text(2)?);
-            threads.entry(name).or_default().push_back(read_waiting(&mut row)?);
-        }
-        for messages in threads.values_mut() {
-            messages.make_contiguous().sort_by_key(|message| message.seq);
-        }
-        Ok(threads)
-    }
-
-    /// The rank of the next message of a thread, if it may be handed out; gives up those before it that are over.
+    /// The next message of a line behind a number, if it may be handed out, and its rank; gives up those before it that are over.
     fn front(
         &self,
         memory: &mut Memory,
-        messages: &mut VecDeque<Waiting>,
-        name: &(String, String),
+        line: &Line,
+        mut behind: i64,
         claim: &Claim<'_>,
         now: u64,
-    ) -> Result<Option<Rank>, CommsError> {
-        while let Some(first) = messages.front() {
-            match self.look(first, name, claim, now)? {
-                Next::Ready => return Ok(Some((-first.priority, first.ord))),
+    ) -> Result<Option<(Rank, i64)>, CommsError> {
+        while let Some((seq, first)) = memory.open.behind(line, behind) {
+            match self.look(first, seq, line, claim, now)? {
+                Next::Ready => return Ok(Some(((-first.priority, first.ord), seq))),
                 Next::Blocked => return Ok(None),
-                Next::Skip => {}
+                Next::Skip => behind = seq,
                 Next::GiveUp(reason) => {
                     self.store.query(GIVE_UP, &[Param::Int(first.ord), Param::Text(reason)])?;
-                    memory.leave(&name.1, Place::Inbox);
-                    memory.end(1);
+                    memory.closes(line, seq);
                 }
             }
-            messages.pop_front();
         }
         Ok(None)
     }
@@ -248,7 +217,8 @@ impl Comms {
     fn look(
         &self,
         message: &Waiting,
-        (thread, sender): &(String, String),
+        seq: i64,
+        (thread, sender): &Line,
         claim: &Claim<'_>,
         now: u64,
     ) -> Result<Next, CommsError> {
@@ -264,29 +234,15 @@ impl Comms {
         if !claim.kinds.is_empty() && !claim.kinds.iter().any(|kind| *kind == message.kind.as_str()) {
             return Ok(Next::Skip);
         }
-        let waits = message.seq > 1 && now < message.at.saturating_add(GAP_WAIT_MICROS);
+        let waits = seq > 1 && now < message.at.saturating_add(GAP_WAIT_MICROS);
         if waits {
-            let before = [Param::Text(thread), Param::Text(sender), Param::Int(message.seq - 1)];
+            let before = [Param::Text(thread), Param::Text(sender), Param::Int(seq - 1)];
             if self.store.query(HAS_COME, &before)?.is_empty() {
                 return Ok(Next::Blocked);
             }
         }
         Ok(Next::Ready)
     }
-}
-
-fn read_waiting(row: &mut Row) -> Result<Waiting, StoreError> {
-    Ok(Waiting {
-        ord: row.int(0)?,
-        seq: row.int(3)?,
-        due: uint(row.int(4)?),
-        attempts: u32::try_from(row.int(5)?).unwrap_or(u32::MAX),
-        kind: row.text(6)?,
-        at: uint(row.int(7)?),
-        expires_at: row.opt_int(8)?.map(uint),
-        priority: row.int(9)?,
-        bytes: usize::try_from(row.int(10)?).unwrap_or(usize::MAX),
-    })
 }
 
 /// As much of a reason as is kept.

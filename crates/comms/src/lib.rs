@@ -37,6 +37,7 @@ mod lease;
 pub mod limits;
 mod line;
 mod news;
+mod open;
 mod outbox;
 mod parcel;
 mod prune;

@@ -45,6 +45,22 @@ pub const MAX_OPEN: u32 = 10_000;
 /// The same of one sender.
 pub const MAX_OPEN_OF_SENDER: u32 = 1_000;
 
+/// Bytes of the parcels that wait in an inbox, at most: a twentieth of what the storage of an object may hold.
+pub const MAX_OPEN_BYTES: u64 = 512 * MIB;
+
+/// The same of one sender: 78 of the largest.
+pub const MAX_OPEN_BYTES_OF_SENDER: u64 = 32 * MIB;
+
+/// Bytes of an object's storage from which on what is done is dropped before its time. An object may have 10 GB
+/// (<https://developers.cloudflare.com/durable-objects/platform/limits/>).
+pub const TIGHT_STORED_BYTES: u64 = 6 * 1024 * MIB;
+
+/// Bytes of an object's storage from which on no message is taken or sent.
+pub const MAX_STORED_BYTES: u64 = 8 * 1024 * MIB;
+
+/// Microseconds after which what is done is dropped when a message finds the storage nearly full: not each time.
+pub const TIGHT_PAUSE_MICROS: u64 = 60 * SECOND;
+
 /// Messages that wait in quarantine, at most.
 pub const MAX_QUARANTINED: u32 = 256;
 
@@ -62,9 +78,6 @@ pub const MAX_ATTEMPTS: u32 = 8;
 
 /// Microseconds that a message waits for those before it in its thread that have not come: time for the first retries.
 pub const GAP_WAIT_MICROS: u64 = 60 * SECOND;
-
-/// Waiting messages that a claim looks at: what is behind them waits until some are done.
-pub const MAX_SCAN: u32 = 2_000;
 
 /// Bytes of the messages in one page of news, at most, save that the first always comes: what a reader may have before it.
 pub const MAX_NEWS_BYTES: usize = 256 * 1024;
@@ -145,3 +158,4 @@ pub const MAX_RETRY_AFTER_SECONDS: u64 = 24 * 60 * 60;
 pub const MAX_REASON_BYTES: usize = 300;
 
 const SECOND: u64 = 1_000_000;
+const MIB: u64 = 1024 * 1024;

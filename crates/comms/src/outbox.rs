@@ -14,7 +14,7 @@ use murmuration_data::Cid;
 use murmuration_platform::{Param, Row, StoreError};
 use murmuration_syntax::{Did, Tid};
 
-use crate::comms::{Comms, int, uint};
+use crate::comms::{Comms, int};
 use crate::inbox::{MAX_PAGE_BYTES, cid, corrupt, stored};
 use crate::receipt::{pack, unpack};
 use crate::task::REQUEST;
@@ -30,11 +30,8 @@ const LAST_DELIVERIES: &str = "SELECT deliveries FROM sent WHERE thread = ?1 ORD
 const INSERT: &str = "INSERT INTO sent \
      (id, thread, seq, cid, type, digest, at, expires_at, due, deliveries, task, task_at, parcel) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-/// Reads what is due, and what has ended between.
-const DUE: &str =
-    "SELECT id, deliveries, parcel FROM sent WHERE id >= ?1 AND due <= ?2 ORDER BY id LIMIT ?3 + 0";
-/// Reads what is behind the floor.
-const NEXT_DUE: &str = "SELECT min(due) FROM sent WHERE id >= ?1 AND due IS NOT NULL";
+/// Reads 1 row.
+const DUE: &str = "SELECT id, deliveries, parcel FROM sent WHERE id = ?1";
 
 /// A message that was sent, and what the sender may know of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -114,7 +111,7 @@ impl Comms {
     ///
     /// # Errors
     /// [`CommsError::Conflict`] when its id or its place in the thread is taken; [`CommsError::NoSuchTask`] and
-    /// [`CommsError::TaskState`]; otherwise the storage's.
+    /// [`CommsError::TaskState`]; [`CommsError::Busy`] when the storage is full; otherwise the storage's.
     pub fn send(
         &self,
         parcel: &Parcel,
@@ -128,6 +125,7 @@ impl Comms {
         if self.sent(header.id)?.is_some() || self.next_place(&header.thread)? != (header.seq, header.prev) {
             return Err(CommsError::Conflict);
         }
+        self.check_storage()?;
         let cid = stored(&crate::cid_of(bytes))?;
         let is_request = header.kind.as_str() == REQUEST;
         self.change(|memory| {
@@ -157,7 +155,8 @@ impl Comms {
                 Param::Blob(bytes),
             ];
             self.store.query(INSERT, &row)?;
-            memory.sends(due);
+            memory.dues.set(&id, Some(due));
+            self.drop_if_tight(memory, now)?;
             task.map_or(Ok(()), |change| self.change_task(change, now).map(drop))?;
             let (at_once, held): (Vec<_>, Vec<_>) =
                 receipts.into_iter().partition(|receipt| receipt.keeper == Keeper::Sender);
@@ -176,40 +175,33 @@ impl Comms {
     /// # Errors
     /// The storage's.
     pub fn due(&self, now: u64, limit: u32) -> Result<Vec<Due>, CommsError> {
-        let floor = self.memory()?.sent_floor.clone();
-        let params = [Param::Text(&floor), int(now), Param::Int(limit.into())];
-        let rows = self.store.query_within(DUE, &params, MAX_PAGE_BYTES)?;
-        rows.into_iter()
-            .map(|mut row| {
-                let mut due = unpack(&row.blob(1)?)?;
-                due.retain(|receipt| receipt.is_open() && receipt.alarm_at() <= now);
-                let (first, again): (Vec<_>, Vec<_>) =
-                    due.into_iter().partition(|receipt| receipt.keeper == Keeper::Sender);
-                let names = |receipts: Vec<Receipt>| receipts.into_iter().map(|receipt| receipt.to).collect();
-                Ok(Due {
-                    id: id(&mut row)?,
-                    first: names(first),
-                    again: names(again),
-                    aside: Vec::new(),
-                    parcel: row.blob(2)?,
-                })
-            })
-            .collect()
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut ids: Vec<String> = self.memory()?.dues.until(now).take(most).map(str::to_owned).collect();
+        ids.sort_unstable();
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for name in ids {
+            let Some(mut row) = self.store.query(DUE, &[Param::Text(&name)])?.pop() else { continue };
+            let mut due = unpack(&row.blob(1)?)?;
+            due.retain(|receipt| receipt.is_open() && receipt.alarm_at() <= now);
+            let (first, again): (Vec<_>, Vec<_>) =
+                due.into_iter().partition(|receipt| receipt.keeper == Keeper::Sender);
+            let names = |receipts: Vec<Receipt>| receipts.into_iter().map(|receipt| receipt.to).collect();
+            let (id, parcel) = (id(&mut row)?, row.blob(2)?);
+            bytes += parcel.len();
+            if bytes > MAX_PAGE_BYTES && !found.is_empty() {
+                break;
+            }
+            found.push(Due { id, first: names(first), again: names(again), aside: Vec::new(), parcel });
+        }
+        Ok(found)
     }
 
-    /// When the next delivery is due, if one is. Reads nothing unless something has changed.
+    /// When the next delivery is due, if one is.
     ///
     /// # Errors
     /// The storage's.
     pub fn next_due(&self) -> Result<Option<u64>, CommsError> {
-        let mut memory = self.memory()?;
-        if let Some(known) = memory.next_due {
-            return Ok(known);
-        }
-        let row = self.store.query(NEXT_DUE, &[Param::Text(&memory.sent_floor)])?.pop();
-        let due = row.map(|mut row| row.opt_int(0)).transpose()?.flatten().map(uint);
-        memory.next_due = Some(due);
-        Ok(due)
+        Ok(self.memory()?.dues.next())
     }
 }
 

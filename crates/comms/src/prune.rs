@@ -1,5 +1,5 @@
 //! What is dropped: messages that are done, dead, delivered or given up, after a time in which they can be read again; and what is in
-//! quarantine for as long, or has expired there.
+//! quarantine for as long, or has expired there. When the storage is nearly full, what is done goes before its time, the oldest first.
 //!
 //! A message that comes once more after that is refused all the same, twice over: it is older than any sender tries
 //! ([`MAX_AGE_MICROS`](crate::limits::MAX_AGE_MICROS)), and its place in the thread is behind where the thread begins now.
@@ -14,11 +14,12 @@ use murmuration_platform::{Param, Row, StoreError};
 use murmuration_syntax::Tid;
 
 use crate::CommsError;
-use crate::comms::{Comms, int, uint};
+use crate::comms::{Comms, Memory, int, uint};
 use crate::handoff::HANDOFF;
 use crate::inbox::cid;
 use crate::limits::{
-    DROP_PAUSE_MICROS, FORGET_MICROS, FORGET_OWN_MICROS, HANDED_MICROS, OPEN_TASK_MICROS, RETENTION_MICROS,
+    DROP_PAUSE_MICROS, FORGET_MICROS, FORGET_OWN_MICROS, HANDED_MICROS, MAX_STORED_BYTES, OPEN_TASK_MICROS,
+    RETENTION_MICROS, ROOM_SECONDS, TIGHT_PAUSE_MICROS, TIGHT_STORED_BYTES,
 };
 use crate::outbox::id;
 use crate::receipt::unpack;
@@ -48,7 +49,7 @@ const LET_GO: &str = "DELETE FROM held_thread WHERE until <= ?1";
 /// Writes 1 row.
 const FORGET: &str = "DELETE FROM dropped WHERE thread = ?1 AND sender = ?2";
 /// Writes 1 row.
-const SET_DROPPED: &str = "INSERT INTO comms (id, inbox_floor, sent_floor, dropped_through) VALUES (1, ?1, ?2, ?3) \
+const SET_DROPPED: &str = "INSERT INTO comms (id, inbox_floor, sent_floor, dropped_through) VALUES (1, 0, '', ?1) \
      ON CONFLICT (id) DO UPDATE SET dropped_through = excluded.dropped_through";
 /// Reads 1 row.
 const BEGINNING: &str = "SELECT seq, cid FROM dropped WHERE thread = ?1 AND sender = ?2";
@@ -95,8 +96,7 @@ impl Comms {
             }
             if through > memory.dropped_through {
                 memory.dropped_through = through;
-                let row = [Param::Int(memory.inbox_floor), Param::Text(&memory.sent_floor), int(through)];
-                self.store.query(SET_DROPPED, &row)?;
+                self.store.query(SET_DROPPED, &[int(through)])?;
             }
             let all = self.forget_beginnings(now, limit)? && all;
             memory.next_drop = Some(if all { self.oldest(now)? } else { Some(now) });
@@ -119,9 +119,33 @@ impl Comms {
         Ok(next)
     }
 
-    /// The messages that have come and that were sent which are old, at most so many of each.
+    /// Refuses a message when the storage of the object is full.
+    pub(crate) fn check_storage(&self) -> Result<(), CommsError> {
+        match self.store.size()? {
+            MAX_STORED_BYTES.. => {
+                Err(CommsError::Busy { reason: "the storage of the agent is full", seconds: ROOM_SECONDS })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has what is done dropped soon if the storage of the object is nearly full.
+    pub(crate) fn drop_if_tight(&self, memory: &mut Memory, now: u64) -> Result<(), StoreError> {
+        if self.is_tight()? {
+            memory.drops(now.saturating_add(TIGHT_PAUSE_MICROS));
+        }
+        Ok(())
+    }
+
+    fn is_tight(&self) -> Result<bool, StoreError> {
+        Ok(self.store.size()? >= TIGHT_STORED_BYTES)
+    }
+
+    /// The messages that have come and that were sent which are old, at most so many of each; while the storage is nearly full, also those
+    /// that are not.
     fn old(&self, now: u64, limit: u32) -> Result<(Vec<Row>, Vec<Row>), StoreError> {
-        let (old, open) = (now.saturating_sub(RETENTION_MICROS), now.saturating_sub(OPEN_TASK_MICROS));
+        let kept = if self.is_tight()? { 0 } else { RETENTION_MICROS };
+        let (old, open) = (now.saturating_sub(kept), now.saturating_sub(OPEN_TASK_MICROS));
         let name = |at| Tid::from_parts(at, 0).to_string();
         let (name, handed) = (name(old), name(now.saturating_sub(HANDED_MICROS)));
         let room = || Param::Int(limit.into());

@@ -8,23 +8,25 @@ use std::collections::BTreeMap;
 use murmuration_platform::{Param, StoreError};
 use murmuration_syntax::{Did, Nsid, Tid};
 
-use crate::comms::{Comms, Memory, Place, int, uint};
+use crate::comms::{Comms, Memory, int, uint};
 use crate::inbox::corrupt;
 use crate::lease::GIVE_UP;
 use crate::limits::RETENTION_MICROS;
+use crate::open::{Waiting, open_columns};
 use crate::outbox::id;
 use crate::prune::DROP_RECEIVED;
 use crate::{CommsError, Verdict};
 
 /// Reads what is in quarantine, without the parcels.
-const ALL: &str = "SELECT id, ord, sender, at, thread, type FROM inbox WHERE state = 1 ORDER BY ord";
+const ALL: &str = "SELECT id, ord, sender, at, thread, type FROM inbox INDEXED BY inbox_quarantine WHERE state = 1 ORDER BY ord";
 /// Reads what is in quarantine.
-const OLD: &str = "SELECT id, ord, sender, at, thread, type FROM inbox \
+const OLD: &str = "SELECT id, ord, sender, at, thread, type FROM inbox INDEXED BY inbox_quarantine \
      WHERE state = 1 AND (at < ?1 OR expires_at <= ?2) ORDER BY ord LIMIT ?3 + 0";
 /// Reads what is in quarantine.
-const FIRST_END: &str = "SELECT min(expires_at) FROM inbox WHERE state = 1";
+const FIRST_END: &str = "SELECT min(expires_at) FROM inbox INDEXED BY inbox_quarantine WHERE state = 1";
 /// Writes 2 rows: the message, and its entry in the index.
-const RELEASE: &str = "UPDATE inbox SET state = 0, due = ?2 WHERE ord = ?1";
+const RELEASE: &str =
+    concat!("UPDATE inbox SET state = 0, due = ?2 WHERE ord = ?1 RETURNING ", open_columns!());
 
 /// What the agent says by now of a sender whose messages are in quarantine ([`Comms::release`]): a verdict; none, if it is blocked.
 pub type Judge<'a> = dyn Fn(&Did) -> Result<Option<Verdict>, CommsError> + 'a;
@@ -78,15 +80,16 @@ impl Comms {
                 match verdict {
                     Some(Verdict::Quarantine) => continue,
                     Some(Verdict::Accept) => {
-                        self.store.query(RELEASE, &[Param::Int(ord), int(now)])?;
-                        memory.enter(&sender, Place::Inbox);
-                        self.lower_inbox_floor(memory, ord)?;
+                        let row = self.store.query(RELEASE, &[Param::Int(ord), int(now)])?.pop();
+                        let (line, seq, message) = Waiting::read(&mut row.ok_or_else(corrupt)?)?;
+                        memory.opens(line, seq, message);
+                        self.list_behind_floor(memory, ord)?;
                         let kind = Nsid::parse(&kind).map_err(|_| corrupt())?;
                         released.push(Released { sender: did, id, kind, thread });
                     }
                     None => drop(self.store.query(GIVE_UP, &[Param::Int(ord), Param::Text(BLOCKED)])?),
                 }
-                memory.leave(&sender, Place::Quarantine);
+                memory.leave_quarantine(&sender);
             }
             Ok(released)
         })
@@ -117,7 +120,7 @@ impl Comms {
     ) -> Result<(), StoreError> {
         self.drop_handed(message.ord)?;
         self.store.query(DROP_RECEIVED, &[Param::Int(message.ord)])?;
-        memory.leave(&message.sender, Place::Quarantine);
+        memory.leave_quarantine(&message.sender);
         Ok(())
     }
 

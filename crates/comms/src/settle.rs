@@ -8,6 +8,7 @@ use crate::inbox::corrupt;
 use crate::limits::EARLY_MICROS;
 use crate::line::Lines;
 use crate::news::Fresh;
+use crate::open::Dues;
 use crate::outbox::{FIRST_TRY_MICROS, id};
 use crate::receipt::{pack, unpack};
 use crate::{Attempt, CommsError, DeliveryState, Due, Keeper, Receipt};
@@ -23,7 +24,7 @@ const BY_ID: &str = concat!("SELECT ", columns!(), " FROM sent WHERE id = ?1");
 /// Reads 1 row.
 const BY_PLACE: &str = concat!("SELECT ", columns!(), " FROM sent WHERE thread = ?1 AND seq = ?2");
 /// Reads what is behind the floor.
-const OPEN: &str = concat!("SELECT ", columns!(), " FROM sent WHERE id >= ?1 AND due IS NOT NULL");
+const OPEN: &str = concat!("SELECT ", columns!(), ", due FROM sent WHERE id >= ?1 AND due IS NOT NULL");
 /// Reads 1 row.
 const SELECT_PARCEL: &str = "SELECT parcel FROM sent WHERE id = ?1";
 /// Writes 1 row.
@@ -134,14 +135,15 @@ impl Comms {
         }
     }
 
-    /// What waits for another try, out of the storage.
-    pub(crate) fn lines(&self, floor: &str) -> Result<Lines, CommsError> {
-        let mut lines = Lines::default();
+    /// What waits for another try, and when, out of the storage.
+    pub(crate) fn lines(&self, floor: &str) -> Result<(Lines, Dues), CommsError> {
+        let (mut lines, mut dues) = (Lines::default(), Dues::default());
         for mut row in self.store.query(OPEN, &[Param::Text(floor)])? {
             let sent = Stored::read(&mut row)?;
+            dues.set(&sent.id.to_string(), row.opt_int(6)?.map(uint));
             sent.receipts.iter().for_each(|receipt| lines.note_old(&sent.thread, sent.seq, receipt));
         }
-        Ok(lines)
+        Ok((lines, dues))
     }
 
     /// Changes the receipts of a message, ends those whose time is over, and lets go what has waited for them.
@@ -233,11 +235,11 @@ impl Comms {
         }
         let due = sent.receipts.iter().filter(|receipt| receipt.is_open()).map(Receipt::alarm_at).min();
         if due.is_none() {
-            memory.end(1);
+            memory.end();
         }
-        memory.next_due = None;
         changed.iter().for_each(|receipt| memory.lines.note(&sent.thread, sent.seq, receipt));
         let (id, packed) = (sent.id.to_string(), pack(&sent.receipts));
+        memory.dues.set(&id, due);
         self.store.query(UPDATE, &[Param::Text(&id), due.map_or(Param::Null, int), Param::Blob(&packed)])?;
         Ok(changed)
     }

@@ -17,5 +17,6 @@ mod outbox;
 mod parcel;
 mod prune;
 mod quarantine;
+mod quota;
 mod sim;
 mod sim_hosts;

@@ -2,7 +2,6 @@
 
 use murmuration_comms::limits::{
     DROP_PAUSE_MICROS, MAX_QUARANTINED, MAX_QUARANTINED_OF_SENDER, QUARANTINE_STAY_MICROS, RETENTION_MICROS,
-    STRANGER_RATE,
 };
 use murmuration_comms::{
     Claim, CommsError, Delivery, Filter, Item, Outcome, Released, Role, State, TaskChange, TaskFilter,
@@ -14,7 +13,7 @@ use crate::common::{Agent, NOW, SECOND, text};
 
 const MINUTE: u64 = 60 * SECOND;
 /// In which a stranger may send once more.
-const PAUSE: u64 = STRANGER_RATE.seconds as u64 * SECOND / STRANGER_RATE.points as u64 + 1;
+const PAUSE: u64 = 7 * SECOND;
 
 fn claim(agent: &Agent, now: u64) -> Vec<Item> {
     agent.comms.claim(&Claim { max: 9, micros: MINUTE, kinds: &[] }, now).unwrap()

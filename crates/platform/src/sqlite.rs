@@ -160,7 +160,16 @@ impl Store for SqliteStore {
     fn counts(&self) -> RowCounts {
         self.counts.get()
     }
+
+    fn size(&self) -> Result<u64, StoreError> {
+        let size =
+            self.connection.borrow().query_row(SIZE, [], |row| row.get::<_, i64>(0)).map_err(engine)?;
+        Ok(u64::try_from(size).unwrap_or(0))
+    }
 }
+
+const SIZE: &str = "SELECT (page_count - freelist_count) * page_size \
+     FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
 
 /// The largest integer that JavaScript keeps exactly.
 const MAX_INTEGER: u64 = (1 << 53) - 1;

@@ -200,6 +200,12 @@ pub trait Store {
 
     /// The rows counted so far.
     fn counts(&self) -> RowCounts;
+
+    /// Bytes that are stored, free pages not counted. It reads no rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`] when the engine does not say.
+    fn size(&self) -> Result<u64, StoreError>;
 }
 
 /// Runs `body` in a transaction of `store`: kept on `Ok`, undone on `Err`.

@@ -472,6 +472,10 @@ impl Store for Failing<'_> {
     fn counts(&self) -> RowCounts {
         self.0.counts()
     }
+
+    fn size(&self) -> Result<u64, StoreError> {
+        self.0.size()
+    }
 }
 
 #[test]

@@ -17,13 +17,14 @@ use murmuration_syntax::{Did, Tid};
 pub const NOW: u64 = 1_795_000_000_000_000;
 pub const SECOND: u64 = 1_000_000;
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../../migrations/agent/0006_comms.sql"),
     include_str!("../../../../migrations/agent/0007_kept_key.sql"),
     include_str!("../../../../migrations/agent/0010_dropped.sql"),
     include_str!("../../../../migrations/agent/0011_late_receipt.sql"),
     include_str!("../../../../migrations/agent/0012_handed_key.sql"),
     include_str!("../../../../migrations/agent/0017_held_thread.sql"),
+    include_str!("../../../../migrations/agent/0022_behind_floor.sql"),
 ];
 
 /// Numbers from a seed (splitmix64).
