@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use murmuration_syntax::Tid;
 use murmuration_tests::{Account, Client, Dice, Reply, Setup, StandIn, World, scaled};
-use serde_json::{Value, json};
+use serde_json::json;
 use xtask::config::Queue;
 
 /// Messages, unless `SOAK_MESSAGES` says otherwise, and messages for each kill of a host.
@@ -128,11 +128,7 @@ impl Agent {
         Self { did, client: world.client().with_token(&access) }
     }
 
-    fn call(&self, method: &str, body: &Value) -> Value {
-        self.client.post(&format!("agent.comms.{method}"), body).ok().json()
-    }
-
-    /// Lets the messages of another agent in, and publishes the keys they are sealed to.
+    /// Lets the messages of another agent in.
     fn allow(&self, other: &Self) {
         let record = json!({
             "$type": "agent.comms.contact", "subject": other.did, "status": "allowed",
