@@ -113,9 +113,8 @@ impl<'a> Keeper<'a> {
             .map(|_| {
                 self.memories += 1;
                 let made = BEGIN + u64::try_from(self.memories).unwrap() * 1_000_000;
-                let record = json!({
-                    "$type": "agent.memory.note", "summary": words(made, WORDS), "createdAt": "2026-11-18T09:00:00.000Z",
-                });
+                let mut record = note(made);
+                record["createdAt"] = "2026-11-18T09:00:00.000Z".into();
                 let path = format!("agent.memory.note/{}", Tid::from_parts(made, 1));
                 json!({ "path": path, "createdMicros": made, "updatedMicros": made, "pinned": false, "record": record })
             })
@@ -189,12 +188,15 @@ impl<'a> Keeper<'a> {
     fn remember(&mut self) -> f64 {
         self.asked += 1;
         self.memories += 1;
-        let record = json!({ "$type": "agent.memory.note", "summary": words(self.asked, WORDS) });
-        let body = json!({ "record": record }).to_string();
+        let body = json!({ "record": note(self.asked) }).to_string();
         let start = Instant::now();
         let _ = self.connection.post(REMEMBER, &body);
         start.elapsed().as_secs_f64() * 1e3
     }
+}
+
+fn note(seed: u64) -> Value {
+    json!({ "$type": "agent.memory.note", "summary": format!("What was said {seed}"), "text": words(seed, WORDS) })
 }
 
 /// A text of words that are made up from a number; some are frequent, and most rare.
