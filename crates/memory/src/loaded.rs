@@ -117,9 +117,9 @@ impl Memories {
         loaded: &'a mut Loaded,
         did: &Did,
     ) -> Result<(&'a Secret, &'a mut Shelf), MemoryError> {
-        let Loaded { secret, shelf, .. } = loaded;
+        let Loaded { secret, space, shelf, .. } = loaded;
         if shelf.is_none() {
-            *shelf = Some(Shelf::load(&*self.store, secret, did)?);
+            *shelf = Some(Shelf::load(&*self.store, secret, did, space.memories)?);
         }
         match shelf.as_mut() {
             Some(shelf) => Ok((secret, shelf)),

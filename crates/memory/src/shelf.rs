@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use murmuration_data::Kind;
 use murmuration_data::cbor::{Reader, Writer};
 use murmuration_platform::{Entropy, Param, Store, StoreError};
-use murmuration_recall::{Embedded, Entry, Index, Slot};
+use murmuration_recall::{Embedded, Entry, Index, MAX_ENTRIES, Slot};
 use murmuration_syntax::{Did, Nsid, RecordKey, RepoPath};
 use sha2::{Digest, Sha256};
 
@@ -70,9 +70,16 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    /// Reads all pages.
-    pub(crate) fn load(store: &dyn Store, secret: &Secret, did: &Did) -> Result<Self, MemoryError> {
-        let (mut shelf, mut labels, mut last) = (Self::default(), Vec::new(), -1);
+    /// Reads all pages, of so many memories.
+    pub(crate) fn load(
+        store: &dyn Store,
+        secret: &Secret,
+        did: &Did,
+        memories: u64,
+    ) -> Result<Self, MemoryError> {
+        let expected = usize::try_from(memories).unwrap_or(0).min(MAX_ENTRIES);
+        let mut shelf = Self { index: Index::with_capacity(expected), ..Self::default() };
+        let (mut labels, mut last) = (Vec::with_capacity(expected), -1);
         loop {
             let rows = store.query(PAGES, &[Param::Int(last), Param::Int(PAGES_AT_ONCE)])?;
             if rows.is_empty() {

@@ -43,6 +43,20 @@ pub(crate) struct Row {
 }
 
 impl Index {
+    /// An index that will hold so many entries, about: what it takes is then taken once, and not moved while it grows.
+    #[must_use]
+    pub fn with_capacity(entries: usize) -> Self {
+        let entries = entries.min(MAX_ENTRIES);
+        Self {
+            rows: Vec::with_capacity(entries),
+            places: Vec::with_capacity(entries),
+            tokens: Vec::with_capacity(entries * USUAL_WORDS),
+            counts: Vec::with_capacity(entries * USUAL_WORDS),
+            vectors: Vec::new(),
+            length: 0,
+        }
+    }
+
     /// How many entries it holds.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -115,7 +129,9 @@ impl Index {
         coordinates: impl Iterator<Item = i8>,
     ) -> Option<(usize, usize)> {
         let set = self.vectors.iter().position(|vectors| vectors.holds(by, dims)).unwrap_or_else(|| {
-            self.vectors.push(Vectors::new(by, dims));
+            // The first is of the model that most are of.
+            let expected = if self.vectors.is_empty() { self.rows.capacity() } else { 0 };
+            self.vectors.push(Vectors::new(by, dims, expected));
             self.vectors.len() - 1
         });
         Some((set, self.vectors.get_mut(set)?.push(coordinates)?))
@@ -251,6 +267,9 @@ fn number(count: u64) -> f32 {
 /// Entries of an index, at most: with 256 dimensions and forty words each, 50 MB, of the 128 MB that an isolate has for all
 /// the objects in it.
 pub const MAX_ENTRIES: usize = 100_000;
+
+/// Different words of a memory, usually.
+const USUAL_WORDS: usize = 32;
 
 /// Bytes of an entry's place in the order of slots.
 const PLACE_BYTES: usize = size_of::<(Slot, usize)>();

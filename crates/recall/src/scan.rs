@@ -16,8 +16,10 @@ pub(crate) struct Vectors {
 }
 
 impl Vectors {
-    pub(crate) fn new(by: u16, dims: usize) -> Self {
-        Self { by, dims, coordinates: Vec::new(), lengths: Vec::new() }
+    /// With room for so many.
+    pub(crate) fn new(by: u16, dims: usize, expected: usize) -> Self {
+        let coordinates = Vec::with_capacity(expected * dims);
+        Self { by, dims, coordinates, lengths: Vec::with_capacity(expected) }
     }
 
     /// Whether vectors of this kind belong here.
