@@ -87,9 +87,16 @@ impl Memories {
             let limit = search.limit;
             let query = Query { embedded, words, now: keeper.now, limit, ..Query::default() };
             let wanted = Wanted::of(secret, search, keeper.now);
-            let hits = shelf
-                .index
-                .search(&query, |slot| shelf.labels.get(&slot).is_some_and(|label| wanted.takes(label)));
+            // One walk over all labels, not a look-up for each.
+            let end = shelf.labels.last_key_value().map_or(0, |(slot, _)| place_of(*slot).saturating_add(1));
+            let mut taken = vec![false; end];
+            for (slot, label) in &shelf.labels {
+                if let Some(taken) = taken.get_mut(place_of(*slot)) {
+                    *taken = wanted.takes(label);
+                }
+            }
+            let hits =
+                shelf.index.search(&query, |slot| taken.get(place_of(slot)).is_some_and(|taken| *taken));
             let found = hits.into_iter().filter(|hit| hit.score >= search.least);
             let known = |slot| shelf.labels.get(&slot).map(|label| (label.path.clone(), label.uses));
             Ok(found.filter_map(|hit| Some((known(hit.slot)?, hit))).collect())
@@ -166,6 +173,11 @@ pub(crate) fn tag_of(secret: &Secret, tag: &str) -> u32 {
 fn token(secret: &Secret, label: &str, word: &str) -> u32 {
     let [a, b, c, d, ..] = secret.name(label, word.as_bytes());
     u32::from_be_bytes([a, b, c, d])
+}
+
+/// Where a slot is in a list of all: slots are given from 0 on, those that are free first.
+fn place_of(slot: Slot) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
 }
 
 /// The slot of a row, out of the storage.
