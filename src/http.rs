@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use js_sys::Uint8Array;
-use murmuration_xrpc::http::{self as plain, Body, Chunks, Verb};
+use murmuration_xrpc::http::{self as plain, Body, Chunk, Chunks, Make, Verb};
 use murmuration_xrpc::{Config, XrpcError};
 use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, Response};
@@ -31,14 +31,15 @@ const HEAD_BYTES: usize = 512;
 const JSON: &str = "application/json; charset=utf-8";
 
 // A stream whose chunks are made by a synchronous call, so that nothing stays pending when the Wasm instance dies: the
-// next call throws, and the stream with it.
+// next call throws, and the stream with it. A chunk that is a text names what `read` brings, for the next call to make a chunk of.
 #[wasm_bindgen(inline_js = "
-export function streamOf(pull) {
+export function streamOf(pull, read) {
   return new ReadableStream({
-    pull(controller) {
+    async pull(controller) {
       let chunk;
       try {
         chunk = pull();
+        if (typeof chunk === 'string') chunk = pull(await read(chunk));
       } catch (error) {
         // A panic in here would be seen by nobody else.
         if (error instanceof WebAssembly.RuntimeError) reportError(error);
@@ -73,7 +74,7 @@ export function respond(status, head, body) {
 ")]
 extern "C" {
     #[wasm_bindgen(catch, js_name = streamOf)]
-    fn stream_of(pull: &JsValue) -> Result<ReadableStream, JsValue>;
+    fn stream_of(pull: &JsValue, read: &JsValue) -> Result<ReadableStream, JsValue>;
 
     fn respond(status: u16, head: &str, body: Option<&[u8]>) -> Response;
 
@@ -203,6 +204,11 @@ impl Head {
 
 /// Turns an answer into JavaScript's, with the headers that every answer carries.
 pub(crate) fn give(response: plain::Response, asked: Asked) -> Response {
+    give_reading(response, asked, &JsValue::UNDEFINED)
+}
+
+/// The same, of an answer that may be made of what lies in the blob storage, with what reads that.
+pub(crate) fn give_reading(response: plain::Response, asked: Asked, read: &JsValue) -> Response {
     let mut head = Head::new(asked);
     for (name, value) in &response.headers {
         head.set(name, value);
@@ -214,7 +220,7 @@ pub(crate) fn give(response: plain::Response, asked: Asked) -> Response {
         Body::Bytes(content_type, bytes) => (content_type, bytes),
         Body::Stream(content_type, chunks) => {
             head.set("content-type", content_type);
-            return match (asked.head, stream(chunks)) {
+            return match (asked.head, stream(chunks, read)) {
                 (false, Ok(stream)) => head.stream(status, &stream),
                 _ => head.empty(status),
             };
@@ -255,24 +261,39 @@ pub(crate) fn preflight(request: &Incoming) -> Response {
 }
 
 /// A stream of at least [`CHUNK_BYTES`] at once, made while it is read.
-fn stream(mut chunks: Chunks) -> Result<ReadableStream, JsValue> {
-    let pull = move || -> Result<JsValue, JsValue> {
+fn stream(mut chunks: Chunks, read: &JsValue) -> Result<ReadableStream, JsValue> {
+    // The answer has begun: all that is left is to break it off.
+    let broken = |error: XrpcError| -> JsValue {
+        worker::console_error!("a streamed answer broke off: {error}");
+        JsError::new("the answer broke off").into()
+    };
+    // What is made next of what lies in the blob storage: it is named first, and then brought.
+    let mut next: Option<(String, Make)> = None;
+    let mut named = false;
+    let pull = move |brought: JsValue| -> Result<JsValue, JsValue> {
+        if named && let Some((_, make)) = next.take() {
+            named = false;
+            let bytes = brought.dyn_ref::<Uint8Array>().map(body::take);
+            return Ok(Uint8Array::from(make(bytes).map_err(broken)?.as_slice()).into());
+        }
         let mut gathered: Vec<u8> = Vec::new();
-        while gathered.len() < CHUNK_BYTES {
-            match chunks() {
-                Some(Ok(chunk)) if gathered.is_empty() => gathered = chunk,
-                Some(Ok(chunk)) => gathered.extend_from_slice(&chunk),
-                // The answer has begun: all that is left is to break it off.
-                Some(Err(error)) => {
-                    worker::console_error!("a streamed answer broke off: {error}");
-                    return Err(JsError::new("the answer broke off").into());
-                }
+        while gathered.len() < CHUNK_BYTES && next.is_none() {
+            match chunks().transpose().map_err(broken)? {
+                Some(Chunk::Ready(chunk)) if gathered.is_empty() => gathered = chunk,
+                Some(Chunk::Ready(chunk)) => gathered.extend_from_slice(&chunk),
+                Some(Chunk::Of(name, make)) => next = Some((name, make)),
                 None if gathered.is_empty() => return Ok(JsValue::UNDEFINED),
                 None => break,
             }
         }
-        Ok(Uint8Array::from(gathered.as_slice()).into())
+        match &next {
+            Some((name, _)) if gathered.is_empty() => {
+                named = true;
+                Ok(JsValue::from_str(name))
+            }
+            _ => Ok(Uint8Array::from(gathered.as_slice()).into()),
+        }
     };
-    let pull: Box<dyn FnMut() -> Result<JsValue, JsValue>> = Box::new(pull);
-    stream_of(&Closure::wrap(pull).into_js_value())
+    let pull: Box<dyn FnMut(JsValue) -> Result<JsValue, JsValue>> = Box::new(pull);
+    stream_of(&Closure::wrap(pull).into_js_value(), read)
 }

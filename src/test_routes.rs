@@ -359,7 +359,7 @@ fn streamed(url: &Url) -> plain::Response {
             Some(more) => Some(more - 1),
             None => None,
         };
-        Some(Ok(vec![b'x'; 1024]))
+        Some(Ok(plain::Chunk::Ready(vec![b'x'; 1024])))
     };
     plain::Response::ok(plain::Body::Stream("application/octet-stream", Box::new(chunks)))
 }

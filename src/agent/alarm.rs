@@ -6,7 +6,7 @@
 //!
 //! The pending alarm is also the only note of whether the relay has everything: a woken object whose alarm is not set
 //! knows that its events were taken. The lowest bit of the alarm's milliseconds tells such an alarm (odd) from one that
-//! only waits (even): for a message to deliver, for a memory whose time ends or whose vector is missing, for the end of a token by
+//! only waits (even): for a message to deliver, for a memory whose time ends or whose vector is missing, for what a memory had in the blob storage, for the end of a token by
 //! which somebody reads the inbox, for blobs to collect, for the day on which a deactivated account is to be deleted, for a change of the DID document that may have died, or for what a
 //! rotation of the agent's keys has left to do, in the storage or in the DID document.
 
@@ -15,13 +15,14 @@ use std::rc::Rc;
 
 use murmuration_xrpc::XrpcError;
 use murmuration_xrpc::agent::keys::SEALED_STORES;
+use murmuration_xrpc::agent::memory;
 use murmuration_xrpc::host::Host;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::State;
 
 use super::{Agent, embedding, ending, inbox, index, messages, outbox, outside};
-use crate::blobs::BlobStore;
+use crate::blobs::{BlobStore, Bucket};
 use crate::entropy::SystemEntropy;
 
 /// Microseconds from a commit to the alarm that sees its events off.
@@ -155,7 +156,8 @@ impl Agent {
         let readers = self.readers.due(self);
         let (deletion, document) = (awake.account.deletion_due()?, awake.account.document_due()?);
         let (memory, vectors) = (awake.account.memory_due()?, awake.account.embedding_due()?);
-        let due = [deletion, document, sweep, message, old, memory, vectors, keys, naming, readers];
+        let apart = awake.account.memory_blob_due()?;
+        let due = [deletion, document, sweep, message, old, memory, vectors, apart, keys, naming, readers];
         let due = due.into_iter().flatten().min();
         if let Some(at) = due {
             let now = self.now();
@@ -206,6 +208,7 @@ pub(super) async fn fire(agent: &Rc<Agent>) {
         awake.account.tend_memories(&SystemEntropy, agent.now(), MAX_EXPIRED)?;
         index::run(agent).await?;
         collect_blobs(agent).await?;
+        sweep_memories(agent).await?;
         awake.account.tend_keys(SEALED_STORES, &SystemEntropy, agent.now())?;
         // The last, because it may wait for somebody.
         embedding::run(agent).await?;
@@ -254,6 +257,18 @@ async fn collect_blobs(agent: &Agent) -> Result<(), XrpcError> {
                 awake.account.put_blob_off(&cid, &key, agent.now())?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Deletes what memories had in the blob storage.
+async fn sweep_memories(agent: &Agent) -> Result<(), XrpcError> {
+    let account = &agent.awake().await?.account;
+    if account.memory_blob_due()?.is_none_or(|due| due > agent.now()) {
+        return Ok(());
+    }
+    if let Some(error) = memory::sweep_blobs(account, &Bucket(&agent.env), &agent.clock).await? {
+        worker::console_warn!("a memory's bytes: {error}");
     }
     Ok(())
 }

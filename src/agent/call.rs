@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use futures_util::future::FutureExt as _;
 use murmuration_lexicons::Catalog;
+use murmuration_platform::Clock;
 #[cfg(feature = "test-routes")]
 use murmuration_xrpc::agent::internal::comms::CommsCall;
 use murmuration_xrpc::agent::internal::{self, InternalCall};
-use murmuration_xrpc::agent::{self, Context, Reply, import as repo, index as profile};
+use murmuration_xrpc::agent::{self, Context, Reply, import as repo, index as profile, memory};
 use murmuration_xrpc::embedder::EmbedderConfig;
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::inbox::PATH;
@@ -17,6 +18,7 @@ use murmuration_xrpc::{XrpcError, table};
 use web_sys::Response;
 
 use super::{Agent, Awake, embedding, ending, inbox, index, outbox, turn};
+use crate::blobs::{BlobStore, Bucket};
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
 use crate::import;
@@ -43,7 +45,12 @@ pub(super) async fn answer(agent: &Rc<Agent>, request: Incoming) -> Response {
         true => internally(agent, &request).boxed_local().await,
         false => outwardly(agent, &request).await,
     };
-    http::give(outcome.unwrap_or_else(|error| http::refusal(&error)), asked)
+    let response = outcome.unwrap_or_else(|error| http::refusal(&error));
+    if !matches!(response.body, plain::Body::Stream(..)) {
+        return http::give(response, asked);
+    }
+    let read = BlobStore::open(&agent.env).map(|blobs| blobs.reader(memory::MAX_BLOB_BYTES));
+    http::give_reading(response, asked, &read.unwrap_or_default())
 }
 
 /// Answers an XRPC request, which the Worker has forwarded as it came.
@@ -65,11 +72,14 @@ async fn outwardly(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Respo
         _ => embedding::ask(agent, awake, method, &plain).boxed_local().await,
     };
     let vectors = || ready.clone();
-    let mut context = context(agent, awake);
-    if ready.is_some() {
-        context.embedder = &vectors;
-    }
-    let reply = agent::answer(&context, method, run, &plain);
+    let answer = |clock: &dyn Clock| {
+        let mut context = Context { clock, ..context(agent, awake) };
+        if ready.is_some() {
+            context.embedder = &vectors;
+        }
+        agent::answer(&context, method, run, &plain)
+    };
+    let reply = with_blobs(agent, awake, answer).await?;
     inbox::tend(agent);
     match reply? {
         Reply::Now(response) => {
@@ -104,7 +114,8 @@ async fn outwardly(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Respo
 /// Answers the Worker itself.
 async fn internally(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Response, XrpcError> {
     let body = request.bytes(MAX_CALL_BYTES).await.map_err(XrpcError::internal)?;
-    let call: InternalCall = serde_json::from_slice(&body).map_err(XrpcError::internal)?;
+    let read = || serde_json::from_slice::<InternalCall>(&body).map_err(XrpcError::internal);
+    let call = read()?;
     let awake = agent.awake().await?;
     let is_deleted = || awake.account.is_deleted().unwrap_or(false);
     if matches!(call, InternalCall::Destroy) {
@@ -125,7 +136,17 @@ async fn internally(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Resp
     };
     #[cfg(feature = "test-routes")]
     Break::Before.at(planned);
-    let response = inside(agent, awake, call)?;
+    let response = match call {
+        // They are read anew when they are made again.
+        InternalCall::Memory(_) | InternalCall::Ingest(_) => {
+            let answer =
+                |clock: &dyn Clock| internal::answer(&Context { clock, ..context(agent, awake) }, read()?);
+            let response = with_blobs(agent, awake, answer).await?;
+            inbox::tend(agent);
+            response?
+        }
+        call => inside(agent, awake, call)?,
+    };
     #[cfg(feature = "test-routes")]
     Break::After.at(planned);
     agent.mind().await?;
@@ -152,6 +173,12 @@ pub(super) fn inside(
     let response = internal::answer(&context(agent, awake), call);
     inbox::tend(agent);
     response
+}
+
+/// Runs a call that may want something of the blob storage.
+async fn with_blobs<T>(agent: &Agent, awake: &Awake, call: impl Fn(&dyn Clock) -> T) -> Result<T, XrpcError> {
+    let blobs = Bucket(&agent.env);
+    memory::with_blobs(&awake.account, &blobs, &agent.clock, async || agent.mind().await, call).await
 }
 
 /// Answers an import, which the Worker has sent on with the keys that count.

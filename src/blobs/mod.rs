@@ -1,8 +1,10 @@
 //! Where blobs' bytes lie: an R2 bucket, or a directory that workerd's disk service keeps.
 //!
-//! The bytes never enter Wasm, whose memory would keep the size of the largest for ever. JavaScript pumps them from the
-//! request into the store, hashing as they pass, and hands over the hash, the size and the first bytes. Keys are
+//! The bytes of a blob that is uploaded never enter Wasm, whose memory would keep the size of the largest for ever. JavaScript pumps
+//! them from the request into the store, hashing as they pass, and hands over the hash, the size and the first bytes. Keys are
 //! random and mean nothing: what a blob is, and whose, stands in its account's object.
+//!
+//! Sealed memories that are too large for a row lie here as well ([`Blobs`]): a mebibyte at most, sealed and opened in Wasm.
 
 // The attribute macro of `wasm-bindgen` expands to unsafe code.
 #![allow(unsafe_code)]
@@ -10,14 +12,14 @@
 mod flow;
 
 use js_sys::{Promise, Reflect, Uint8Array};
-use murmuration_platform::Entropy;
+use murmuration_platform::{Blobs, BlobsError, BlobsFuture, Entropy};
 use thiserror::Error;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::ReadableStream;
 use worker::Env;
 
-use crate::body::{Encoding, message};
+use crate::body::{self, Encoding, message};
 use crate::entropy::SystemEntropy;
 
 pub(crate) use flow::{download, upload};
@@ -117,6 +119,31 @@ export async function openBlob(store, disk, key) {
   if (answer.status !== 404) throw new Error(`the disk answered ${answer.status} to GET`);
 }
 
+/** The bytes under a key, whole; undefined if there are none, null if they are more than the limit. */
+export async function readBlob(store, disk, key, limit) {
+  const body = await openBlob(store, disk, key);
+  if (!body) return undefined;
+  const chunks = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.byteLength;
+    if (size > limit) return null;
+    chunks.push(chunk);
+  }
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+}
+
+/** Stores bytes under a key. */
+export async function writeBlob(store, disk, key, bytes) {
+  // A copy: Wasm's own memory may move.
+  await write(store, disk, key, bytes.slice());
+}
+
+/** What reads keys of a store. */
+export function blobReader(store, disk, limit) {
+  return (key) => readBlob(store, disk, key, limit);
+}
+
 /** Deletes a key, be it there or not. */
 export async function deleteBlob(store, disk, key) {
   if (!disk) return store.delete(key);
@@ -141,6 +168,15 @@ extern "C" {
 
     #[wasm_bindgen(catch, js_name = openBlob)]
     fn open_blob(store: &JsValue, disk: bool, key: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = readBlob)]
+    fn read_blob(store: &JsValue, disk: bool, key: &str, limit: f64) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = writeBlob)]
+    fn write_blob(store: &JsValue, disk: bool, key: &str, bytes: &[u8]) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_name = blobReader)]
+    fn blob_reader(store: &JsValue, disk: bool, limit: f64) -> JsValue;
 
     #[wasm_bindgen(catch, js_name = deleteBlob)]
     fn delete_blob(store: &JsValue, disk: bool, key: &str) -> Result<Promise, JsValue>;
@@ -191,6 +227,11 @@ impl BlobStore {
             return Err(BlobError::NoStore);
         }
         Ok(Self { store, disk: read(BACKEND).as_string().as_deref() == Some("disk") })
+    }
+
+    /// A function that reads the bytes under a key, at most `limit` of them, for a body that is made of them.
+    pub(crate) fn reader(&self, limit: usize) -> JsValue {
+        blob_reader(&self.store, self.disk, f64::from(u32::try_from(limit).unwrap_or(u32::MAX)))
     }
 
     /// A key that was never given before.
@@ -256,6 +297,45 @@ impl BlobStore {
     /// [`BlobError::Failed`] when the store does not do its part.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), BlobError> {
         settle(delete_blob(&self.store, self.disk, key)).await.map(drop)
+    }
+}
+
+/// The store as the crates see it; it is opened with the first call.
+pub(crate) struct Bucket<'a>(pub(crate) &'a Env);
+
+impl Bucket<'_> {
+    async fn with<T>(
+        &self,
+        call: impl AsyncFnOnce(&BlobStore) -> Result<T, BlobError>,
+    ) -> Result<T, BlobsError> {
+        let outcome = match BlobStore::open(self.0) {
+            Ok(store) => call(&store).await,
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| BlobsError(error.to_string()))
+    }
+}
+
+impl Blobs for Bucket<'_> {
+    fn put<'a>(&'a self, name: &'a str, bytes: &'a [u8]) -> BlobsFuture<'a, ()> {
+        Box::pin(self.with(async move |BlobStore { store, disk }| {
+            settle(write_blob(store, *disk, name, bytes)).await.map(drop)
+        }))
+    }
+
+    fn get<'a>(&'a self, name: &'a str, limit: usize) -> BlobsFuture<'a, Option<Vec<u8>>> {
+        Box::pin(self.with(async move |BlobStore { store, disk }| {
+            let bound = f64::from(u32::try_from(limit).unwrap_or(u32::MAX));
+            let found = settle(read_blob(store, *disk, name, bound)).await?;
+            if found.is_null() {
+                return Err(BlobError::TooLarge(limit));
+            }
+            Ok((!found.is_undefined()).then(|| body::take(&found.unchecked_into())))
+        }))
+    }
+
+    fn delete<'a>(&'a self, name: &'a str) -> BlobsFuture<'a, ()> {
+        Box::pin(self.with(async move |store| store.delete(name).await))
     }
 }
 

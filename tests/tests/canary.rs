@@ -20,6 +20,9 @@ const STATE: &str = "canary-of-the-state-4711";
 /// What only the agent that remembers it may see, and who it is shared with.
 const MEMORY: &str = "canary-of-the-memory-4711 says that the vault opens at nine";
 const LATER_MEMORY: &str = "canary-of-a-later-memory-4711 says that the vault opens at ten";
+const LARGE: &str = "canary-of-a-large-memory-4711 and what it says. ";
+/// How often a memory says it that no row has room for.
+const OFTEN: usize = 7_000;
 const TAG: &str = "canary-of-the-tag-4711";
 const WORKING: &str = "canary-of-the-working-state-4711";
 const QUESTION: &str = "canary-of-the-question-4711";
@@ -133,6 +136,13 @@ fn share_a_memory(author: &Agent, reader: &Agent) -> String {
             assert_eq!(read().json()["error"], "MemoryNotFound");
         }
     }
+    let record = json!({ "$type": "agent.memory.note", "summary": LARGE, "text": LARGE.repeat(OFTEN) });
+    let uri = post("createMemory", json!({ "record": record }))["uri"].clone();
+    post("shareMemory", json!({ "uri": uri, "subjects": [reader.did] }));
+    reader.done(&reader.claim(60));
+    let read = reader.client.get("agent.memory.getMemory", &[("uri", uri.as_str().unwrap())]).ok().text();
+    assert_eq!(read.matches(LARGE.trim_end()).count(), OFTEN + 1);
+    seen += &read;
     post("putState", json!({ "key": WORKING, "value": { "at": WORKING } }));
     for query in [QUESTION, MEMORY] {
         let _ = author.client.get("agent.memory.searchMemories", &[("q", query), ("tags", TAG)]).ok();
@@ -170,6 +180,7 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
         .word("a state", STATE)
         .word("a memory", &MEMORY[..25])
         .word("a later memory", &LATER_MEMORY[..29])
+        .word("a large memory", &LARGE[..29])
         .word("a tag", TAG)
         .word("working state", WORKING)
         .word("a question", QUESTION);
@@ -207,7 +218,7 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
     // What both remember, and share with each other.
     for (author, reader) in [(&alice, &bob), (&bob, &alice)] {
         let seen = share_a_memory(author, reader);
-        let told = ["a memory", "a later memory", "a tag"].map(str::to_owned);
+        let told = ["a memory", "a later memory", "a large memory", "a tag"].map(str::to_owned);
         assert_eq!(names(secrets.found_in(seen.as_bytes())), told.into(), "what the reader has opened");
     }
 
@@ -302,6 +313,9 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
             assert_eq!(places(&code_search, "a code"), ["outbox".to_owned()].into());
             assert_eq!(places(&public, "a public text"), ["storage".to_owned()].into());
             assert_eq!(places(&public, "a blob"), ["blobs".to_owned()].into());
+            let blobs = std::fs::read_dir(folder.join("blobs")).unwrap();
+            let large = blobs.filter(|file| file.as_ref().unwrap().metadata().unwrap().len() > 300_000);
+            assert_eq!(large.count(), 1, "the large memory lies there");
             assert_eq!(places(&known, "a thread"), ["storage".to_owned()].into());
             assert_eq!(places(&known, "an address"), ["outbox", "storage"].map(str::to_owned).into());
         }

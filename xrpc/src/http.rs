@@ -34,8 +34,19 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+/// A piece of a streamed body.
+pub enum Chunk {
+    /// It is there.
+    Ready(Vec<u8>),
+    /// It is made of the bytes that lie under a name in the blob storage.
+    Of(String, Make),
+}
+
+/// Makes a chunk of what lies in the blob storage; `None` where nothing does.
+pub type Make = Box<dyn FnOnce(Option<Vec<u8>>) -> Result<Vec<u8>, XrpcError>>;
+
 /// Pulls the next chunk of a streamed body; `None` at its end.
-pub type Chunks = Box<dyn FnMut() -> Option<Result<Vec<u8>, XrpcError>>>;
+pub type Chunks = Box<dyn FnMut() -> Option<Result<Chunk, XrpcError>>>;
 
 /// The body of an answer.
 pub enum Body {

@@ -34,6 +34,7 @@ mod listing;
 mod mail;
 mod memory;
 mod memory_ingest;
+mod memory_large;
 mod memory_public;
 mod memory_search;
 mod memory_shares;

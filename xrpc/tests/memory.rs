@@ -115,7 +115,7 @@ fn what_is_no_memory_is_refused() {
     }
     let named = json!({ "record": note("s"), "rkey": "not-a-tid" });
     assert_eq!(alice.error(alice.call("createMemory", &named)), "InvalidRecord");
-    let long = with(json!({ "more": "x".repeat(270_000) }));
+    let long = with(json!({ "more": "x".repeat(1_000_000) }));
     assert_eq!(alice.error(alice.call("createMemory", &json!({ "record": long }))), "RecordTooLarge");
     assert_eq!(alice.look("getStats", &[]).1["memories"], 0);
 }

@@ -248,6 +248,18 @@ fn a_reader_of_another_host_reads_by_service_authentication() {
     update(&here, alice, &uri, "at ten");
     there.pass_minutes(1);
     assert_eq!(read(&there, bob, &uri).as_deref(), Ok("at ten"));
+    // A version that is too large for a row, and one that is not.
+    let text = "at ten ".repeat(40_000);
+    let record = json!({ "$type": "agent.memory.note", "summary": "large", "text": text });
+    call(&here, alice, "updateMemory", &json!({ "uri": uri, "record": record }));
+    let (_, view) = ask(&there, bob, "getMemory", &[("uri", &uri)], &Value::Null);
+    assert_eq!(view["record"]["text"], text);
+    here.objects.bucket.is_away.set(true);
+    assert_eq!(read(&there, bob, &uri).unwrap_err().0, 502, "the author's blob storage is away");
+    here.objects.bucket.is_away.set(false);
+    update(&here, alice, &uri, "at ten");
+    there.pass_minutes(1);
+    assert_eq!(read(&there, bob, &uri).as_deref(), Ok("at ten"));
     hosts.weather.set(Weather::Dead);
     assert_eq!(read(&there, bob, &uri).unwrap_err().0, 502, "the author's host is away");
     hosts.weather.set(Weather::Fine);

@@ -37,14 +37,9 @@ fn export(world: &World, agent: &Agent, format: &str) -> Vec<Value> {
         content_type: None,
         body: Vec::new(),
     };
-    let Body::Stream(kind, mut chunks) = world.send(&request).unwrap().body else { panic!("no stream") };
+    let Body::Stream(kind, chunks) = world.send(&request).unwrap().body else { panic!("no stream") };
     assert_eq!(kind, "application/x-ndjson");
-    let mut text = Vec::new();
-    while let Some(chunk) = chunks() {
-        text.extend(chunk.unwrap());
-    }
-    assert!(chunks().is_none());
-    let text = String::from_utf8(text).unwrap();
+    let text = String::from_utf8(world.objects.bucket.read(chunks)).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use murmuration_keyring::Ring;
-use murmuration_memory::{Keeper, Memories, left_to_wrap, wrap_some};
+use murmuration_memory::{Desk, Keeper, Memories, left_to_wrap, wrap_some};
 use murmuration_platform::{Entropy, Store, StoreError};
 
 use crate::{Account, AccountError, SealedStore};
@@ -85,6 +85,77 @@ impl Account {
         Ok(self.memories.embedding_due()?)
     }
 
+    /// Runs a call that may find on its desk what it wants of the blob storage.
+    pub fn with_desk<T>(&self, desk: &mut Desk, call: impl FnOnce() -> T) -> T {
+        self.memories.with_desk(desk, call)
+    }
+
+    /// Notes blobs of memories before they are stored. Writes a row for each.
+    ///
+    /// # Errors
+    /// As [`Memories::hold`], and [`AccountError::Vacant`] if there is no account.
+    pub fn hold_blobs(&self, names: &[String], now: u64) -> Result<(), AccountError> {
+        self.read(|_| Ok(()))?;
+        Ok(self.memories.hold(names, now)?)
+    }
+
+    /// Lets blobs go that a call has held.
+    pub fn let_blobs_go(&self, names: &[String]) {
+        self.memories.let_go(names);
+    }
+
+    /// When blobs of memories are to be deleted, in microseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn memory_blob_due(&self) -> Result<Option<u64>, AccountError> {
+        self.read(|_| Ok(()))?;
+        Ok(self.memories.next_blob()?)
+    }
+
+    /// Blobs of memories to delete now, at most so many.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn memory_blobs_due(&self, now: u64, limit: u32) -> Result<Vec<String>, AccountError> {
+        self.read(|_| Ok(()))?;
+        Ok(self.memories.blobs_due(now, limit)?)
+    }
+
+    /// Forgets a blob of a memory that was deleted. Writes 1 row.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn memory_blob_gone(&self, name: &str) -> Result<(), AccountError> {
+        self.read(|_| Ok(()))?;
+        Ok(self.memories.blob_gone(name)?)
+    }
+
+    /// Puts off the deletion of a blob of a memory. Writes 1 row.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account.
+    pub fn put_memory_blob_off(&self, name: &str, now: u64) -> Result<(), AccountError> {
+        self.read(|_| Ok(()))?;
+        Ok(self.memories.put_blob_off(name, now)?)
+    }
+
+    /// Some blobs of memories behind `after`, of an account that was deleted.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if the object holds nothing at all.
+    pub fn left_memory_blobs(&self, after: &str) -> Result<Vec<String>, AccountError> {
+        self.read_remains(|_| Ok(self.memories.left_blobs(after, LEFT_BATCH)?))
+    }
+
+    /// Forgets a blob of a memory that was deleted, and the memory.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if the object holds nothing at all.
+    pub fn remove_memory_blob(&self, name: &str) -> Result<(), AccountError> {
+        self.change_remains(|_| Ok(self.memories.remove_blob(name)?))
+    }
+
     /// Says that the embedder does not answer: the change of memories that follows notes it.
     pub fn embed_later(&self) {
         self.memories.embed_later();
@@ -117,3 +188,6 @@ impl Account {
         Ok(())
     }
 }
+
+/// Blobs that are deleted at once of an account that was deleted.
+const LEFT_BATCH: u32 = 50;

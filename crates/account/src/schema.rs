@@ -11,7 +11,7 @@ use murmuration_platform::{Param, Row, Store, StoreError, run_script, transactio
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Every version, oldest first.
-const MIGRATIONS: [&str; 19] = [
+const MIGRATIONS: [&str; 20] = [
     include_str!("../../../migrations/agent/0001_account.sql"),
     include_str!("../../../migrations/agent/0002_whole_account.sql"),
     include_str!("../../../migrations/agent/0003_document.sql"),
@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 19] = [
     include_str!("../../../migrations/agent/0016_thread.sql"),
     include_str!("../../../migrations/agent/0017_held_thread.sql"),
     include_str!("../../../migrations/agent/0018_embedding.sql"),
+    include_str!("../../../migrations/agent/0019_apart.sql"),
     include_str!("../../../migrations/agent/0022_behind_floor.sql"),
 ];
 

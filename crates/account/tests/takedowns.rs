@@ -177,6 +177,7 @@ fn an_account_whose_tables_are_of_the_first_version_is_brought_up_to_date() {
     // The last first: what they add to is gone before it.
     let added = concat!(
         include_str!("../../../migrations/agent/0022_behind_floor.sql"),
+        include_str!("../../../migrations/agent/0019_apart.sql"),
         include_str!("../../../migrations/agent/0018_embedding.sql"),
         include_str!("../../../migrations/agent/0017_held_thread.sql"),
         include_str!("../../../migrations/agent/0016_thread.sql"),

@@ -60,6 +60,7 @@
 //! There is no entropy and no clock here: randomness comes from the host's [`Entropy`](murmuration_platform::Entropy), and
 //! which published keys are valid now is the caller's to say. The format is written down in `docs/envelope.md`.
 
+mod apart;
 mod base;
 mod binding;
 mod dhkem;
@@ -76,6 +77,7 @@ mod shared;
 mod suite;
 mod wrap;
 
+pub use apart::{ApartKey, MAX_APART_BYTES, sealed_apart_bytes};
 pub use binding::Binding;
 pub use envelope::{
     Envelope, MAX_CIPHERTEXT_BYTES, MAX_ENVELOPE_BYTES, MAX_ENVELOPE_JSON_BYTES, MAX_RECIPIENTS, Opened,

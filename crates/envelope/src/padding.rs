@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::EnvelopeError;
 
-/// The text, one byte 0x80, and zeros up to the length that Padmé gives.
-pub(crate) fn pad(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
-    if text.len() > MAX_MESSAGE_BYTES {
+/// The text, of at most `most` bytes, one byte 0x80, and zeros up to the length that Padmé gives.
+pub(crate) fn pad(text: &[u8], most: usize) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    if text.len() > most {
         return Err(EnvelopeError::TooLarge);
     }
     let length = padded(text.len() + 1);
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn every_text_comes_back_also_one_that_ends_in_zeros_or_marks() {
         for text in [b"".as_slice(), b"\0", b"a\0\0", b"a\x80", b"\x80\0\x80\0", &[0; 1000], &[0x80; 271]] {
-            let padded_text = pad(text).unwrap();
+            let padded_text = pad(text, MAX_MESSAGE_BYTES).unwrap();
             assert_eq!(padded_text.len(), padded(text.len() + 1));
             assert_eq!(unpad(padded_text).unwrap().as_slice(), text);
         }
@@ -119,7 +119,10 @@ mod tests {
 
     #[test]
     fn the_longest_text_fits_and_one_byte_more_does_not() {
-        assert_eq!(pad(&vec![7; MAX_MESSAGE_BYTES]).unwrap().len(), MAX_PADDED_BYTES);
-        assert_eq!(pad(&vec![7; MAX_MESSAGE_BYTES + 1]).err(), Some(EnvelopeError::TooLarge));
+        assert_eq!(pad(&vec![7; MAX_MESSAGE_BYTES], MAX_MESSAGE_BYTES).unwrap().len(), MAX_PADDED_BYTES);
+        assert_eq!(
+            pad(&vec![7; MAX_MESSAGE_BYTES + 1], MAX_MESSAGE_BYTES).err(),
+            Some(EnvelopeError::TooLarge)
+        );
     }
 }

@@ -24,7 +24,7 @@ impl Envelope {
         message: &[u8],
         entropy: &dyn Entropy,
     ) -> Result<Self, EnvelopeError> {
-        let padded = padding::pad(message)?;
+        let padded = padding::pad(message, padding::MAX_MESSAGE_BYTES)?;
         let key = DataKey::fresh(entropy);
         let epoch = own.epoch();
         let nonce = draw_nonce(entropy);
@@ -216,7 +216,7 @@ mod tests {
         let (one, two) = (DataKey::fresh(&entropy), DataKey::fresh(&entropy));
 
         let mut envelope = Envelope::seal(&binding, &own, &[], b"", &entropy).unwrap();
-        let text = padding::pad(b"what both are meant to read").unwrap();
+        let text = padding::pad(b"what both are meant to read", padding::MAX_MESSAGE_BYTES).unwrap();
         envelope.wrap_for(&one, &binding, &[to(&readers[0])], &entropy).unwrap();
         envelope.wrap_for(&two, &binding, &[to(&readers[1])], &entropy).unwrap();
         let mut outcomes = Vec::new();

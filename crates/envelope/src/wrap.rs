@@ -191,7 +191,8 @@ pub(crate) const COMMIT_BYTES: usize = 32;
 /// Bytes that the ciphers add.
 pub(crate) const TAG_BYTES: usize = murmuration_cipher::TAG_BYTES;
 
-const DATA_KEY_BYTES: usize = 32;
+/// Bytes of a data key.
+pub(crate) const DATA_KEY_BYTES: usize = 32;
 
 /// What the content key is derived for.
 const CONTENT_KEY: &[u8] = b"agent-envelope-v1 content key";

@@ -190,7 +190,7 @@ impl Memories {
             let Some(columns) = self.row(&due.path)?.filter(|columns| !columns.shared) else {
                 continue;
             };
-            if let Ok(memory) = self.get(keeper, &due.path) {
+            if let Ok(memory) = self.head(keeper, &due.path) {
                 going.push((due, memory, columns));
             }
         }

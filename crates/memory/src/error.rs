@@ -35,6 +35,12 @@ pub enum MemoryError {
     /// More bytes than one of them may have.
     #[error("larger than {0} bytes")]
     TooLarge(usize),
+    /// The call wants something of the blob storage, as its [`Desk`](crate::Desk) says, and is to be made again.
+    #[error("the call wants the blob storage")]
+    Elsewhere,
+    /// Too many large memories are on their way into the blob storage.
+    #[error("Too many large memories are being written: try again in a second")]
+    Busy,
     /// It cannot be sealed, or does not open.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),

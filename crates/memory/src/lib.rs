@@ -17,12 +17,15 @@
 //! - *Shared key by key.* A reader is given the sealed memory and its data key, sealed to the reader; whom it is not shared with
 //!   does not learn that it is there.
 //! - *Once.* A create with an idempotency key is done once.
+//! - *Large ones apart.* What does not fit a row lies sealed in the blob storage, which no turn waits for ([`Desk`]).
 //! - *Compare and swap.* A change may name the CID that it is a change of, and is refused when that is another.
 //!
 //! The shape is that of a permissioned repo of proposal 0016, in a space of the agent's own. There is no clock here and no entropy;
 //! the agent's keys come with each call ([`Keeper`]). How it lies at rest is in `docs/memory.md`.
 
+mod apart;
 mod compact;
+mod desk;
 mod duplicate;
 mod embedding;
 mod error;
@@ -52,6 +55,7 @@ mod upkeep;
 mod uses;
 
 pub use compact::{Compaction, Dropped, Policy, Strategy};
+pub use desk::Desk;
 pub use duplicate::{Beside, OnDuplicate};
 pub use embedding::Unembedded;
 pub use error::MemoryError;
@@ -68,6 +72,6 @@ pub use set_hash::SetHash;
 pub use sharing::{Given, Share};
 pub use space::{SKEY, SPACE_TYPE, Space};
 pub use state::{Entry, EntryPage, Put};
-pub use transfer::{Export, Exported, ExportedState, Incoming, IncomingState, Part, TakenIn};
+pub use transfer::{Export, Exported, ExportedState, Incoming, IncomingState, Part, Place, TakenIn};
 pub use upkeep::Job;
 pub use uses::Uses;

@@ -6,8 +6,29 @@ pub const MAX_MEMORIES: u64 = 50_000;
 /// Bytes of all sealed memories, at most: a fifth of what an object's storage holds.
 pub const MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
-/// Bytes of one memory's record in DAG-CBOR: what fits an envelope.
-pub const MAX_RECORD_BYTES: usize = murmuration_envelope::MAX_MESSAGE_BYTES;
+/// Bytes of one memory's record in DAG-CBOR: as many as a record of a repository may have.
+pub const MAX_RECORD_BYTES: usize = murmuration_envelope::MAX_APART_BYTES;
+
+/// Bytes of a record that lies in its row: what fits an envelope. A larger one lies in the blob storage.
+pub const MAX_ROW_BYTES: usize = murmuration_envelope::MAX_MESSAGE_BYTES;
+
+/// Bytes of the largest of those in the blob storage.
+pub const MAX_BLOB_BYTES: usize = 1024 * 1024;
+
+/// Bytes of the head of a record that lies in the blob storage, in DAG-CBOR: what lists, searches and digests say of it.
+pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Bytes of a text in such a head: what embedders read of one.
+pub const MAX_HEAD_TEXT_BYTES: usize = 8 * 1024;
+
+/// Blobs that are on their way into the blob storage, at most: some megabytes of memory each.
+pub const MAX_ON_THE_WAY: usize = 8;
+
+/// Microseconds after which a blob that no memory has come to name is deleted: longer than any call goes on.
+pub const ORPHAN_MICROS: u64 = 10 * 60 * 1_000_000;
+
+/// Microseconds until the deletion of a blob is tried again.
+pub const BLOB_RETRY_MICROS: u64 = 60 * 60 * 1_000_000;
 
 /// Who may read a memory beside its agent, at most: as many as an envelope has recipients.
 pub const MAX_READERS: usize = murmuration_envelope::MAX_RECIPIENTS;

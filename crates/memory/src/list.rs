@@ -16,13 +16,13 @@ use crate::{Keeper, Memories, Memory, MemoryError};
 /// Reads the memories down to the last that it answers with, and a share of each.
 const LIST: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, \
      EXISTS (SELECT 1 FROM memory_share AS share WHERE share.space_type = ?1 AND share.skey = ?2 \
-     AND share.collection = memory.collection AND share.rkey = memory.rkey) FROM memory \
+     AND share.collection = memory.collection AND share.rkey = memory.rkey), blob, blob_bytes FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND (collection, rkey) < (?3, ?4) AND created_at >= ?5 AND created_at < ?6 \
      AND coalesce(expires_at > ?7, 1) ORDER BY collection DESC, rkey DESC LIMIT ?8 + 0";
 /// The same of one collection.
 const LIST_OF: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, \
      EXISTS (SELECT 1 FROM memory_share AS share WHERE share.space_type = ?1 AND share.skey = ?2 \
-     AND share.collection = memory.collection AND share.rkey = memory.rkey) FROM memory \
+     AND share.collection = memory.collection AND share.rkey = memory.rkey), blob, blob_bytes FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey < ?4 AND created_at >= ?5 AND created_at < ?6 \
      AND coalesce(expires_at > ?7, 1) ORDER BY rkey DESC LIMIT ?8 + 0";
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use murmuration_data::{Cid, Ipld, cbor, cid_of_cbor};
@@ -11,6 +12,7 @@ use murmuration_platform::{Entropy, Param, Store, StoreError};
 use murmuration_recall::{Entry, Slot};
 use murmuration_syntax::{RepoPath, Rev, Tid};
 
+use crate::apart::bytes_apart;
 use crate::duplicate::{Superseded, content_of};
 use crate::embedding::Pass;
 use crate::fact::topic_of;
@@ -20,19 +22,21 @@ use crate::operation::{Request, behind};
 use crate::row::{Columns, FoundBy, binding, key_of};
 use crate::search::{tag_of, words_of};
 use crate::shelf::Label;
-use crate::{Beside, Essence, Meaning, MemoryError, OnDuplicate, Operation, Operations, Origin, Space};
+use crate::{Beside, Desk, Essence, Meaning, MemoryError, OnDuplicate, Operation, Operations, Origin, Space};
 
 /// Reads 1 row, and a share.
 const SELECT: &str = "SELECT rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, \
      EXISTS (SELECT 1 FROM memory_share AS share WHERE share.space_type = ?1 AND share.skey = ?2 \
-     AND share.collection = memory.collection AND share.rkey = memory.rkey) FROM memory \
+     AND share.collection = memory.collection AND share.rkey = memory.rkey), blob, blob_bytes FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey = ?4";
 /// Writes 1 row, and 1 more where it expires.
 const INSERT: &str = "INSERT INTO memory (rev, created_at, updated_at, expires_at, pinned, own_epoch, own, readers, text, \
-     slot, space_type, skey, collection, rkey) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+     slot, blob, blob_bytes, space_type, skey, collection, rkey) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 /// Writes 1 row, and up to 2 more where one of the versions expires.
 const UPDATE: &str = "UPDATE memory SET rev = ?1, created_at = ?2, updated_at = ?3, expires_at = ?4, pinned = ?5, own_epoch = ?6, \
-     own = ?7, readers = ?8, text = ?9, slot = ?10 WHERE space_type = ?11 AND skey = ?12 AND collection = ?13 AND rkey = ?14";
+     own = ?7, readers = ?8, text = ?9, slot = ?10, blob = ?11, blob_bytes = ?12 \
+     WHERE space_type = ?13 AND skey = ?14 AND collection = ?15 AND rkey = ?16";
 /// Writes 1 row: the key is overwritten in the place where it lies, for the value stays as long as it was.
 const SHRED: &str = "UPDATE memory SET own = ?5, readers = NULL \
      WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey = ?4";
@@ -120,6 +124,8 @@ pub struct Memory {
     pub rev: Rev,
     /// Its record, in DAG-CBOR.
     pub record: Opened,
+    /// Whether the record is only the head of one that is too large for its row.
+    pub is_partial: bool,
     /// Whether upkeep leaves it alone.
     pub pinned: bool,
     /// Whether somebody reads it beside the agent.
@@ -142,6 +148,12 @@ pub struct Memories {
     pub(crate) next_expiry: Cell<Option<Option<u64>>>,
     /// When upkeep is due, if that is known.
     pub(crate) next_upkeep: Cell<Option<Option<u64>>>,
+    /// When a blob is to be deleted, if that is known.
+    pub(crate) next_blob: Cell<Option<Option<u64>>>,
+    /// Blobs that calls have on their way in, and since when, in microseconds since the Unix epoch.
+    pub(crate) held: RefCell<BTreeMap<String, u64>>,
+    /// What the call that runs has of the blob storage.
+    pub(crate) desk: RefCell<Option<Desk>>,
     /// Whether the embedder did not answer for the change that comes next.
     pub(crate) late: Cell<bool>,
     /// How far embedding behind the calls has come, if that is known.
@@ -159,6 +171,9 @@ impl Memories {
             loaded: RefCell::new(None),
             next_expiry: Cell::new(None),
             next_upkeep: Cell::new(None),
+            next_blob: Cell::new(None),
+            held: RefCell::default(),
+            desk: RefCell::new(None),
             late: Cell::new(false),
             pass: Cell::new(None),
             followed: RefCell::new(None),
@@ -170,11 +185,13 @@ impl Memories {
         self.loaded.replace(None);
         self.next_expiry.set(None);
         self.next_upkeep.set(None);
+        self.next_blob.set(None);
         self.pass.set(None);
         self.followed.replace(None);
     }
 
-    /// Makes a memory. Writes 4 rows, 1 more where it expires, 1 more with an idempotency key, and once the row of the secret.
+    /// Makes a memory. Writes 4 rows, 1 more where it expires, 1 more with an idempotency key, 1 more where it lies apart, and once the row
+    /// of the secret.
     ///
     /// # Errors
     /// [`MemoryError::Conflict`] when there is one of that name, or the idempotency key was used for something else;
@@ -245,15 +262,16 @@ impl Memories {
         request: Option<&Request>,
     ) -> Result<(Rev, Cid), MemoryError> {
         let New { path, record, pinned, created_at, updated_at, expires_at, meaning } = *new;
-        let parts = self.seal(keeper, path, record)?;
-        check_room(&loaded.space, parts.text.len())?;
+        check_room(&loaded.space, bytes_apart(record))?;
+        let (parts, apart) = self.seal_record(keeper, path, record)?;
+        check_room(&loaded.space, parts.text.len() + bytes_apart(record))?;
         let (rev, cid) = (next_rev(keeper, &loaded.space), cid_of_cbor(record));
         let found_by = FoundBy { path, record, meaning, created_at, expires_at, pinned };
         let slot = Some(self.file(loaded, keeper, None, &found_by)?);
         let shared = false;
-        let row = Columns { rev, created_at, updated_at, expires_at, pinned, shared, slot, parts };
+        let row = Columns { rev, created_at, updated_at, expires_at, pinned, shared, slot, parts, apart };
         loaded.space.memories += 1;
-        loaded.space.bytes += length(&row.parts.text);
+        loaded.space.bytes += row.bytes();
         loaded.space.hash.add(path, &cid);
         row.store(&*self.store, INSERT, keeper.ring, path)?;
         self.expects(expires_at);
@@ -263,7 +281,7 @@ impl Memories {
     }
 
     /// Makes the next version of a memory, under a data key of its own. Writes 5 rows, and up to 2 more where one of the versions
-    /// expires; none when it is the same record already.
+    /// expires, and 2 where one lies apart; none when it is the same record already.
     ///
     /// # Errors
     /// [`MemoryError::NotFound`], [`MemoryError::Swap`], [`MemoryError::Quota`] and [`MemoryError::TooLarge`].
@@ -301,19 +319,22 @@ impl Memories {
     ) -> Result<Rev, MemoryError> {
         let (created_at, expires_at) = (old.created_at, change.expires_at);
         let pinned = change.pinned.unwrap_or(old.pinned);
-        let parts = self.seal(keeper, path, change.record)?;
-        check_room(&loaded.space, parts.text.len().saturating_sub(old.parts.text.len()))?;
+        let before = usize::try_from(old.bytes()).unwrap_or(usize::MAX);
+        check_room(&loaded.space, bytes_apart(change.record).saturating_sub(before))?;
+        let (parts, apart) = self.seal_record(keeper, path, change.record)?;
+        let after = parts.text.len() + bytes_apart(change.record);
+        check_room(&loaded.space, after.saturating_sub(before))?;
         let (rev, cid) = (next_rev(keeper, &loaded.space), cid_of_cbor(change.record));
         let (record, meaning) = (change.record, change.meaning);
         let found_by = FoundBy { path, record, meaning, created_at, expires_at, pinned };
         let slot = Some(self.file(loaded, keeper, old.slot, &found_by)?);
-        loaded.space.bytes =
-            (loaded.space.bytes + length(&parts.text)).saturating_sub(length(&old.parts.text));
         loaded.space.hash.remove(path, &prev);
         loaded.space.hash.add(path, &cid);
         self.shred(path)?;
         let (shared, updated_at) = (old.shared, keeper.now);
-        let row = Columns { rev, created_at, updated_at, expires_at, pinned, shared, slot, parts };
+        let row = Columns { rev, created_at, updated_at, expires_at, pinned, shared, slot, parts, apart };
+        loaded.space.bytes = (loaded.space.bytes + row.bytes()).saturating_sub(old.bytes());
+        self.let_blob_go(old.apart.as_ref(), keeper.now)?;
         row.store(&*self.store, UPDATE, keeper.ring, path)?;
         self.expects(expires_at);
         let operation = Operation { rev, path: path.clone(), cid: Some(cid), prev: Some(prev) };
@@ -321,7 +342,8 @@ impl Memories {
         Ok(rev)
     }
 
-    /// Deletes a memory: first its key, then the rest. Writes 5 rows, 1 more where it expires, and 1 for each of its readers.
+    /// Deletes a memory: first its key, then the rest. Writes 5 rows, 1 more where it expires, 1 where it lies apart, and 1 for
+    /// each of its readers.
     ///
     /// # Errors
     /// [`MemoryError::NotFound`] and [`MemoryError::Swap`].
@@ -340,11 +362,21 @@ impl Memories {
         })
     }
 
-    /// A memory. Writes nothing.
+    /// A memory with all of its record. Writes nothing.
     ///
     /// # Errors
     /// [`MemoryError::NotFound`].
     pub fn get(&self, keeper: Keeper<'_>, path: &RepoPath) -> Result<Memory, MemoryError> {
+        let row = self.live(path, keeper.now)?;
+        let apart = self.brought(row.apart.as_ref())?;
+        row.open_whole(keeper, path, apart.as_deref())
+    }
+
+    /// A memory, with the head of its record if that is too large for its row. Writes nothing.
+    ///
+    /// # Errors
+    /// [`MemoryError::NotFound`].
+    pub fn head(&self, keeper: Keeper<'_>, path: &RepoPath) -> Result<Memory, MemoryError> {
         self.live(path, keeper.now)?.open(keeper, path)
     }
 
@@ -407,10 +439,11 @@ impl Memories {
         let prev = row.cid(keeper, path)?;
         let rev = next_rev(keeper, &loaded.space);
         loaded.space.memories = loaded.space.memories.saturating_sub(1);
-        loaded.space.bytes = loaded.space.bytes.saturating_sub(length(&row.parts.text));
+        loaded.space.bytes = loaded.space.bytes.saturating_sub(row.bytes());
         loaded.space.hash.remove(path, &prev);
         self.shred(path)?;
         self.store.query(DELETE, &key_of(path))?;
+        self.let_blob_go(row.apart.as_ref(), keeper.now)?;
         self.drop_shares(path)?;
         if let Some(slot) = row.slot {
             let (_, shelf) = self.shelf(loaded, keeper.ring.did())?;
@@ -547,10 +580,6 @@ fn check_room(space: &Space, more: usize) -> Result<(), MemoryError> {
 
 fn check_swap(swap: Option<&Cid>, current: &Cid) -> Result<(), MemoryError> {
     if swap.is_some_and(|swap| swap != current) { Err(MemoryError::Swap(*current)) } else { Ok(()) }
-}
-
-fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// The ten bits of a revision that tell clocks apart: there is one clock, the object's.

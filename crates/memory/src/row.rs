@@ -1,12 +1,13 @@
 //! A memory's row, and how it is opened.
 
 use murmuration_data::{Cid, cid_of_cbor};
-use murmuration_envelope::{Binding, Envelope, Parts};
+use murmuration_envelope::{Binding, Envelope, Opened, Parts};
 use murmuration_keyring::Ring;
 use murmuration_platform::{Param, Row, Store, StoreError};
 use murmuration_recall::Slot;
 use murmuration_syntax::{Did, RepoPath, Rev};
 
+use crate::apart::{Apart, Stub, record_of};
 use crate::operation::int;
 use crate::search::slot_of;
 use crate::space::{SKEY, SPACE_TYPE};
@@ -34,6 +35,8 @@ pub(crate) struct Columns {
     /// Whether it is shared.
     pub(crate) shared: bool,
     pub(crate) parts: Parts,
+    /// Where the record lies, if not in its row.
+    pub(crate) apart: Option<Apart>,
 }
 
 impl Columns {
@@ -54,6 +57,7 @@ impl Columns {
             },
             slot: slot_of(row.opt_int(at + 8)?),
             shared: row.int(at + 9)? == 1,
+            apart: Apart::read(row, at + 10)?,
         })
     }
 
@@ -82,6 +86,8 @@ impl Columns {
             readers,
             Param::Blob(&self.parts.text),
             self.slot.map_or(Param::Null, |slot| Param::Int(slot.into())),
+            self.apart.as_ref().map_or(Param::Null, |apart| Param::Text(&apart.name)),
+            self.apart.as_ref().map_or(Param::Null, |apart| int(apart.bytes)),
             kind,
             skey,
             collection,
@@ -95,25 +101,60 @@ impl Columns {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
+    /// Bytes of what is sealed, here and apart.
+    pub(crate) fn bytes(&self) -> u64 {
+        let apart = self.apart.as_ref().map_or(0, |apart| apart.bytes);
+        u64::try_from(self.parts.text.len()).unwrap_or(u64::MAX).saturating_add(apart)
+    }
+
+    /// The memory, with the head of its record where that lies apart.
     pub(crate) fn open(self, keeper: Keeper<'_>, path: &RepoPath) -> Result<Memory, MemoryError> {
-        let envelope = Envelope::from_parts(&self.parts)?;
-        let record = keeper.ring.open(&binding(keeper.ring.did(), path), &envelope)?;
-        Ok(Memory {
+        let text = self.text(keeper, path)?;
+        let (cid, record) = match &self.apart {
+            Some(_) => {
+                let stub = Stub::read(&text)?;
+                (stub.cid, stub.head)
+            }
+            None => (cid_of_cbor(&text), text),
+        };
+        Ok(self.into_memory(path, cid, record))
+    }
+
+    /// The memory with all of its record, of which `apart` is what lies apart.
+    pub(crate) fn open_whole(
+        self,
+        keeper: Keeper<'_>,
+        path: &RepoPath,
+        apart: Option<&[u8]>,
+    ) -> Result<Memory, MemoryError> {
+        let record = record_of(self.text(keeper, path)?, apart)?;
+        Ok(Memory { is_partial: false, ..self.into_memory(path, cid_of_cbor(&record), record) })
+    }
+
+    fn into_memory(self, path: &RepoPath, cid: Cid, record: Opened) -> Memory {
+        Memory {
             path: path.clone(),
-            cid: cid_of_cbor(&record),
+            cid,
             rev: self.rev,
             record,
+            is_partial: self.apart.is_some(),
             pinned: self.pinned,
             shared: self.shared,
             created_at: self.created_at,
             updated_at: self.updated_at,
             expires_at: self.expires_at,
-        })
+        }
     }
 
     pub(crate) fn cid(&self, keeper: Keeper<'_>, path: &RepoPath) -> Result<Cid, MemoryError> {
+        let text = self.text(keeper, path)?;
+        Ok(if self.apart.is_some() { Stub::read(&text)?.cid } else { cid_of_cbor(&text) })
+    }
+
+    /// What the row seals: the record, or the stub of one that lies apart.
+    pub(crate) fn text(&self, keeper: Keeper<'_>, path: &RepoPath) -> Result<Opened, MemoryError> {
         let envelope = Envelope::from_parts(&self.parts)?;
-        Ok(cid_of_cbor(&keeper.ring.open(&binding(keeper.ring.did(), path), &envelope)?))
+        Ok(keeper.ring.open(&binding(keeper.ring.did(), path), &envelope)?)
     }
 }
 

@@ -103,7 +103,7 @@ impl Memories {
         })?;
         let mut found = Vec::new();
         for ((path, uses), hit) in hits {
-            found.push(Found { memory: self.get(keeper, &path)?, hit, uses });
+            found.push(Found { memory: self.head(keeper, &path)?, hit, uses });
         }
         Ok(found)
     }
@@ -120,7 +120,7 @@ impl Memories {
         })?;
         paths.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
         paths.truncate(limit);
-        paths.iter().map(|(_, path)| self.get(keeper, path)).collect()
+        paths.iter().map(|(_, path)| self.head(keeper, path)).collect()
     }
 
     /// How many memories the index holds. Writes nothing.

@@ -13,6 +13,7 @@ use murmuration_keyring::Ring;
 use murmuration_platform::{Param, Row, StoreError, transaction};
 use murmuration_syntax::{Did, RepoPath, Rev};
 
+use crate::apart::record_of;
 use crate::limits::MAX_READERS;
 use crate::list::path_of;
 use crate::operation::int;
@@ -63,8 +64,10 @@ pub struct Share {
 /// A memory as its reader is given it: sealed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given {
-    /// The memory.
+    /// The memory, or what its row has of one that lies apart.
     pub envelope: Envelope,
+    /// What lies apart of it.
+    pub apart: Option<Vec<u8>>,
     /// Its data key, sealed to the reader.
     pub key: SharedKey,
     /// The revision of its space at its last change.
@@ -113,21 +116,21 @@ impl Memories {
         transaction(&*self.store, || {
             let row = self.live(path, keeper.now)?;
             let known = self.readers(path)?;
-            let memory = row.open(keeper, path)?;
+            let (text, cid) = (row.text(keeper, path)?, row.cid(keeper, path)?);
             let mut ended = readers.iter().filter(|reader| known.contains(reader)).peekable();
             if ended.peek().is_none() {
-                return Ok(memory.cid);
+                return Ok(cid);
             }
             let [kind, skey, collection, rkey] = key_of(path);
             for reader in ended {
                 self.store.query(DROP, &[kind, skey, collection, rkey, Param::Text(reader.as_str())])?;
             }
-            let parts = self.seal(keeper, path, &memory.record)?;
+            let parts = self.seal(keeper, path, &text)?;
             self.shred(path)?;
             let (own, text) = (Param::Blob(&parts.own), Param::Blob(&parts.text));
             let epoch = Param::Int(keeper.ring.current().number().into());
             self.store.query(RESEAL, &[kind, skey, collection, rkey, epoch, own, text])?;
-            Ok(memory.cid)
+            Ok(cid)
         })
     }
 
@@ -171,15 +174,19 @@ impl Memories {
     ) -> Result<Option<Given>, MemoryError> {
         let row = self.live(path, keeper.now)?;
         let (sealing, key) = self.share_of(path, reader)?.ok_or(MemoryError::NotFound)?;
-        let key = match to {
-            _ if is_of(&row, &sealing) && key.recipient().as_str() == wants => key,
-            Some(to) if to.did() == reader => {
-                transaction(&*self.store, || self.key_for(keeper, path, &row, to))?
-            }
-            _ => return Ok(None),
+        let key = Some(key).filter(|key| is_of(&row, &sealing) && key.recipient().as_str() == wants);
+        let to = to.filter(|to| to.did() == reader);
+        if key.is_none() && to.is_none() {
+            return Ok(None);
+        }
+        let apart = self.brought(row.apart.as_ref())?;
+        let key = match (key, to) {
+            (None, Some(to)) => transaction(&*self.store, || self.key_for(keeper, path, &row, to))?,
+            (key, _) => key.ok_or_else(corrupt)?,
         };
         Ok(Some(Given {
             envelope: Envelope::from_parts(&row.parts)?,
+            apart,
             key,
             rev: row.rev,
             created_at: row.created_at,
@@ -247,7 +254,8 @@ impl Given {
     /// # Errors
     /// When it does not open: its keys are not this reader's, or it is another memory's.
     pub fn open(&self, ring: &Ring, author: &Did, path: &RepoPath) -> Result<(Opened, Cid), EnvelopeError> {
-        let record = ring.open_shared(&binding(author, path), &self.envelope, &self.key)?;
+        let text = ring.open_shared(&binding(author, path), &self.envelope, &self.key)?;
+        let record = record_of(text, self.apart.as_deref())?;
         let cid = cid_of_cbor(&record);
         Ok((record, cid))
     }

@@ -12,18 +12,22 @@ use murmuration_keyring::Ring;
 use murmuration_platform::{Param, Store, transaction};
 use murmuration_syntax::{RepoPath, Rev};
 
+use crate::apart::record_of;
 use crate::limits::MAX_MEMORIES;
 use crate::list::path_of;
 use crate::memories::{New, check_size};
 use crate::operation::int;
-use crate::row::{Columns, binding, uint};
+use crate::row::{Columns, binding, key_of, uint};
 use crate::space::{SKEY, SPACE_TYPE};
 use crate::{Keeper, Meaning, Memories, MemoryError, Put, state};
 
 /// Reads the rows that it answers with.
-const MEMORIES: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, 0 FROM memory \
+const MEMORIES: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, 0, blob, blob_bytes FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND (collection, rkey) > (?3, ?4) AND coalesce(expires_at > ?5, 1) \
      ORDER BY collection, rkey LIMIT ?6 + 0";
+/// Reads 1 row.
+const APART: &str =
+    "SELECT blob FROM memory WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey = ?4";
 /// The same of the working state.
 const STATES: &str = "SELECT name, updated_at, expires_at, own, text FROM memory_state \
      WHERE name > ?1 AND coalesce(expires_at > ?2, 1) ORDER BY name LIMIT ?3 + 0";
@@ -43,8 +47,10 @@ pub struct Exported {
     pub expires_at: Option<u64>,
     /// Whether upkeep leaves it alone.
     pub pinned: bool,
-    /// Its record, sealed.
+    /// Its record, sealed, or what its row has of one that lies apart.
     pub envelope: Envelope,
+    /// The name under which it lies in the blob storage, if it is too large for a row.
+    pub apart: Option<String>,
 }
 
 /// An entry of the working state as it lies in its store.
@@ -75,6 +81,9 @@ pub struct Export {
     now: u64,
     stage: Stage,
 }
+
+/// Where memories are that were handed out.
+pub struct Place(Rc<dyn Store>);
 
 enum Stage {
     Memories(Option<RepoPath>),
@@ -148,6 +157,12 @@ impl Export {
         Ok(None)
     }
 
+    /// Where the memories are that it hands out.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place(Rc::clone(&self.store))
+    }
+
     fn memories(&self, after: Option<&RepoPath>) -> Result<Vec<Exported>, MemoryError> {
         let (collection, rkey) =
             after.map_or(("", ""), |path| (path.collection.as_str(), path.rkey.as_str()));
@@ -162,12 +177,17 @@ impl Export {
         let rows = self.store.query_within(MEMORIES, &params, PART_BYTES)?;
         let read = rows.into_iter().map(|mut row| {
             let path = path_of(&row.text(0)?, &row.text(1)?)?;
-            let Columns { rev, created_at, updated_at, expires_at, pinned, parts, .. } =
+            let Columns { rev, created_at, updated_at, expires_at, pinned, parts, apart, .. } =
                 Columns::read(&mut row, 2)?;
-            let envelope = Envelope::from_parts(&parts)?;
-            Ok(Exported { path, rev, created_at, updated_at, expires_at, pinned, envelope })
+            let (envelope, apart) = (Envelope::from_parts(&parts)?, apart.map(|apart| apart.name));
+            Ok(Exported { path, rev, created_at, updated_at, expires_at, pinned, envelope, apart })
         });
-        read.collect()
+        let mut memories = read.collect::<Result<Vec<_>, MemoryError>>()?;
+        // What lies apart is a part of its own.
+        if let Some(at) = memories.iter().position(|memory| memory.apart.is_some()) {
+            memories.truncate(at.max(1));
+        }
+        Ok(memories)
     }
 
     fn states(&self, after: &[u8]) -> Result<Vec<ExportedState>, MemoryError> {
@@ -187,13 +207,25 @@ impl Export {
     }
 }
 
+impl Place {
+    /// Whether a memory lies apart where it has lain when it was handed out.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn has(&self, memory: &Exported) -> Result<bool, MemoryError> {
+        let row = self.0.query(APART, &key_of(&memory.path))?.pop();
+        Ok(row.map(|mut row| row.opt_text(0)).transpose()?.flatten() == memory.apart)
+    }
+}
+
 impl Exported {
-    /// Its record, in DAG-CBOR, and its CID.
+    /// Its record, in DAG-CBOR, and its CID. `apart` is what lies apart of it.
     ///
     /// # Errors
     /// When none of the keys opens it, or it is another agent's or another memory.
-    pub fn open(&self, ring: &Ring) -> Result<(Opened, Cid), EnvelopeError> {
-        let record = ring.open(&binding(ring.did(), &self.path), &self.envelope)?;
+    pub fn open(&self, ring: &Ring, apart: Option<&[u8]>) -> Result<(Opened, Cid), EnvelopeError> {
+        let text = ring.open(&binding(ring.did(), &self.path), &self.envelope)?;
+        let record = record_of(text, apart)?;
         let cid = cid_of_cbor(&record);
         Ok((record, cid))
     }

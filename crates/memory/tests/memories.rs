@@ -307,7 +307,7 @@ fn a_record_has_a_size_and_an_agent_a_quota() {
     let path = alice.fresh();
     let large = vec![0; limits::MAX_RECORD_BYTES + 1];
     assert!(matches!(alice.create(&path, &large), Err(MemoryError::TooLarge(_))));
-    let whole = record(&"x".repeat(limits::MAX_RECORD_BYTES - 100));
+    let whole = record(&"x".repeat(limits::MAX_ROW_BYTES - 100));
     alice.create(&path, &whole).unwrap();
     let space = alice.memories.space(alice.keeper()).unwrap();
     assert!(space.bytes >= u64::try_from(whole.len()).unwrap());

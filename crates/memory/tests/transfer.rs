@@ -14,7 +14,7 @@ fn export(from: &Agent) -> Vec<Part> {
 
 /// As a host that has the agent's keys takes a part in.
 fn take_in(to: &Agent, ring: &Ring, part: &Part) -> Result<TakenIn, MemoryError> {
-    let records: Vec<_> = part.memories.iter().map(|memory| memory.open(ring).unwrap().0).collect();
+    let records: Vec<_> = part.memories.iter().map(|memory| memory.open(ring, None).unwrap().0).collect();
     let memories: Vec<_> = part
         .memories
         .iter()
@@ -204,11 +204,11 @@ fn an_export_says_nothing_without_the_keys() {
         for memory in &part.memories {
             let bytes = memory.envelope.to_cbor();
             assert!(!bytes.windows(6).any(|window| window == b"number"));
-            assert!(memory.open(&ring).is_err());
+            assert!(memory.open(&ring, None).is_err());
             // Nor where it does not belong.
             let mut moved = memory.clone();
             moved.path = note("3lznm6spegk2z");
-            assert!(moved.open(&alice.ring).is_err());
+            assert!(moved.open(&alice.ring, None).is_err());
         }
         for state in &part.states {
             assert!(state.open(&ring).is_err());

@@ -1,11 +1,12 @@
-//! What a host gives to the pure crates: storage, a clock, entropy, outbound HTTP, mail, vectors of texts, and an index of them.
+//! What a host gives to the pure crates: storage, blobs, a clock, entropy, outbound HTTP, mail, vectors of texts, and an index of them.
 //!
-//! Everything below `src/` is written against these seven traits, so that an account or a relay runs the same natively
+//! Everything below `src/` is written against these eight traits, so that an account or a relay runs the same natively
 //! (tests, fuzzing, simulation) and in a Durable Object. The traits are small on purpose: a host that keeps them keeps
 //! every promise that the crates above rely on.
 //!
 //! - [`Store`]: synchronous SQL with a synchronous transaction. Synchronous because a repository write must be one turn:
 //!   nothing may run between its first and its last statement.
+//! - [`Blobs`]: bytes that are too large for a row, asynchronous, so never inside a turn.
 //! - [`Clock`]: wall-clock microseconds. It may stand still or step back; callers that need order keep it themselves.
 //! - [`Entropy`]: bytes from a cryptographic source.
 //! - [`Outbound`]: one guarded HTTP exchange.
@@ -13,6 +14,7 @@
 //! - [`Embedder`]: vectors of texts, asynchronous too, because some are on other hosts.
 //! - [`VectorIndex`]: an index of vectors outside, which does later what it is told.
 
+mod blobs;
 mod embedder;
 mod mail;
 mod outbound;
@@ -22,6 +24,7 @@ pub mod sqlite;
 mod store;
 mod vectors;
 
+pub use blobs::{Blobs, BlobsError, BlobsFuture};
 pub use embedder::{EmbedError, EmbedFuture, Embedder};
 pub use mail::{Letter, MailError, MailFuture, Mailer};
 pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Verb};

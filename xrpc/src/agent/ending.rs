@@ -51,6 +51,7 @@ pub async fn finish(
     remains.announce().await?;
     remains.purge(&did, account.last_ord()?).await?;
     delete_blobs(account, remains).await?;
+    delete_memory_blobs(account, remains).await?;
     remains.wipe().await?;
     account.forget();
     Ok(())
@@ -69,6 +70,29 @@ async fn delete_blobs(account: &Account, remains: &dyn Remains) -> Result<(), Xr
             match remains.delete_blob(&key).await {
                 Ok(()) => {
                     account.remove_blob(&cid)?;
+                    any_deleted = true;
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        if !any_deleted {
+            return failure.map_or(Ok(()), Err);
+        }
+    }
+}
+
+/// The same of those that memories have in the blob storage.
+async fn delete_memory_blobs(account: &Account, remains: &dyn Remains) -> Result<(), XrpcError> {
+    let (mut after, mut failure) = (String::new(), None);
+    loop {
+        let batch = account.left_memory_blobs(&after)?;
+        let Some(last) = batch.last() else { return failure.map_or(Ok(()), Err) };
+        after.clone_from(last);
+        let mut any_deleted = false;
+        for name in batch {
+            match remains.delete_blob(&name).await {
+                Ok(()) => {
+                    account.remove_memory_blob(&name)?;
                     any_deleted = true;
                 }
                 Err(error) => failure = Some(error),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json, json as object};
 use super::{Call, Context, Reply};
 use crate::XrpcError;
 use crate::auth::Caller;
-use crate::http::{Body, Response};
+use crate::http::{Body, Chunk, Response};
 
 /// The content type of a CAR.
 pub const CAR: &str = "application/vnd.ipld.car";
@@ -28,7 +28,7 @@ pub fn repo(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
         }
         let chunk = export.next_chunk().transpose()?;
         over = chunk.is_err();
-        Some(chunk.map_err(XrpcError::from))
+        Some(chunk.map(Chunk::Ready).map_err(XrpcError::from))
     };
     Ok(Reply::Now(Response::ok(Body::Stream(CAR, Box::new(chunks)))))
 }

@@ -134,6 +134,11 @@ pub(super) fn read<T: DeserializeOwned>(answer: &AgentAnswer) -> Result<T, XrpcE
     serde_json::from_slice(&answer.body).map_err(XrpcError::internal)
 }
 
+/// Whether a status says that something else was away, or that too much waits: neither is a fault of the object's.
+const fn is_busy(status: u16) -> bool {
+    matches!(status, 502 | 503)
+}
+
 /// The error that an object answered with. A fault stays a fault; its cause was logged over there.
 fn refusal(answer: &AgentAnswer) -> XrpcError {
     #[derive(serde::Deserialize)]
@@ -142,7 +147,7 @@ fn refusal(answer: &AgentAnswer) -> XrpcError {
         message: String,
     }
     match serde_json::from_slice::<Refusal>(&answer.body) {
-        Ok(Refusal { error, message }) if (400..500).contains(&answer.status) => {
+        Ok(Refusal { error, message }) if (400..500).contains(&answer.status) || is_busy(answer.status) => {
             XrpcError::new(answer.status, error, message)
         }
         _ => XrpcError::internal(format!("an agent's object answered with status {}", answer.status)),

@@ -154,5 +154,5 @@ impl Host<'_> {
     }
 }
 
-/// Bytes of a memory that is given, in JSON: an envelope and a key, in base 64.
-const MAX_GIVEN_BYTES: usize = 512 * 1024;
+/// Bytes of a memory that is given, in JSON: an envelope, a key, and what lies apart, in base 64.
+const MAX_GIVEN_BYTES: usize = 2 * 1024 * 1024;

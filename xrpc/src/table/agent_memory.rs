@@ -7,8 +7,8 @@ use crate::method::{Auth, Kind, Method, Standing};
 /// Changes that an account may make: as many points as its writes have in the reference server.
 const WRITTEN: &[Limit] = &[Limit::account(5_000, HOUR), Limit::account(35_000, DAY)];
 
-/// Bytes of the largest body by which a memory comes: what fits an envelope, as JSON.
-const MAX_MEMORY_BODY: usize = 2 * murmuration_envelope::MAX_MESSAGE_BYTES;
+/// Bytes of the largest body by which a memory comes: its record, as JSON in which many a character is escaped.
+const MAX_MEMORY_BODY: usize = 2 * murmuration_memory::limits::MAX_RECORD_BYTES;
 
 /// Points of a query that opens all of the working state.
 const LIST_COST: u32 = 5;
@@ -22,8 +22,9 @@ const SEARCHED: &[Limit] = &[Limit::stranger(100, FIVE_MINUTES)];
 /// Points of a query that reads all memories.
 const EXPORT_COST: u32 = 50;
 
-/// Bytes of the largest part of an export: texts of 256 KiB, as JSON in which each byte is escaped, and what stands around them.
-const MAX_PART_BODY: usize = 2_000_000;
+/// Bytes of the largest part of an export: texts of 256 KiB, as JSON in which each byte is escaped, or one large memory as it came, or
+/// sealed and in base 64, and what stands around them.
+const MAX_PART_BODY: usize = MAX_MEMORY_BODY + 256 * 1024;
 
 /// Points of a compaction: its first turn changes as many memories.
 const COMPACT_COST: u32 = 50;

@@ -83,10 +83,15 @@ impl World {
                         }
                     },
                 };
-                self.inside(&did, |context| match agent::answer(context, method, run, request)? {
-                    Reply::Now(response) | Reply::Changed(response) => Ok(response),
-                    Reply::AfterWrite(writes, finish) => {
-                        finish(context.account.write(&[writes], self.clock.now_micros()).remove(0)?)
+                self.inside(&did, |context| {
+                    let answer = |clock: &dyn Clock| {
+                        agent::answer(&Context { clock, ..*context }, method, run, request)
+                    };
+                    match self.objects.run(context.account, answer)? {
+                        Reply::Now(response) | Reply::Changed(response) => Ok(response),
+                        Reply::AfterWrite(writes, finish) => {
+                            finish(context.account.write(&[writes], self.clock.now_micros()).remove(0)?)
+                        }
                     }
                 })
             }

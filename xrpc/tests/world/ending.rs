@@ -16,6 +16,7 @@ use murmuration_xrpc::agent::ending::Remains;
 use murmuration_xrpc::host::Task;
 
 use super::Faults;
+use super::bucket::Bucket;
 
 /// What lies outside of the objects.
 pub struct Outside {
@@ -68,6 +69,7 @@ impl Outside {
 /// The remains of one account.
 pub struct Left<'a> {
     pub outside: &'a Outside,
+    pub bucket: &'a Bucket,
     pub account: &'a Account,
     pub wiped: Cell<bool>,
 }
@@ -106,11 +108,13 @@ impl Remains for Left<'_> {
         }
         self.done(|| {
             self.outside.blobs.borrow_mut().remove(key);
+            self.bucket.bytes.borrow_mut().remove(key);
         })
     }
 
     fn wipe(&self) -> Task<'_, Result<(), XrpcError>> {
         assert!(self.account.left_blobs(None).unwrap().is_empty(), "the books go before the bytes");
+        assert!(self.account.left_memory_blobs("").unwrap().is_empty(), "the books go before the bytes");
         self.done(|| self.wiped.set(true))
     }
 }

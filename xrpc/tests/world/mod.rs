@@ -5,6 +5,7 @@ pub mod agency;
 pub mod agents;
 pub mod alice;
 pub mod ask;
+pub mod bucket;
 mod configured;
 mod ending;
 pub mod hosts;
@@ -102,6 +103,8 @@ pub struct Objects {
     /// What the relay answers to who has it seal anew, the last first.
     pub webhooks: RefCell<Vec<murmuration_xrpc::host::reseal::Resealed>>,
     pub outside: ending::Outside,
+    /// What memories have in the blob storage.
+    pub bucket: bucket::Bucket,
     pub stores: RefCell<BTreeMap<Did, Rc<SqliteStore>>>,
     /// What makes vectors of texts, if a test wants that.
     pub embedder: Box<dyn Fn() -> Option<Rc<dyn Embedder>>>,
@@ -132,7 +135,8 @@ impl Objects {
         let (outcome, wiped) = {
             let accounts = self.accounts.borrow();
             let Some(account) = accounts.get(did) else { return Ok(()) };
-            let left = ending::Left { outside: &self.outside, account, wiped: Cell::new(false) };
+            let (outside, bucket) = (&self.outside, &self.bucket);
+            let left = ending::Left { outside, bucket, account, wiped: Cell::new(false) };
             (block_on(finish(account, Directory::new(&*self.shelf), &left)), left.wiped.get())
         };
         if wiped {
@@ -203,7 +207,17 @@ impl Objects {
             self.stores.borrow_mut().insert(did.clone(), store.clone());
             Account::new(store, self.config.kek.clone(), true)
         });
-        let response = internal::answer(&self.context(account), call).unwrap_or_else(Response::from);
+        let response = match call {
+            InternalCall::Memory(_) | InternalCall::Ingest(_) => {
+                let text = serde_json::to_vec(&call).unwrap();
+                let call = || serde_json::from_slice(&text).unwrap();
+                self.run(account, |clock| {
+                    internal::answer(&Context { clock, ..self.context(account) }, call())
+                })
+            }
+            call => internal::answer(&self.context(account), call),
+        };
+        let response = response.unwrap_or_else(Response::from);
         if name == "create" && self.stubborn.get() {
             return fault();
         }
@@ -342,6 +356,7 @@ impl World {
             webhooks: RefCell::default(),
             outside: ending::Outside::new(faults.clone()),
             public: public::Public::default(),
+            bucket: bucket::Bucket::default(),
             shelf: shelf.clone(),
             accounts: RefCell::default(),
             called: RefCell::default(),
@@ -454,8 +469,11 @@ impl World {
         let token = auth::bearer(request.authorization.as_deref())?;
         let did = token::unverified_subject(token).unwrap();
         let accounts = self.objects.accounts.borrow();
-        let context = self.objects.context(&accounts[&did]);
-        match agent::answer(&context, method, run, request)? {
+        let account = &accounts[&did];
+        let answer = |clock: &dyn Clock| {
+            agent::answer(&Context { clock, ..self.objects.context(account) }, method, run, request)
+        };
+        match self.objects.run(account, answer)? {
             Reply::Now(response) | Reply::Changed(response) => Ok(response),
             Reply::AfterWrite(writes, finish) => {
                 finish(accounts[&did].write(&[writes], self.clock.now_micros()).remove(0)?)

@@ -57,6 +57,7 @@ impl Agent {
             include_str!("../../../../migrations/agent/0015_upkeep.sql"),
             include_str!("../../../../migrations/agent/0016_thread.sql"),
             include_str!("../../../../migrations/agent/0018_embedding.sql"),
+            include_str!("../../../../migrations/agent/0019_apart.sql"),
         ] {
             run_script(&*store, script).unwrap();
         }
@@ -131,6 +132,7 @@ impl Agent {
             "memory_received",
             "memory_upkeep",
             "memory_thread",
+            "memory_blob",
         ];
         let mut found = Vec::new();
         for table in tables {

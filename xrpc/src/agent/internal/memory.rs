@@ -99,6 +99,8 @@ pub struct Shared {
 #[serde(rename_all = "camelCase")]
 pub struct GivenMemory {
     envelope: Json,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    apart: Option<Json>,
     key: Json,
     rev: Rev,
     created_at: String,
@@ -181,7 +183,7 @@ fn share(context: &Context<'_>, uri: &str, to: &[Reader], believe: bool) -> Resu
     let (mind, now) = (reading(context)?.ok_or(MemoryError::NotFound)?, context.clock.now_micros());
     let (own, path) = (&context.account.profile()?.did, path_at(context, uri)?);
     // Before anybody's keys are noted.
-    mind.memories.get(mind.keeper(), &path)?;
+    mind.memories.head(mind.keeper(), &path)?;
     let (shares, notices) = context.account.together(|| {
         let readers = to.iter().map(|reader| comms::recipient(context, reader, believe, now));
         let readers = readers.collect::<Result<Vec<_>, _>>()?;
@@ -237,10 +239,6 @@ fn give(
         other => other.into(),
     })?;
     check_standing(Standing::Active, &profile).map_err(|_| gone())?;
-    if let Some((token, ends)) = &token {
-        let spent = format!("{} {token}", to.did);
-        context.account.comms()?.spend(&spent, *ends, context.now_seconds())?;
-    }
     let now = context.clock.now_micros();
     let mind = match context.account.mind(context.entropy, now) {
         Err(AccountError::NoKeys) => return Err(gone()),
@@ -248,7 +246,13 @@ fn give(
     };
     let path = name(path)?;
     let give = |recipient| mind.memories.give(mind.keeper(), &path, &to.did, wants, recipient);
-    let given = match give(None)? {
+    let given = give(None)?;
+    // Behind what may have the call made again.
+    if let Some((token, ends)) = &token {
+        let spent = format!("{} {token}", to.did);
+        context.account.comms()?.spend(&spent, *ends, context.now_seconds())?;
+    }
+    let given = match given {
         None if !matches!(to.keys, comms::ReaderKeys::NotNeeded) => {
             give(Some(&comms::recipient(context, to, false, now)?))?
         }
@@ -267,6 +271,7 @@ fn open(context: &Context<'_>, author: &Did, path: &str, given: &GivenMemory) ->
         cid,
         rev: given.rev,
         record,
+        is_partial: false,
         pinned: false,
         shared: true,
         created_at: given.created_at,
@@ -287,6 +292,7 @@ impl GivenMemory {
         let time = |micros| Timestamp::from_micros(micros).to_string();
         Self {
             envelope: json::to_value(&given.envelope.to_ipld()),
+            apart: given.apart.as_ref().map(|bytes| json::to_value(&Ipld::Bytes(bytes.clone()))),
             key: json::to_value(&given.key.to_ipld()),
             rev: given.rev,
             created_at: time(given.created_at),
@@ -299,6 +305,13 @@ impl GivenMemory {
     fn read(&self) -> Option<Given> {
         Some(Given {
             envelope: Envelope::from_ipld(json::from_value(&self.envelope).ok()?).ok()?,
+            apart: match &self.apart {
+                Some(apart) => match json::from_value(apart).ok()? {
+                    Ipld::Bytes(bytes) => Some(bytes),
+                    _ => return None,
+                },
+                None => None,
+            },
             key: SharedKey::from_ipld(json::from_value(&self.key).ok()?).ok()?,
             rev: self.rev,
             created_at: moment(&self.created_at)?,

@@ -2,6 +2,7 @@
 
 mod compact;
 mod create;
+mod elsewhere;
 mod embedding;
 mod ingest;
 mod publish;
@@ -25,8 +26,10 @@ use crate::http::Response;
 
 pub use compact::compact_memories;
 pub use create::create_memory;
+pub use elsewhere::{sweep_blobs, with_blobs};
 pub use embedding::{embed_due, texts};
 pub(in crate::agent) use ingest::{learn, unread};
+pub use murmuration_memory::limits::MAX_BLOB_BYTES;
 pub use publish::publish_memory;
 pub(in crate::agent) use search::search_own;
 pub use search::{context_block, search_memories};
@@ -210,10 +213,16 @@ impl From<MemoryError> for XrpcError {
             MemoryError::Quota(_) => Self::named("QuotaExceeded", text),
             MemoryError::TooManyReaders => Self::named("TooManyRecipients", text),
             MemoryError::TooLarge(_) => Self::named("RecordTooLarge", format!("The record is {text}")),
+            MemoryError::Busy => {
+                Self::new(503, "NotEnoughResources", text).with("retry-after", RETRY_SECONDS.to_string())
+            }
             other => Self::internal(other),
         }
     }
 }
+
+/// Seconds after which a call may come again that found too much on its way into the blob storage.
+const RETRY_SECONDS: u32 = 1;
 
 /// Items of a page where the caller says nothing: the lexicons' default.
 const DEFAULT_PAGE: usize = 50;

@@ -104,6 +104,7 @@ mod tests {
             cid: cid_of_cbor(&bytes),
             rev: Rev::MIN,
             record: bytes.into(),
+            is_partial: false,
             pinned: false,
             shared: false,
             created_at: 1_795_000_000_000_000,

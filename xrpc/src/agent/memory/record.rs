@@ -3,7 +3,8 @@
 use murmuration_data::{Ipld, blob, cbor};
 use murmuration_firehose::Timestamp;
 use murmuration_lexicons::{Validation, validate_record};
-use murmuration_memory::Essence;
+use murmuration_memory::limits::MAX_RECORD_BYTES;
+use murmuration_memory::{Essence, MemoryError};
 use murmuration_syntax::{Nsid, RecordKey, RepoPath};
 
 use super::super::Context;
@@ -57,6 +58,9 @@ pub(super) fn prepare(context: &Context<'_>, rkey: RecordKey, record: Ipld) -> R
         return Err(invalid("a memory has no blobs"));
     }
     let bytes = cbor::encode(&record).map_err(|error| invalid(error.to_string()))?;
+    if bytes.len() > MAX_RECORD_BYTES {
+        return Err(MemoryError::TooLarge(MAX_RECORD_BYTES).into());
+    }
     let text = Essence::of(&record).text;
     Ok(Prepared { path: RepoPath::new(collection, rkey), bytes, text, expires_at })
 }

@@ -2,10 +2,15 @@
 //!
 //! A part says whose it is and carries a hash of itself, so that one that was damaged on the way is known before anything is written.
 
+use std::rc::Rc;
+
 use data_encoding::HEXLOWER;
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::Envelope;
-use murmuration_memory::{Exported, ExportedState, Incoming, IncomingState, Meaning, MemoryError, TakenIn};
+use murmuration_keyring::Ring;
+use murmuration_memory::{
+    Exported, ExportedState, Incoming, IncomingState, Meaning, MemoryError, Place, TakenIn,
+};
 use murmuration_syntax::{Did, RepoPath, Rev};
 use serde_json::{Map, Value as Json, json as object};
 use sha2::{Digest, Sha256};
@@ -13,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::super::{Args, Call, Context, Reply};
 use super::{reading, record, search, view, writing};
 use crate::XrpcError;
-use crate::http::{Body, Response};
+use crate::http::{Body, Chunk, Response};
 
 /// `agent.memory.exportMemories`
 pub fn export_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
@@ -36,60 +41,80 @@ pub fn export_memories(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
         number += 1;
         head
     };
-    let mut next = move || -> Result<Option<Json>, XrpcError> {
+    let mut next = move || -> Result<Option<Next>, XrpcError> {
         let part = match &mut export {
             Some(export) => export.next_part()?,
             None => None,
         };
-        let (Some(part), Some(ring)) = (part, &ring) else { return Ok(None) };
-        let open = |exported: &Exported| -> Result<Json, XrpcError> {
-            if sealed {
-                return Ok(json::to_value(&exported.envelope.to_ipld()));
-            }
-            let (record, _) = exported.open(ring).map_err(MemoryError::from)?;
-            Ok(json::to_value(&cbor::decode(&record).map_err(XrpcError::internal)?))
-        };
-        let memories = part.memories.iter().map(|exported| Ok(memory(exported, sealed, open(exported)?)));
+        let (Some(mut part), Some(ring), Some(export)) = (part, &ring, &export) else { return Ok(None) };
+        // What lies apart is a part of its own.
+        if part.memories.first().is_some_and(|exported| exported.apart.is_some()) {
+            let exported = part.memories.swap_remove(0);
+            return Ok(Some(Next::Apart(Box::new(exported), Rc::clone(ring), export.place())));
+        }
+        let memories = part.memories.iter().map(|exported| memory(exported, ring, sealed, None));
         let memories = memories.collect::<Result<Vec<_>, XrpcError>>()?;
-        let states = part.states.iter().map(|exported| {
-            let content = match sealed {
-                true => object!({
-                    "name": HEXLOWER.encode(&exported.name),
-                    "envelope": json::to_value(&exported.envelope.to_ipld()),
-                }),
-                false => {
-                    let (key, value) = exported.open(ring)?;
-                    object!({ "key": key, "value": json::to_value(&value) })
-                }
-            };
-            Ok(state(exported, content))
-        });
+        let states = part.states.iter().map(|exported| state(exported, ring, sealed));
         let states = states.collect::<Result<Vec<_>, XrpcError>>()?;
-        Ok(Some(object!({ "memories": memories, "states": states })))
+        Ok(Some(Next::Part(object!({ "memories": memories, "states": states }))))
     };
     // The last says that it is, and has nothing else.
     let chunks = move || {
         if over {
             return None;
         }
-        let line = next().and_then(|content| {
-            over = content.is_none();
-            let mut part = head();
-            let content = content.unwrap_or_else(|| object!({ "memories": [], "states": [] }));
-            if let (Some(part), Json::Object(content)) = (part.as_object_mut(), content) {
-                part.extend(content);
-                part.insert("last".into(), over.into());
+        let chunk = next().and_then(|next| {
+            over = next.is_none();
+            let head = head();
+            match next {
+                None => line(head, nothing(), true).map(Chunk::Ready),
+                Some(Next::Part(content)) => line(head, content, false).map(Chunk::Ready),
+                Some(Next::Apart(exported, ring, place)) => {
+                    let name = exported.apart.clone().unwrap_or_default();
+                    let make = move |bytes: Option<Vec<u8>>| {
+                        let content = match bytes {
+                            Some(bytes) => {
+                                object!({ "memories": [memory(&exported, &ring, sealed, Some(&bytes))?], "states": [] })
+                            }
+                            // It was changed or deleted while the export was read.
+                            None if !place.has(&exported)? => nothing(),
+                            None => return Err(XrpcError::internal("what lies apart of a memory is gone")),
+                        };
+                        line(head, content, false)
+                    };
+                    Ok(Chunk::Of(name, Box::new(make)))
+                }
             }
-            let sum = sum(&json::from_value(&part).map_err(XrpcError::internal)?)?;
-            if let Some(part) = part.as_object_mut() {
-                part.insert("sum".into(), sum.into());
-            }
-            Ok(format!("{part}\n").into_bytes())
         });
-        over |= line.is_err();
-        Some(line)
+        over |= chunk.is_err();
+        Some(chunk)
     };
     Ok(Reply::Now(Response::ok(Body::Stream(NDJSON, Box::new(chunks)))))
+}
+
+/// What an export goes on with.
+enum Next {
+    /// What a part has.
+    Part(Json),
+    /// A memory that lies apart.
+    Apart(Box<Exported>, Rc<Ring>, Place),
+}
+
+fn nothing() -> Json {
+    object!({ "memories": [], "states": [] })
+}
+
+/// A part, as its line.
+fn line(mut part: Json, content: Json, is_last: bool) -> Result<Vec<u8>, XrpcError> {
+    if let (Some(part), Json::Object(content)) = (part.as_object_mut(), content) {
+        part.extend(content);
+        part.insert("last".into(), is_last.into());
+    }
+    let sum = sum(&json::from_value(&part).map_err(XrpcError::internal)?)?;
+    if let Some(part) = part.as_object_mut() {
+        part.insert("sum".into(), sum.into());
+    }
+    Ok(format!("{part}\n").into_bytes())
 }
 
 /// `agent.memory.importMemories`
@@ -119,9 +144,15 @@ pub fn import_memories(context: &Context<'_>, mut call: Call) -> Result<Reply, X
             let rev = item.parsed::<Rev>("rev").map_err(|_| damaged("has a memory without a revision"))?;
             let Head { created_at, updated_at, expires_at, pinned } = head;
             let envelope = envelope(&mut item)?;
+            let apart = match item.take(APART) {
+                Some(Ipld::Bytes(bytes)) => Some(bytes),
+                Some(_) => return Err(damaged("has something apart that is no bytes")),
+                None => None,
+            };
             let path = path.clone();
-            let exported = Exported { path, rev, created_at, updated_at, expires_at, pinned, envelope };
-            exported.open(&ring).map_err(|_| lost())?.0.to_vec()
+            let exported =
+                Exported { path, rev, created_at, updated_at, expires_at, pinned, envelope, apart: None };
+            exported.open(&ring, apart.as_deref()).map_err(|_| lost())?.0.to_vec()
         } else {
             let record = item.take("record").ok_or_else(|| damaged("has a memory without a record"))?;
             cbor::encode(&record).map_err(|_| damaged("has a record that is none"))?
@@ -189,28 +220,40 @@ fn incoming_state((key, value, head): &(String, Ipld, Head)) -> IncomingState<'_
     IncomingState { key, value, updated_at: head.updated_at, expires_at: head.expires_at }
 }
 
-fn memory(exported: &Exported, sealed: bool, content: Json) -> Json {
-    let mut item = object!({
-        "path": exported.path.to_string(),
-        "rev": exported.rev,
-        "createdMicros": exported.created_at,
-        "updatedMicros": exported.updated_at,
-        "pinned": exported.pinned,
-    });
-    if let Some(item) = item.as_object_mut() {
-        item.extend(exported.expires_at.map(|at| ("expiresMicros".to_owned(), at.into())));
-        item.insert((if sealed { ENVELOPE } else { "record" }).into(), content);
+/// A memory of a part. `apart` is what lies apart of it.
+fn memory(exported: &Exported, ring: &Ring, sealed: bool, apart: Option<&[u8]>) -> Result<Json, XrpcError> {
+    let mut item = Map::from_iter([
+        ("path".to_owned(), exported.path.to_string().into()),
+        ("rev".to_owned(), exported.rev.to_string().into()),
+        ("createdMicros".to_owned(), exported.created_at.into()),
+        ("updatedMicros".to_owned(), exported.updated_at.into()),
+        ("pinned".to_owned(), exported.pinned.into()),
+    ]);
+    item.extend(exported.expires_at.map(|at| ("expiresMicros".to_owned(), at.into())));
+    if sealed {
+        item.insert(ENVELOPE.into(), json::to_value(&exported.envelope.to_ipld()));
+        item.extend(apart.map(|bytes| (APART.to_owned(), json::to_value(&Ipld::Bytes(bytes.to_vec())))));
+    } else {
+        let (record, _) = exported.open(ring, apart).map_err(MemoryError::from)?;
+        let record = cbor::decode(&record).map_err(XrpcError::internal)?;
+        item.insert("record".into(), json::to_value(&record));
     }
-    item
+    Ok(Json::Object(item))
 }
 
-fn state(exported: &ExportedState, content: Json) -> Json {
+/// An entry of a part.
+fn state(exported: &ExportedState, ring: &Ring, sealed: bool) -> Result<Json, XrpcError> {
     let mut item = Map::from_iter([("updatedMicros".to_owned(), exported.updated_at.into())]);
     item.extend(exported.expires_at.map(|at| ("expiresMicros".to_owned(), at.into())));
-    if let Json::Object(content) = content {
-        item.extend(content);
+    if sealed {
+        item.insert("name".into(), HEXLOWER.encode(&exported.name).into());
+        item.insert(ENVELOPE.into(), json::to_value(&exported.envelope.to_ipld()));
+    } else {
+        let (key, value) = exported.open(ring)?;
+        item.insert("key".into(), key.into());
+        item.insert("value".into(), json::to_value(&value));
     }
-    Json::Object(item)
+    Ok(Json::Object(item))
 }
 
 /// A part whose hash is that of what it holds.
@@ -255,6 +298,7 @@ const NDJSON: &str = "application/x-ndjson";
 const SEALED: &str = "sealed";
 const OPENED: &str = "opened";
 const ENVELOPE: &str = "envelope";
+const APART: &str = "apart";
 /// Memories of a part, and entries, at most: what an export puts into one.
 const MAX_ITEMS: usize = 100;
 /// The last moment that the storage counts, in microseconds since the Unix epoch.

@@ -32,8 +32,9 @@ pub(in crate::agent) fn memory_of(did: &Did, memory: &Memory) -> Result<Json, Xr
         "createdAt": time(memory.created_at),
         "updatedAt": time(memory.updated_at),
     });
-    if let (Some(fields), Some(at)) = (view.as_object_mut(), memory.expires_at) {
-        fields.insert("expiresAt".into(), time(at).into());
+    if let Some(fields) = view.as_object_mut() {
+        fields.extend(memory.expires_at.map(|at| ("expiresAt".to_owned(), time(at).into())));
+        fields.extend(memory.is_partial.then(|| ("partial".to_owned(), true.into())));
     }
     Ok(view)
 }
