@@ -7,17 +7,18 @@ use murmuration_lexicons::Catalog;
 use murmuration_platform::Clock;
 #[cfg(feature = "test-routes")]
 use murmuration_xrpc::agent::internal::comms::CommsCall;
+use murmuration_xrpc::agent::internal::comms::Reader;
 use murmuration_xrpc::agent::internal::{self, InternalCall};
 use murmuration_xrpc::agent::{self, Context, Reply, import as repo, index as profile, memory};
 use murmuration_xrpc::embedder::EmbedderConfig;
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::inbox::PATH;
 use murmuration_xrpc::limits;
-use murmuration_xrpc::method::Place;
+use murmuration_xrpc::method::{Method, Place};
 use murmuration_xrpc::{XrpcError, table};
 use web_sys::Response;
 
-use super::{Agent, Awake, embedding, ending, inbox, index, outbox, turn};
+use super::{Agent, Awake, embedding, ending, inbox, index, outbox, outside, turn};
 use crate::blobs::{BlobStore, Bucket};
 use crate::entropy::SystemEntropy;
 use crate::http::{self, Asked};
@@ -71,9 +72,10 @@ async fn outwardly(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Respo
         EmbedderConfig::Embedded => None,
         _ => embedding::ask(agent, awake, method, &plain).boxed_local().await,
     };
+    let readers = readers(agent, awake, method, &plain).await?;
     let vectors = || ready.clone();
     let answer = |clock: &dyn Clock| {
-        let mut context = Context { clock, ..context(agent, awake) };
+        let mut context = Context { clock, readers: &readers, ..context(agent, awake) };
         if ready.is_some() {
             context.embedder = &vectors;
         }
@@ -92,6 +94,18 @@ async fn outwardly(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Respo
         }
         Reply::Changed(response) => {
             agent.mind().await?;
+            outbox::start(agent);
+            Ok(response)
+        }
+        Reply::Sent(response, notices) => {
+            agent.mind().await?;
+            let did = awake.account.did()?;
+            let tell =
+                outside::with_host(agent, true, None, async |host| host.tell_of_shares(&did, notices).await);
+            // What was kept is kept; who was not told is told later.
+            if let Err(error) = tell.boxed_local().await {
+                worker::console_warn!("those with whom a memory is shared: {error}");
+            }
             outbox::start(agent);
             Ok(response)
         }
@@ -175,6 +189,21 @@ pub(super) fn inside(
     response
 }
 
+/// Those with whom a call shares what it keeps, with what they publish of their keys.
+async fn readers(
+    agent: &Rc<Agent>,
+    awake: &Awake,
+    method: &Method,
+    request: &plain::Request,
+) -> Result<Vec<Reader>, XrpcError> {
+    let to = memory::share_with(&context(agent, awake), method, request)?;
+    if to.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Boxed: it is rare.
+    outside::with_host(agent, true, None, async |host| host.share_with(to).await).boxed_local().await
+}
+
 /// Runs a call that may want something of the blob storage.
 async fn with_blobs<T>(agent: &Agent, awake: &Awake, call: impl Fn(&dyn Clock) -> T) -> Result<T, XrpcError> {
     let blobs = Bucket(&agent.env);
@@ -204,5 +233,6 @@ pub(super) fn context<'a>(agent: &'a Agent, awake: &'a Awake) -> Context<'a> {
         clock: &agent.clock,
         entropy: &SystemEntropy,
         embedder: &*awake.embedder,
+        readers: &[],
     }
 }

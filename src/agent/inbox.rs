@@ -178,7 +178,7 @@ fn here(agent: &Rc<Agent>, called: &Called) -> Result<plain::Response, XrpcError
     tend(agent);
     match reply? {
         Reply::Now(response) | Reply::Changed(response) => Ok(response),
-        Reply::AfterWrite(..) => Err(XrpcError::not_implemented()),
+        Reply::Sent(..) | Reply::AfterWrite(..) => Err(XrpcError::not_implemented()),
     }
 }
 

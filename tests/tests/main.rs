@@ -33,6 +33,7 @@ mod limits;
 mod mail;
 mod malformed;
 mod memories;
+mod memories_move;
 mod memory_faults;
 mod messages;
 mod migration;

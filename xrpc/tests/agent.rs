@@ -93,6 +93,7 @@ impl Host {
             clock: &self.clock,
             entropy: &self.entropy,
             embedder: &agent::no_embedder,
+            readers: &[],
         }
     }
 
@@ -100,7 +101,7 @@ impl Host {
         let method = table::find(&request.nsid).unwrap();
         let Place::Agent { run, .. } = method.place else { panic!("{} is not an agent's", request.nsid) };
         match agent::answer(&self.context(), method, run, request)? {
-            Reply::Now(response) | Reply::Changed(response) => Ok(response),
+            Reply::Now(response) | Reply::Changed(response) | Reply::Sent(response, _) => Ok(response),
             Reply::AfterWrite(writes, finish) => {
                 finish(self.account.write(&[writes], self.clock.now_micros()).remove(0)?)
             }

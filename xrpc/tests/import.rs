@@ -72,6 +72,7 @@ impl Home {
             clock: &*self.world.clock,
             entropy: &*self.world.clock,
             embedder: &agent::no_embedder,
+            readers: &[],
         }
     }
 
@@ -118,7 +119,8 @@ impl Home {
             body: Vec::new(),
         };
         match agent::answer(&self.context(), method, run, &request)? {
-            Reply::Now(response) | Reply::Changed(response) => match response.body {
+            Reply::Now(response) | Reply::Changed(response) | Reply::Sent(response, _) => match response.body
+            {
                 Body::Json(text) => Ok(serde_json::from_str(&text).unwrap()),
                 _ => panic!("not JSON"),
             },

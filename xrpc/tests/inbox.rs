@@ -159,7 +159,9 @@ impl<'a> Line<'a> {
             }
             Place::Agent { run, .. } => self.inside(|context, _, _| {
                 match agent::answer_call(context, called.method, run, claims, called.input)? {
-                    Reply::Now(response) | Reply::Changed(response) => Ok(response),
+                    Reply::Now(response) | Reply::Changed(response) | Reply::Sent(response, _) => {
+                        Ok(response)
+                    }
                     Reply::AfterWrite(..) => panic!("no write"),
                 }
             }),

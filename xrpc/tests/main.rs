@@ -37,6 +37,7 @@ mod memory_ingest;
 mod memory_large;
 mod memory_public;
 mod memory_search;
+mod memory_share_with;
 mod memory_shares;
 mod memory_transfer;
 mod memory_upkeep;

@@ -60,9 +60,10 @@ impl Alice {
             clock: &*self.world.clock,
             entropy: &*self.world.clock,
             embedder: &agent::no_embedder,
+            readers: &[],
         };
         plain(agent::answer(&context, method, run, &request).map(|reply| match reply {
-            Reply::Now(response) | Reply::Changed(response) => response,
+            Reply::Now(response) | Reply::Changed(response) | Reply::Sent(response, _) => response,
             Reply::AfterWrite(..) => panic!("preferences are no records"),
         }))
     }

@@ -408,7 +408,7 @@ fn an_agents_keys_move_with_it_and_open_what_it_remembers() {
     assert_eq!(to.store.counts().written - before, 2, "a row for each epoch");
     assert!(matches!(import(&to, &keys), Err(AccountError::KeysHere)));
     let woken = Account::new(to.store.clone(), kek(), true);
-    let (opened, cid) = sealed.open(&woken.ring().unwrap()).unwrap();
+    let (opened, cid) = sealed.open(&woken.ring().unwrap(), None).unwrap();
     assert_eq!((opened.as_slice(), cid), (text.bytes(), text.cid()));
     // It goes on from there.
     let next = woken.rotate_keys(&[&Remembered], None, true, &Counter(Cell::new(90)), NOW + 2).unwrap();

@@ -5,12 +5,14 @@
 //! data key is sealed anew when the reader asks, for then it is known what the reader publishes. So a new version costs its readers no
 //! row, and nothing is sealed to a key whose epoch has ended.
 //!
+//! A memory that came from another store comes with the names of its readers, and their rows have no key: it is sealed when they ask, too.
+//!
 //! To end a share, the row goes and the memory gets another data key, which nobody has been given.
 
 use murmuration_data::{Cid, cbor, cid_of_cbor};
 use murmuration_envelope::{Envelope, EnvelopeError, Opened, Recipient, SharedKey};
 use murmuration_keyring::Ring;
-use murmuration_platform::{Param, Row, StoreError, transaction};
+use murmuration_platform::{Param, Row, Store, StoreError, transaction};
 use murmuration_syntax::{Did, RepoPath, Rev};
 
 use crate::apart::record_of;
@@ -31,6 +33,9 @@ const SELECT: &str = "SELECT sealing, key FROM memory_share \
 const PUT: &str = "INSERT INTO memory_share (space_type, skey, collection, rkey, reader, shared_at, sealing, key) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
      ON CONFLICT (space_type, skey, collection, rkey, reader) DO UPDATE SET sealing = excluded.sealing, key = excluded.key";
+/// Writes 1 row, and none where there is one.
+const PUT_UNSEALED: &str = "INSERT INTO memory_share (space_type, skey, collection, rkey, reader, shared_at, sealing, key) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'', x'') ON CONFLICT (space_type, skey, collection, rkey, reader) DO NOTHING";
 /// Writes 1 row, if there is one.
 const DROP: &str = "DELETE FROM memory_share \
      WHERE space_type = ?1 AND skey = ?2 AND collection = ?3 AND rkey = ?4 AND reader = ?5";
@@ -55,8 +60,8 @@ pub struct Share {
     pub path: RepoPath,
     /// Who.
     pub reader: Did,
-    /// The name of the reader's key that its data key was sealed to last.
-    pub key_id: String,
+    /// The name of the reader's key that its data key was sealed to last; `None` where it was to none yet, as after a move.
+    pub key_id: Option<String>,
     /// Since when, in microseconds since the Unix epoch.
     pub shared_at: u64,
 }
@@ -173,8 +178,8 @@ impl Memories {
         to: Option<&Recipient>,
     ) -> Result<Option<Given>, MemoryError> {
         let row = self.live(path, keeper.now)?;
-        let (sealing, key) = self.share_of(path, reader)?.ok_or(MemoryError::NotFound)?;
-        let key = Some(key).filter(|key| is_of(&row, &sealing) && key.recipient().as_str() == wants);
+        let key = self.share_of(path, &row, reader)?.ok_or(MemoryError::NotFound)?;
+        let key = key.filter(|key| key.recipient().as_str() == wants);
         let to = to.filter(|to| to.did() == reader);
         if key.is_none() && to.is_none() {
             return Ok(None);
@@ -208,8 +213,7 @@ impl Memories {
         row: &Columns,
         to: &Recipient,
     ) -> Result<SharedKey, MemoryError> {
-        if let Some((sealing, key)) = self.share_of(path, to.did())?
-            && is_of(row, &sealing)
+        if let Some(Some(key)) = self.share_of(path, row, to.did())?
             && *key.recipient() == to.key().id
         {
             return Ok(key);
@@ -234,17 +238,29 @@ impl Memories {
         Ok(key)
     }
 
-    /// The key that is kept for a reader, and what it is of.
-    fn share_of(&self, path: &RepoPath, reader: &Did) -> Result<Option<(Vec<u8>, SharedKey)>, StoreError> {
+    /// Lets somebody read a memory that came from another store: the data key is sealed to them when they ask. Writes 1 row.
+    pub(crate) fn share_unsealed(&self, path: &RepoPath, reader: &Did, at: u64) -> Result<(), StoreError> {
+        let [kind, skey, collection, rkey] = key_of(path);
+        let row = [kind, skey, collection, rkey, Param::Text(reader.as_str()), int(at)];
+        self.store.query(PUT_UNSEALED, &row).map(drop)
+    }
+
+    /// The key that is kept for a reader; the inner `None` where there is none yet of this version.
+    fn share_of(
+        &self,
+        path: &RepoPath,
+        row: &Columns,
+        reader: &Did,
+    ) -> Result<Option<Option<SharedKey>>, StoreError> {
         let [kind, skey, collection, rkey] = key_of(path);
         let params = [kind, skey, collection, rkey, Param::Text(reader.as_str())];
-        let Some(mut row) = self.store.query(SELECT, &params)?.pop() else { return Ok(None) };
-        Ok(Some((row.blob(0)?, shared_key(&mut row, 1)?)))
+        let Some(mut share) = self.store.query(SELECT, &params)?.pop() else { return Ok(None) };
+        let (sealing, key) = (share.blob(0)?, shared_key(&mut share, 1)?);
+        Ok(Some(key.filter(|_| is_of(row, &sealing))))
     }
 
     fn readers(&self, path: &RepoPath) -> Result<Vec<Did>, StoreError> {
-        let rows = self.store.query(READERS, &key_of(path))?;
-        rows.into_iter().map(|mut row| Did::parse(&row.text(0)?).map_err(|_| corrupt())).collect()
+        readers(&*self.store, path)
     }
 }
 
@@ -261,6 +277,12 @@ impl Given {
     }
 }
 
+/// Who reads a memory beside its agent.
+pub(crate) fn readers(store: &dyn Store, path: &RepoPath) -> Result<Vec<Did>, StoreError> {
+    let rows = store.query(READERS, &key_of(path))?;
+    rows.into_iter().map(|mut row| Did::parse(&row.text(0)?).map_err(|_| corrupt())).collect()
+}
+
 fn is_of(row: &Columns, sealing: &[u8]) -> bool {
     row.parts.sealing().is_some_and(|current| current == sealing)
 }
@@ -270,13 +292,18 @@ fn share(row: &mut Row) -> Result<Share, StoreError> {
         path: path_of(&row.text(0)?, &row.text(1)?)?,
         reader: Did::parse(&row.text(2)?).map_err(|_| corrupt())?,
         shared_at: uint(row.int(3)?),
-        key_id: shared_key(row, 4)?.recipient().as_str().to_owned(),
+        key_id: shared_key(row, 4)?.map(|key| key.recipient().as_str().to_owned()),
     })
 }
 
-fn shared_key(row: &mut Row, column: usize) -> Result<SharedKey, StoreError> {
-    let key = cbor::decode(&row.blob(column)?).map_err(|_| corrupt())?;
-    SharedKey::from_ipld(key).map_err(|_| corrupt())
+/// `None` where nothing is sealed yet.
+fn shared_key(row: &mut Row, column: usize) -> Result<Option<SharedKey>, StoreError> {
+    let bytes = row.blob(column)?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let key = cbor::decode(&bytes).map_err(|_| corrupt())?;
+    SharedKey::from_ipld(key).map(Some).map_err(|_| corrupt())
 }
 
 fn corrupt() -> StoreError {

@@ -10,19 +10,22 @@ use murmuration_data::{Cid, Ipld, cid_of_cbor};
 use murmuration_envelope::{Envelope, EnvelopeError, Opened};
 use murmuration_keyring::Ring;
 use murmuration_platform::{Param, Store, transaction};
-use murmuration_syntax::{RepoPath, Rev};
+use murmuration_syntax::{Did, RepoPath, Rev};
 
 use crate::apart::record_of;
-use crate::limits::MAX_MEMORIES;
+use crate::limits::{MAX_MEMORIES, MAX_READERS};
 use crate::list::path_of;
 use crate::memories::{New, check_size};
 use crate::operation::int;
 use crate::row::{Columns, binding, key_of, uint};
+use crate::sharing::readers;
 use crate::space::{SKEY, SPACE_TYPE};
 use crate::{Keeper, Meaning, Memories, MemoryError, Put, state};
 
 /// Reads the rows that it answers with.
-const MEMORIES: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, 0, blob, blob_bytes FROM memory \
+const MEMORIES: &str = "SELECT collection, rkey, rev, created_at, updated_at, expires_at, pinned, own, readers, text, slot, \
+     EXISTS (SELECT 1 FROM memory_share AS share WHERE share.space_type = ?1 AND share.skey = ?2 \
+     AND share.collection = memory.collection AND share.rkey = memory.rkey), blob, blob_bytes FROM memory \
      WHERE space_type = ?1 AND skey = ?2 AND (collection, rkey) > (?3, ?4) AND coalesce(expires_at > ?5, 1) \
      ORDER BY collection, rkey LIMIT ?6 + 0";
 /// Reads 1 row.
@@ -49,6 +52,8 @@ pub struct Exported {
     pub pinned: bool,
     /// Its record, sealed, or what its row has of one that lies apart.
     pub envelope: Envelope,
+    /// Who reads it beside its agent.
+    pub readers: Vec<Did>,
     /// The name under which it lies in the blob storage, if it is too large for a row.
     pub apart: Option<String>,
 }
@@ -106,6 +111,8 @@ pub struct Incoming<'a> {
     pub updated_at: u64,
     /// When it ends by itself.
     pub expires_at: Option<u64>,
+    /// Who reads it beside its agent, at most [`MAX_READERS`].
+    pub readers: &'a [Did],
     /// The vector of its text ([`crate::Essence`]), if there is a model.
     pub meaning: Option<&'a Meaning>,
 }
@@ -177,10 +184,11 @@ impl Export {
         let rows = self.store.query_within(MEMORIES, &params, PART_BYTES)?;
         let read = rows.into_iter().map(|mut row| {
             let path = path_of(&row.text(0)?, &row.text(1)?)?;
-            let Columns { rev, created_at, updated_at, expires_at, pinned, parts, apart, .. } =
+            let Columns { rev, created_at, updated_at, expires_at, pinned, shared, parts, apart, .. } =
                 Columns::read(&mut row, 2)?;
+            let readers = if shared { readers(&*self.store, &path)? } else { Vec::new() };
             let (envelope, apart) = (Envelope::from_parts(&parts)?, apart.map(|apart| apart.name));
-            Ok(Exported { path, rev, created_at, updated_at, expires_at, pinned, envelope, apart })
+            Ok(Exported { path, rev, created_at, updated_at, expires_at, pinned, envelope, readers, apart })
         });
         let mut memories = read.collect::<Result<Vec<_>, MemoryError>>()?;
         // What lies apart is a part of its own.
@@ -249,12 +257,12 @@ impl Memories {
     }
 
     /// Takes in memories and working state, each sealed under a data key of its own, with the times that they have. Those that are there
-    /// already, and are the same, stay. Writes 3 rows for each memory that is new and 1 more where it expires, 1 in all, and what the working state
-    /// writes.
+    /// already, and are the same, stay as they are, with their readers. Writes 3 rows for each memory that is new, 1 more where it expires, 1 for each
+    /// of its readers, 1 in all, and what the working state writes.
     ///
     /// # Errors
     /// [`MemoryError::Conflict`] when something else is there by one of the names; [`MemoryError::Quota`] and
-    /// [`MemoryError::TooLarge`]. Nothing is taken in then.
+    /// [`MemoryError::TooLarge`]; [`MemoryError::TooManyReaders`]. Nothing is taken in then.
     pub fn take_in(
         &self,
         keeper: Keeper<'_>,
@@ -287,6 +295,9 @@ impl Memories {
         self.change(keeper, |loaded| {
             for memory in memories {
                 check_size(memory.record)?;
+                if memory.readers.len() > MAX_READERS {
+                    return Err(MemoryError::TooManyReaders);
+                }
                 if let Some(row) = self.row(memory.path)? {
                     if !row.is_over(keeper.now) {
                         if row.cid(keeper, memory.path)? != cid_of_cbor(memory.record) {
@@ -302,9 +313,13 @@ impl Memories {
                 if loaded.space.memories >= MAX_MEMORIES {
                     return Err(MemoryError::Quota("The agent keeps as many memories as it may"));
                 }
-                let Incoming { path, record, pinned, created_at, updated_at, expires_at, meaning } = *memory;
+                let Incoming { path, record, pinned, created_at, updated_at, expires_at, meaning, readers } =
+                    *memory;
                 let new = New { path, record, pinned, created_at, updated_at, expires_at, meaning };
                 self.insert(loaded, keeper, &new, None)?;
+                for reader in readers {
+                    self.share_unsealed(path, reader, keeper.now)?;
+                }
                 taken.added += 1;
             }
             self.store_space(loaded, keeper)

@@ -289,6 +289,7 @@ fn large_memories_are_taken_along_each_in_a_part_of_its_own() {
             created_at: memory.created_at,
             updated_at: memory.updated_at,
             expires_at: None,
+            readers: &[],
             meaning: None,
         };
         for added in [1, 0] {

@@ -26,6 +26,7 @@ fn take_in(to: &Agent, ring: &Ring, part: &Part) -> Result<TakenIn, MemoryError>
             created_at: memory.created_at,
             updated_at: memory.updated_at,
             expires_at: memory.expires_at,
+            readers: &memory.readers,
             meaning: None,
         })
         .collect();

@@ -37,6 +37,7 @@ use crate::token::Claims;
 use crate::{Config, XrpcError};
 
 pub use args::Args;
+use internal::comms::{Made, Reader};
 
 /// What a method of an agent is.
 pub type AgentHandler = fn(&Context<'_>, Call) -> Result<Reply, XrpcError>;
@@ -55,6 +56,8 @@ pub struct Context<'a> {
     pub entropy: &'a dyn Entropy,
     /// What makes vectors of texts, if the host has it. It is asked for when there is a text, so that it is read when it is wanted.
     pub embedder: &'a dyn Fn() -> Option<Rc<dyn Embedder>>,
+    /// Those with whom the call shares what it keeps, by what they publish of their keys ([`memory::share_with`]).
+    pub readers: &'a [Reader],
 }
 
 /// That of a host that has none.
@@ -87,6 +90,8 @@ pub enum Reply {
     Now(Response),
     /// An answer to what has changed the account already: its events and its alarm are to be seen to.
     Changed(Response),
+    /// The same, with messages that it has made, to be brought to their readers.
+    Sent(Response, Vec<Made>),
     /// Writes, and what becomes of their receipt.
     AfterWrite(WriteRequest, Finish),
 }

@@ -12,9 +12,10 @@ use super::comms::home::Home;
 use super::comms::{TIMEOUT_MS, known_or_away};
 use super::{Host, HostCall, agents};
 use crate::XrpcError;
-use crate::agent::internal::comms::{Reader, ReaderKeys};
+use crate::agent::internal::comms::{Made, Reader, ReaderKeys};
 use crate::agent::internal::memory::{GivenMemory, MemoryCall, Shared};
-use crate::agent::internal::{InternalCall, ProxyCall};
+use crate::agent::internal::{Description, InternalCall, ProxyCall};
+use crate::agent::memory::share::subjects;
 use crate::auth::Caller;
 use crate::http::Response;
 
@@ -24,23 +25,38 @@ impl Host<'_> {
     /// `agent.memory.shareMemory`
     pub(crate) async fn share_memory(&self, call: HostCall) -> Result<Response, XrpcError> {
         let account = call.account.as_ref().ok_or_else(XrpcError::auth_missing)?;
-        let to = call.input.texts("subjects").into_iter().map(Did::parse).collect::<Result<Vec<_>, _>>();
-        let mut to = to.map_err(|error| XrpcError::invalid(error.to_string()))?;
-        to.sort();
-        to.dedup();
-        if to.contains(&account.did) {
-            return Err(XrpcError::invalid("A memory is not shared with its own agent"));
-        }
-        let to = self.readers(to, false).await?;
+        let to = self.share_with(subjects(&account.did, &call.input, "subjects")?).await?;
         let uri = call.input.text("uri").unwrap_or_default().to_owned();
         let believe = call.input.flag("acceptNewKeys").unwrap_or(false);
         let share = InternalCall::Memory(MemoryCall::Share { uri, to, believe });
         let shared: Result<Shared, XrpcError> = agents::ask(self.agents, &account.did, share).await;
         let Shared { shares, notices } = shared.map_err(known_or_away)?;
-        // What does not arrive now is tried again as any message is.
-        let carried = notices.into_iter().map(|made| self.carry_made(account, made));
-        futures_util::future::join_all(carried).await.into_iter().try_for_each(|made| made.map(drop))?;
+        self.carry_all(account, notices).await?;
         Response::json(&serde_json::json!({ "shares": shares }))
+    }
+
+    /// Those with whom a memory is to be shared, with what they publish of their keys.
+    ///
+    /// # Errors
+    /// `RecipientNotFound` and `NoRecipientKey`.
+    pub async fn share_with(&self, to: Vec<Did>) -> Result<Vec<Reader>, XrpcError> {
+        self.readers(to, false).await
+    }
+
+    /// Brings messages to their readers that an agent's object has made as it kept a memory.
+    ///
+    /// # Errors
+    /// When the object does not answer.
+    pub async fn tell_of_shares(&self, sender: &Did, notices: Vec<Made>) -> Result<(), XrpcError> {
+        let account = agents::describe(self.agents, sender, false).await?;
+        let account = account.ok_or_else(|| XrpcError::repo_not_found(sender))?;
+        self.carry_all(&account, notices).await
+    }
+
+    /// What does not arrive now is tried again as any message is.
+    async fn carry_all(&self, account: &Description, notices: Vec<Made>) -> Result<(), XrpcError> {
+        let carried = notices.into_iter().map(|made| self.carry_made(account, made));
+        futures_util::future::join_all(carried).await.into_iter().try_for_each(|made| made.map(drop))
     }
 
     /// `agent.memory.getSharedMemory`

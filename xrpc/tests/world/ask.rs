@@ -9,6 +9,7 @@ use murmuration_platform::Clock;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_syntax::{AtIdentifier, Did};
 use murmuration_xrpc::agent::internal::{self, BlobEntry, InternalCall};
+use murmuration_xrpc::agent::memory::share_with;
 use murmuration_xrpc::agent::{self, Context, Reply};
 use murmuration_xrpc::host::is_own;
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
@@ -83,17 +84,29 @@ impl World {
                         }
                     },
                 };
-                self.inside(&did, |context| {
+                let to = self.inside(&did, |context| share_with(context, method, request))?;
+                let readers = block_on(self.host().share_with(to))?;
+                let mut sent = Vec::new();
+                let response = self.inside(&did, |context| {
                     let answer = |clock: &dyn Clock| {
-                        agent::answer(&Context { clock, ..*context }, method, run, request)
+                        let context = Context { clock, readers: &readers, ..*context };
+                        agent::answer(&context, method, run, request)
                     };
                     match self.objects.run(context.account, answer)? {
                         Reply::Now(response) | Reply::Changed(response) => Ok(response),
+                        Reply::Sent(response, notices) => {
+                            sent = notices;
+                            Ok(response)
+                        }
                         Reply::AfterWrite(writes, finish) => {
                             finish(context.account.write(&[writes], self.clock.now_micros()).remove(0)?)
                         }
                     }
-                })
+                });
+                if !sent.is_empty() {
+                    block_on(self.host().tell_of_shares(&did, sent))?;
+                }
+                response
             }
             Place::BlobDownload => {
                 let call = InternalCall::FindBlob {
@@ -141,6 +154,7 @@ impl World {
             clock: &*self.clock,
             entropy: &*self.clock,
             embedder: &*self.objects.embedder,
+            readers: &[],
         })
     }
 

@@ -34,6 +34,7 @@ use murmuration_rate::{Rule, Window};
 use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::agent::ending::finish;
 use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
+use murmuration_xrpc::agent::memory::share_with;
 use murmuration_xrpc::agent::{self, AgentHandler, Context, Reply};
 use murmuration_xrpc::host::directory::{Entry, MIGRATIONS, Reservation, Status};
 use murmuration_xrpc::host::{AgentAnswer, Agents, DeliveryQueue, Directory, Host, PageRequest, Task};
@@ -161,6 +162,7 @@ impl Objects {
             clock: &*self.clock,
             entropy: &*self.clock,
             embedder: &*self.embedder,
+            readers: &[],
         }
     }
 
@@ -470,11 +472,22 @@ impl World {
         let did = token::unverified_subject(token).unwrap();
         let accounts = self.objects.accounts.borrow();
         let account = &accounts[&did];
+        let to = share_with(&self.objects.context(account), method, request)?;
+        drop(accounts);
+        let readers = block_on(self.host().share_with(to))?;
+        let accounts = self.objects.accounts.borrow();
+        let account = &accounts[&did];
         let answer = |clock: &dyn Clock| {
-            agent::answer(&Context { clock, ..self.objects.context(account) }, method, run, request)
+            let context = Context { clock, readers: &readers, ..self.objects.context(account) };
+            agent::answer(&context, method, run, request)
         };
         match self.objects.run(account, answer)? {
             Reply::Now(response) | Reply::Changed(response) => Ok(response),
+            Reply::Sent(response, notices) => {
+                drop(accounts);
+                block_on(self.host().tell_of_shares(&did, notices))?;
+                Ok(response)
+            }
             Reply::AfterWrite(writes, finish) => {
                 finish(accounts[&did].write(&[writes], self.clock.now_micros()).remove(0)?)
             }

@@ -167,7 +167,7 @@ fn keys(context: &Context<'_>) -> Result<Response, XrpcError> {
 }
 
 /// Makes a message, or finds that it was made before.
-pub(super) fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
+pub(in crate::agent) fn send(context: &Context<'_>, outgoing: Outgoing) -> Result<Made, XrpcError> {
     let profile = context.account.profile()?;
     check_standing(Standing::Active, &profile)?;
     let (own, comms, now) = (&profile.did, context.account.comms()?, context.clock.now_micros());
@@ -432,7 +432,7 @@ fn seal(
 }
 
 /// Somebody to seal to, by what they publish of their keys, where that goes on from what this agent has seen before.
-pub(super) fn recipient(
+pub(in crate::agent) fn recipient(
     context: &Context<'_>,
     Reader { did, keys }: &Reader,
     believe: bool,

@@ -9,7 +9,7 @@
 use std::rc::Rc;
 
 use murmuration_account::AccountError;
-use murmuration_comms::{Parcel, default_thread};
+use murmuration_comms::Parcel;
 use murmuration_data::{Ipld, cbor, json};
 use murmuration_envelope::{Envelope, KeptKey, SharedKey};
 use murmuration_firehose::Timestamp;
@@ -17,12 +17,13 @@ use murmuration_memory::{Given, Memory, MemoryError, moment};
 use murmuration_platform::Embedder;
 use murmuration_syntax::{AtIdentifier, AtUri, Did, Nsid, RepoPath, Rev};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json as object};
+use serde_json::Value as Json;
 
 use super::super::comms::view as messages;
+use super::super::memory::share::{MESSAGE, NOTICES, share_believing};
 use super::super::memory::{path_at, reading, search_own, view};
 use super::super::{Args, Context, check_standing};
-use super::comms::{self, Made, Outgoing, Reader};
+use super::comms::{self, Made, Reader};
 use crate::XrpcError;
 use crate::embedder::Ready;
 use crate::http::Response;
@@ -180,42 +181,12 @@ fn search(context: &Context<'_>, params: &Json, vector: Option<GivenVector>) -> 
 
 /// A row for each reader and the messages to those who are new: both, or neither.
 fn share(context: &Context<'_>, uri: &str, to: &[Reader], believe: bool) -> Result<Response, XrpcError> {
-    let (mind, now) = (reading(context)?.ok_or(MemoryError::NotFound)?, context.clock.now_micros());
-    let (own, path) = (&context.account.profile()?.did, path_at(context, uri)?);
+    let mind = reading(context)?.ok_or(MemoryError::NotFound)?;
+    let path = path_at(context, uri)?;
     // Before anybody's keys are noted.
     mind.memories.head(mind.keeper(), &path)?;
-    let (shares, notices) = context.account.together(|| {
-        let readers = to.iter().map(|reader| comms::recipient(context, reader, believe, now));
-        let readers = readers.collect::<Result<Vec<_>, _>>()?;
-        let new = mind.memories.share(mind.keeper(), &path, &readers)?;
-        let told = to.iter().filter(|reader| new.contains(&reader.did));
-        let notices = told.map(|reader| comms::send(context, notice(own, &path, reader)));
-        let notices = notices.collect::<Result<Vec<_>, XrpcError>>()?;
-        Ok::<_, XrpcError>((mind.memories.shares(Some(&path), None, ALL)?, notices))
-    })?;
-    let named = shares.iter().filter(|share| to.iter().any(|reader| reader.did == share.reader));
-    let shares = named.map(|share| view::share(own, share)).collect();
-    Response::json(&Shared { shares, notices })
-}
-
-/// The message that tells a reader of a memory: its address, and nothing of what it says.
-fn notice(own: &Did, path: &RepoPath, reader: &Reader) -> Outgoing {
-    let thread = format!("{NOTICES}{}", default_thread(own, std::slice::from_ref(&reader.did)));
-    let content = object!({
-        "kind": "ref",
-        "uri": format!("at://{own}/{path}"),
-        "schema": path.collection,
-    });
-    Outgoing {
-        record: object!({ "$type": MESSAGE, "content": content, "thread": thread }),
-        sealed: None,
-        to: vec![reader.clone()],
-        id: None,
-        public: false,
-        expires_at: None,
-        believe: false,
-        hand_over: None,
-    }
+    let shared = context.account.together(|| share_believing(context, &mind, &path, to, believe))?;
+    Response::json(&Shared { shares: shared.shares, notices: shared.notices })
 }
 
 fn key(context: &Context<'_>) -> Result<Response, XrpcError> {
@@ -327,9 +298,3 @@ impl GivenMemory {
 fn name(path: &str) -> Result<RepoPath, XrpcError> {
     RepoPath::parse(path).map_err(|_| MemoryError::NotFound.into())
 }
-
-const MESSAGE: &str = "agent.comms.message";
-/// What the threads begin with in which an agent tells another what it shares: with each other agent it has one.
-const NOTICES: &str = "agent.memory.shares.";
-/// All readers of a memory: 64 at most.
-const ALL: u32 = 64;

@@ -8,6 +8,7 @@ use serde_json::json as object;
 
 use super::super::record::{Validate, prepare as prepare_public};
 use super::super::{Args, Call, Context, Reply};
+use super::share::{share, sharing};
 use super::{record, search, view, writing};
 use crate::XrpcError;
 use crate::http::Response;
@@ -42,17 +43,24 @@ pub fn create_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrp
         near,
     };
     search::follow(context, &mind)?;
-    let written = mind.memories.create(mind.keeper(), draft, once)?;
+    let (written, shared) = sharing(context, || {
+        let written = mind.memories.create(mind.keeper(), draft, once)?;
+        let skipped = written.repeated && (written.beside.same.is_some() || !written.beside.near.is_empty());
+        let readers = if skipped { &[] } else { context.readers };
+        let shared = share(context, &mind, &written.path, readers)?;
+        Ok((written, shared))
+    })?;
     let mut answer = view::made(context, &written)?;
     if let (Some(fields), true, true) = (answer.as_object_mut(), near.is_some(), meaning.is_none()) {
         fields.insert("degraded".into(), ["vector"].into());
     }
-    Ok(Reply::Changed(Response::json(&answer)?))
+    shared.into_reply(answer)
 }
 
 /// Writes a memory into the repository, where everybody reads it.
 fn create_public(context: &Context<'_>, mut input: Args) -> Result<Reply, XrpcError> {
-    let unfit = ["pinned", "similarity", "idempotencyKey"].into_iter().find(|name| input.has(name));
+    let unfit =
+        ["pinned", "similarity", "idempotencyKey", "shareWith"].into_iter().find(|name| input.has(name));
     let unfit = unfit.or((on_duplicate(&input)? != OnDuplicate::Keep).then_some("onDuplicate"));
     if let Some(name) = unfit {
         return Err(XrpcError::invalid(format!("{name} is for private memories")));

@@ -9,7 +9,7 @@ mod publish;
 mod quote;
 mod record;
 mod search;
-mod share;
+pub(crate) mod share;
 mod state;
 mod transfer;
 pub(in crate::agent) mod view;
@@ -33,7 +33,7 @@ pub use murmuration_memory::limits::MAX_BLOB_BYTES;
 pub use publish::publish_memory;
 pub(in crate::agent) use search::search_own;
 pub use search::{context_block, search_memories};
-pub use share::{list_shares, revoke_share};
+pub use share::{list_shares, revoke_share, share_with};
 pub use state::{delete_state, list_state, put_state, state};
 pub use transfer::{export_memories, import_memories};
 
@@ -59,8 +59,11 @@ pub fn update_memory(context: &Context<'_>, mut call: Call) -> Result<Reply, Xrp
         meaning: meaning.as_ref(),
     };
     search::follow(context, &mind)?;
-    let written = mind.memories.update(mind.keeper(), &path, change)?;
-    Ok(Reply::Changed(Response::json(&view::written(context, &written)?)?))
+    let (written, shared) = share::sharing(context, || {
+        let written = mind.memories.update(mind.keeper(), &path, change)?;
+        Ok((written, share::share(context, &mind, &path, context.readers)?))
+    })?;
+    shared.into_reply(view::written(context, &written)?)
 }
 
 /// `agent.memory.deleteMemory`

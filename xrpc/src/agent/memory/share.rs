@@ -1,14 +1,130 @@
 //! Who reads which memories. To share and to read what is shared crosses to other agents and begins in the host
-//! (`crate::host`), and comes back here as an internal call.
+//! (`crate::host`), and comes back here as an internal call. A memory that is shared as it is made or changed has its readers looked up
+//! before the turn.
 
+use murmuration_account::Mind;
+use murmuration_comms::default_thread;
 use murmuration_memory::MemoryError;
 use murmuration_syntax::{Did, RepoPath};
-use serde_json::json as object;
+use serde_json::{Value as Json, json as object};
 
-use super::super::{Call, Context, Reply};
+use super::super::internal::comms::{self, Made, Outgoing, Reader};
+use super::super::{Args, Call, Context, Reply, read};
 use super::{bad_cursor, limit, own_path, reading, view, with_cursor};
 use crate::XrpcError;
-use crate::http::Response;
+use crate::http::{Request, Response};
+use crate::method::Method;
+
+/// What came of a turn that has shared a memory.
+#[derive(Default)]
+pub(in crate::agent) struct Shared {
+    /// Those of whom it was asked, as their lexicon has them.
+    pub(in crate::agent) shares: Vec<Json>,
+    /// The messages to those who are new.
+    pub(in crate::agent) notices: Vec<Made>,
+}
+
+impl Shared {
+    /// The answer with the shares, if there are any.
+    pub(super) fn into_reply(self, mut answer: Json) -> Result<Reply, XrpcError> {
+        let Self { shares, notices } = self;
+        if let (Some(fields), false) = (answer.as_object_mut(), shares.is_empty()) {
+            fields.insert("shares".into(), shares.into());
+        }
+        let response = Response::json(&answer)?;
+        Ok(if notices.is_empty() { Reply::Changed(response) } else { Reply::Sent(response, notices) })
+    }
+}
+
+/// With whom a call shares what it keeps, if its caller may make it.
+///
+/// # Errors
+/// What the caller is to see, as without this.
+pub fn share_with(context: &Context<'_>, method: &Method, request: &Request) -> Result<Vec<Did>, XrpcError> {
+    let keeps = matches!(method.nsid, "agent.memory.createMemory" | "agent.memory.updateMemory");
+    if !keeps || !request.body.windows(SHARE_WITH.len()).any(|window| window == SHARE_WITH.as_bytes()) {
+        return Ok(Vec::new());
+    }
+    let Call { input, .. } = read(context, method, request)?;
+    // Whatever else is wrong with the call, the turn finds it.
+    if input.text("privacy") == Some("public") {
+        return Ok(Vec::new());
+    }
+    subjects(&context.account.profile()?.did, &input, SHARE_WITH)
+}
+
+/// Those whom a list names.
+pub(crate) fn subjects(own: &Did, input: &Args, name: &str) -> Result<Vec<Did>, XrpcError> {
+    let to = input.texts(name).into_iter().map(Did::parse).collect::<Result<Vec<_>, _>>();
+    let mut to = to.map_err(|error| XrpcError::invalid(error.to_string()))?;
+    to.sort();
+    to.dedup();
+    match to.contains(own) {
+        true => Err(XrpcError::invalid("A memory is not shared with its own agent")),
+        false => Ok(to),
+    }
+}
+
+/// Runs a turn that keeps something and shares it: both, or neither.
+pub(super) fn sharing<T>(
+    context: &Context<'_>,
+    turn: impl FnOnce() -> Result<T, XrpcError>,
+) -> Result<T, XrpcError> {
+    if context.readers.is_empty() { turn() } else { context.account.together(turn) }
+}
+
+/// A row for each reader and the messages to those who are new. Runs in a transaction.
+pub(in crate::agent) fn share(
+    context: &Context<'_>,
+    mind: &Mind<'_>,
+    path: &RepoPath,
+    to: &[Reader],
+) -> Result<Shared, XrpcError> {
+    share_believing(context, mind, path, to, false)
+}
+
+/// The same; `believe` says whether keys count that do not go on from those that the agent has seen before.
+pub(in crate::agent) fn share_believing(
+    context: &Context<'_>,
+    mind: &Mind<'_>,
+    path: &RepoPath,
+    to: &[Reader],
+    believe: bool,
+) -> Result<Shared, XrpcError> {
+    if to.is_empty() {
+        return Ok(Shared::default());
+    }
+    let (own, now) = (&context.account.profile()?.did, context.clock.now_micros());
+    let readers = to.iter().map(|reader| comms::recipient(context, reader, believe, now));
+    let readers = readers.collect::<Result<Vec<_>, _>>()?;
+    let new = mind.memories.share(mind.keeper(), path, &readers)?;
+    let told = to.iter().filter(|reader| new.contains(&reader.did));
+    let notices = told.map(|reader| comms::send(context, notice(own, path, reader)));
+    let notices = notices.collect::<Result<Vec<_>, XrpcError>>()?;
+    let shares = mind.memories.shares(Some(path), None, ALL)?;
+    let named = shares.iter().filter(|share| to.iter().any(|reader| reader.did == share.reader));
+    Ok(Shared { shares: named.map(|share| view::share(own, share)).collect(), notices })
+}
+
+/// The message that tells a reader of a memory: its address, and nothing of what it says.
+fn notice(own: &Did, path: &RepoPath, reader: &Reader) -> Outgoing {
+    let thread = format!("{NOTICES}{}", default_thread(own, std::slice::from_ref(&reader.did)));
+    let content = object!({
+        "kind": "ref",
+        "uri": format!("at://{own}/{path}"),
+        "schema": path.collection,
+    });
+    Outgoing {
+        record: object!({ "$type": MESSAGE, "content": content, "thread": thread }),
+        sealed: None,
+        to: vec![reader.clone()],
+        id: None,
+        public: false,
+        expires_at: None,
+        believe: false,
+        hand_over: None,
+    }
+}
 
 /// `agent.memory.revokeShare`
 pub fn revoke_share(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError> {
@@ -55,6 +171,14 @@ pub fn list_shares(context: &Context<'_>, call: Call) -> Result<Reply, XrpcError
     };
     Ok(Reply::Now(Response::json(&with_cursor(object!({ "shares": shares }), cursor))?))
 }
+
+/// The field of those with whom a memory is shared as it is kept.
+const SHARE_WITH: &str = "shareWith";
+
+pub(in crate::agent) const MESSAGE: &str = "agent.comms.message";
+
+/// What the threads begin with in which an agent tells another what it shares: with each other agent it has one.
+pub(in crate::agent) const NOTICES: &str = "agent.memory.shares.";
 
 /// All readers of a memory: 64 at most.
 const ALL: u32 = 64;

@@ -150,8 +150,17 @@ pub fn import_memories(context: &Context<'_>, mut call: Call) -> Result<Reply, X
                 None => None,
             };
             let path = path.clone();
-            let exported =
-                Exported { path, rev, created_at, updated_at, expires_at, pinned, envelope, apart: None };
+            let exported = Exported {
+                path,
+                rev,
+                created_at,
+                updated_at,
+                expires_at,
+                pinned,
+                envelope,
+                readers: Vec::new(),
+                apart: None,
+            };
             exported.open(&ring, apart.as_deref()).map_err(|_| lost())?.0.to_vec()
         } else {
             let record = item.take("record").ok_or_else(|| damaged("has a memory without a record"))?;
@@ -163,7 +172,9 @@ pub fn import_memories(context: &Context<'_>, mut call: Call) -> Result<Reply, X
             return Err(damaged("has a record that is not of its name"));
         }
         let meaning = search::meaning(context, &prepared.text);
-        memories.push((path, bytes, head, meaning));
+        // Another's readers are not one's own.
+        let readers = if of_own { readers(&item, own)? } else { Vec::new() };
+        memories.push(Read { path, bytes, head, readers, meaning });
     }
     let mut states = Vec::new();
     for item in items(&mut part, "states")? {
@@ -211,9 +222,29 @@ impl Head {
     }
 }
 
-fn incoming((path, record, head, meaning): &(RepoPath, Vec<u8>, Head, Option<Meaning>)) -> Incoming<'_> {
+/// A memory of a part.
+struct Read {
+    path: RepoPath,
+    bytes: Vec<u8>,
+    head: Head,
+    readers: Vec<Did>,
+    meaning: Option<Meaning>,
+}
+
+fn incoming(Read { path, bytes, head, readers, meaning }: &Read) -> Incoming<'_> {
     let Head { created_at, updated_at, expires_at, pinned } = *head;
-    Incoming { path, record, pinned, created_at, updated_at, expires_at, meaning: meaning.as_ref() }
+    let meaning = meaning.as_ref();
+    Incoming { path, record: bytes, pinned, created_at, updated_at, expires_at, readers, meaning }
+}
+
+/// Who reads a memory of a part beside its agent.
+fn readers(item: &Args, own: &Did) -> Result<Vec<Did>, XrpcError> {
+    let readers = item.texts(READERS).into_iter().map(Did::parse).collect::<Result<Vec<_>, _>>();
+    let readers = readers.map_err(|_| damaged("has a reader that is nobody"))?;
+    match readers.contains(own) {
+        true => Err(damaged("has its own agent for a reader")),
+        false => Ok(readers),
+    }
 }
 
 fn incoming_state((key, value, head): &(String, Ipld, Head)) -> IncomingState<'_> {
@@ -230,6 +261,9 @@ fn memory(exported: &Exported, ring: &Ring, sealed: bool, apart: Option<&[u8]>) 
         ("pinned".to_owned(), exported.pinned.into()),
     ]);
     item.extend(exported.expires_at.map(|at| ("expiresMicros".to_owned(), at.into())));
+    if !exported.readers.is_empty() {
+        item.insert(READERS.into(), exported.readers.iter().map(Did::as_str).collect());
+    }
     if sealed {
         item.insert(ENVELOPE.into(), json::to_value(&exported.envelope.to_ipld()));
         item.extend(apart.map(|bytes| (APART.to_owned(), json::to_value(&Ipld::Bytes(bytes.to_vec())))));
@@ -299,6 +333,7 @@ const SEALED: &str = "sealed";
 const OPENED: &str = "opened";
 const ENVELOPE: &str = "envelope";
 const APART: &str = "apart";
+const READERS: &str = "readers";
 /// Memories of a part, and entries, at most: what an export puts into one.
 const MAX_ITEMS: usize = 100;
 /// The last moment that the storage counts, in microseconds since the Unix epoch.

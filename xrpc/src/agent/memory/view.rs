@@ -46,12 +46,15 @@ pub(super) fn written(context: &Context<'_>, written: &Written) -> Result<Json, 
 
 /// That somebody may read a memory of this agent's.
 pub(in crate::agent) fn share(own: &Did, share: &Share) -> Json {
-    object!({
+    let mut view = object!({
         "uri": format!("at://{own}/{}", share.path),
         "subject": share.reader,
-        "kid": share.key_id,
         "sharedAt": time(share.shared_at),
-    })
+    });
+    if let Some(fields) = view.as_object_mut() {
+        fields.extend(share.key_id.as_ref().map(|kid| ("kid".to_owned(), kid.as_str().into())));
+    }
+    view
 }
 
 /// That this agent may read a memory of somebody else's.
