@@ -8,6 +8,7 @@ pub mod ask;
 pub mod bucket;
 mod configured;
 mod ending;
+mod hands;
 pub mod hosts;
 mod model;
 pub mod network;
@@ -29,8 +30,7 @@ use murmuration_data::cid_of_raw;
 use murmuration_firehose::{Event, Frame, Seq, frame};
 use murmuration_lexicons::Catalog;
 use murmuration_platform::sqlite::SqliteStore;
-use murmuration_platform::{Clock, Embedder, Entropy, run_script};
-use murmuration_rate::{Rule, Window};
+use murmuration_platform::{Clock, Embedder, run_script};
 use murmuration_syntax::{Did, Handle};
 use murmuration_xrpc::agent::ending::finish;
 use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
@@ -49,6 +49,7 @@ mod run;
 
 pub use ask::request;
 pub use configured::config;
+pub use hands::{Counts, Hands};
 pub use network::Network;
 pub use run::block_on;
 pub use shelf::{Shelf, everything_in};
@@ -259,54 +260,6 @@ impl Agents for Objects {
     fn alias(&self, did: &Did) -> Result<CfDid, XrpcError> {
         let id = data_encoding::HEXLOWER.encode(cid_of_raw(did.as_str().as_bytes()).hash().digest());
         CfDid::of_object(&id).map_err(XrpcError::internal)
-    }
-}
-
-/// The time, and numbers that never repeat.
-pub struct Hands {
-    micros: Cell<u64>,
-    drawn: Cell<u64>,
-}
-
-impl Clock for Hands {
-    fn now_micros(&self) -> u64 {
-        self.micros.get()
-    }
-}
-
-impl Entropy for Hands {
-    fn fill(&self, buffer: &mut [u8]) {
-        self.drawn.set(self.drawn.get() + 1);
-        for (byte, value) in buffer.iter_mut().zip(self.drawn.get().to_be_bytes().iter().cycle()) {
-            *byte = *value;
-        }
-    }
-}
-
-/// The windows of every key, without leases.
-pub struct Counts {
-    pub client: String,
-    clock: Rc<Hands>,
-    windows: RefCell<BTreeMap<(String, String), Window>>,
-}
-
-impl Counter for Counts {
-    fn client(&self) -> &str {
-        &self.client
-    }
-
-    fn take<'a>(
-        &'a self,
-        key: String,
-        bucket: String,
-        rule: Rule,
-        points: u32,
-    ) -> Task<'a, Result<(), XrpcError>> {
-        let now = self.clock.now_micros();
-        let mut windows = self.windows.borrow_mut();
-        let taken = windows.entry((key, bucket)).or_default().take(rule, points, now);
-        let answer = taken.map(drop);
-        Box::pin(ready(answer.map_err(|status| XrpcError::rate_limited(&status, status.seconds_left(now)))))
     }
 }
 
