@@ -4,9 +4,11 @@
 //! it wants also notes, in its row, from where on it is *owed* something; nothing is kept of a webhook that is owed
 //! nothing, so waking looks at no log. What is owed goes out in messages of some events each, one after another and in
 //! order. A message that is not taken is sent again, the same, later and later; a webhook that takes nothing for about a
-//! day, or answers 410, is given up. Each message costs a row, and so does the first event after a pause.
+//! day, or answers 410, is given up, and forgotten when a week later somebody wants a webhook. Each message costs a row, and so
+//! does the first event after a pause.
 //!
-//! An event is delivered at least once: after a crash it may come again, and it says its number.
+//! A message is delivered at least once: after a crash it may come again, the same under the same id. So where it ends is in the
+//! row before it is sent: with the first event after a pause, or at what was the log's head when the message before it was taken.
 //!
 //! An account that is not active *rests*: nothing is sent to its webhooks. What they are owed meanwhile is noted, and sent when
 //! the account is active again, as far as the log then reaches.
@@ -25,8 +27,8 @@ use crate::RelayError;
 use crate::filter::{Filter, Sight};
 use crate::index::Index;
 use crate::limits::{
-    HOOK_BACKOFF_SECONDS, HOOK_BACKSTOP_MS, HOOK_EVENTS, MAX_FLYING, MAX_HOOK_FAILURES, MAX_HOOK_NAMES,
-    MAX_HOOKS, MAX_HOOKS_OF_ACCOUNT, MAX_RESEALED_HOOKS,
+    HOOK_BACKOFF_SECONDS, HOOK_BACKSTOP_MS, HOOK_EVENTS, HOOK_GIVEN_UP_KEPT_MS, MAX_FLYING,
+    MAX_HOOK_FAILURES, MAX_HOOK_NAMES, MAX_HOOKS, MAX_HOOKS_OF_ACCOUNT, MAX_RESEALED_HOOKS,
 };
 use crate::log::Log;
 use crate::page::Page;
@@ -139,7 +141,7 @@ struct Hook {
 struct Debt {
     /// Everything up to here was delivered, and something behind it is owed; `None` while nothing is.
     after: Option<u64>,
-    /// Where the message ends that was not taken.
+    /// What the next message reaches no further than; there is one while something is owed.
     through: Option<u64>,
     failures: u32,
     /// Milliseconds.
@@ -186,7 +188,7 @@ impl Hooks {
     }
 
     /// Makes a webhook: itself, and the secret that is shown this once. `None` where its owner, or the host, has as many
-    /// as there may be. Writes 1 row.
+    /// as there may be. Writes 1 row, and 1 for each that goes because it was given up.
     pub(crate) fn add(
         &mut self,
         store: &dyn Store,
@@ -195,6 +197,7 @@ impl Hooks {
         entropy: &dyn Entropy,
         now_ms: u64,
     ) -> Result<Option<(HookView, String)>, StoreError> {
+        self.forget_given_up(store, now_ms)?;
         let own = self.hooks.values().filter(|hook| hook.did == new.did.as_str()).count();
         let names = self.index.names() + new.filter.names();
         if own >= MAX_HOOKS_OF_ACCOUNT || self.hooks.len() >= MAX_HOOKS || names > MAX_HOOK_NAMES {
@@ -218,6 +221,19 @@ impl Hooks {
         let view = hook.view(id, new.wanted, self.resting.contains(&hook.did));
         self.put(id, hook);
         Ok(Some((view, secret_text(&secret))))
+    }
+
+    /// Deletes those that were given up a while ago: 1 row for each.
+    fn forget_given_up(&mut self, store: &dyn Store, now_ms: u64) -> Result<(), StoreError> {
+        let old = self.hooks.iter().filter(|(_, hook)| {
+            let Debt { failures, due_at, .. } = hook.debt;
+            failures >= MAX_HOOK_FAILURES && due_at.saturating_add(HOOK_GIVEN_UP_KEPT_MS) <= now_ms
+        });
+        for id in old.map(|(id, _)| *id).collect::<Vec<_>>() {
+            store::delete(store, id)?;
+            self.forget(id);
+        }
+        Ok(())
     }
 
     /// The webhooks of an account, oldest first. Reads a row each.
@@ -319,7 +335,8 @@ impl Hooks {
         for id in self.index.takers(sight) {
             let Some(hook) = self.hooks.get_mut(&id) else { continue };
             if hook.debt.after.is_none() {
-                let debt = Debt { after: Some(seq.get() - 1), through: None, due_at: now_ms, ..hook.debt };
+                let seq = seq.get();
+                let debt = Debt { after: Some(seq - 1), through: Some(seq), due_at: now_ms, ..hook.debt };
                 store::save(store, id, &debt)?;
                 hook.debt = debt;
             }
@@ -371,17 +388,18 @@ impl Hooks {
     ) -> Result<Option<Delivery>, RelayError> {
         let Some(hook) = self.hooks.get_mut(&id) else { return Ok(None) };
         let Some(after) = hook.debt.after else { return Ok(None) };
-        let through = hook.debt.through.unwrap_or(u64::MAX);
+        let through = hook.debt.through.unwrap_or_else(|| log.head());
         let page = Page::behind(store, log, after, through, &hook.filter, HOOK_EVENTS)?;
         if page.events.is_empty() && !page.outdated {
-            if page.at_head {
-                let debt = Debt { after: None, through: None, ..hook.debt };
-                store::save(store, id, &debt)?;
-                hook.debt = debt;
+            // Looked at and not wanted; another turn goes on from there.
+            let (after, through) = (Some(page.cursor), Some(log.head()));
+            let debt = if page.at_head {
+                Debt { after: None, through: None, ..hook.debt }
             } else {
-                // Looked at and not wanted; another turn goes on from there.
-                hook.debt = Debt { after: Some(page.cursor), through: None, ..hook.debt };
-            }
+                Debt { after, through, ..hook.debt }
+            };
+            store::save(store, id, &debt)?;
+            hook.debt = debt;
             return Ok(None);
         }
         let secret = keks.open(&binding(id, &hook.did), &hook.secret).map_err(|source| {
@@ -408,19 +426,16 @@ impl Hooks {
             // It was deleted meanwhile.
             return Ok(());
         };
-        let again = |failures: u32, seconds: u64| Debt {
-            through: Some(through),
-            failures,
-            due_at: now_ms + seconds * 1000,
-            ..hook.debt
-        };
+        let again =
+            |failures: u32, seconds: u64| Debt { failures, due_at: now_ms + seconds * 1000, ..hook.debt };
         let failures = hook.debt.failures + 1;
         let debt = match outcome {
             Outcome::Answered { status: 200..=299, .. } => {
                 // Where nothing more is wanted by now, the row says so at once.
                 let rest = Page::behind(store, log, through, u64::MAX, &hook.filter, 1)?;
                 let owed = !(rest.at_head && rest.events.is_empty());
-                Debt { after: owed.then_some(through), due_at: now_ms, ..Debt::default() }
+                let (after, through) = (owed.then_some(through), owed.then(|| log.head()));
+                Debt { after, through, due_at: now_ms, ..Debt::default() }
             }
             Outcome::Answered { status: 410, .. } => again(MAX_HOOK_FAILURES, 0),
             Outcome::Answered { retry_after: Some(seconds), .. } => {
@@ -429,7 +444,11 @@ impl Hooks {
             Outcome::Answered { .. } | Outcome::Failed => again(failures, pause(failures, jitter)),
             Outcome::Postponed(seconds) => again(hook.debt.failures, seconds.clamp(1, longest_pause())),
         };
-        let debt = if debt.failures < MAX_HOOK_FAILURES { debt } else { Debt { after: None, ..debt } };
+        let debt = if debt.failures < MAX_HOOK_FAILURES {
+            debt
+        } else {
+            Debt { after: None, through: None, due_at: now_ms, ..debt }
+        };
         store::save(store, id, &debt)?;
         hook.debt = debt;
         if debt.failures >= MAX_HOOK_FAILURES {

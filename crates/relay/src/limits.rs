@@ -80,6 +80,9 @@ pub const MAX_RESEALED_HOOKS: usize = 100;
 /// Webhooks of the host: each is a row that is read whenever the relay wakes.
 pub const MAX_HOOKS: usize = 1_000;
 
+/// How long a webhook that was given up can still be looked at, milliseconds; it goes when a new one is made after that.
+pub const HOOK_GIVEN_UP_KEPT_MS: u64 = 7 * 24 * 3_600_000;
+
 /// Names in the filters of all webhooks together: about 3 MB in memory.
 pub const MAX_HOOK_NAMES: usize = 65_536;
 

@@ -1,12 +1,15 @@
 //! Webhooks: what is owed is sent, once and in order, again when it was not taken, and given up in the end.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use murmuration_firehose::{AccountEvent, AccountStatus, Event, Timestamp};
 use murmuration_keys::seal::Keks;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_platform::{Entropy, Store as _};
-use murmuration_relay::limits::{HOOK_BACKSTOP_MS, MAX_FLYING, MAX_HOOK_FAILURES, MAX_HOOKS_OF_ACCOUNT};
+use murmuration_relay::limits::{
+    HOOK_BACKSTOP_MS, HOOK_GIVEN_UP_KEPT_MS, MAX_FLYING, MAX_HOOK_FAILURES, MAX_HOOKS_OF_ACCOUNT,
+};
 use murmuration_relay::{Delivery, Filter, HookState, LogConfig, NewHook, Outcome, Relay};
 use serde_json::Value;
 
@@ -43,6 +46,10 @@ impl World {
     }
 
     fn hook(&mut self, owner: u64, of: &[u64]) -> Option<u64> {
+        self.hook_at(owner, of, T0)
+    }
+
+    fn hook_at(&mut self, owner: u64, of: &[u64], now: u64) -> Option<u64> {
         let dids: Vec<String> = of.iter().map(|account| did(*account).to_string()).collect();
         let dids: Vec<&str> = dids.iter().map(String::as_str).collect();
         let filter = Filter::parse(&[], &dids).unwrap();
@@ -52,7 +59,7 @@ impl World {
             filter,
             wanted: "{}".to_owned(),
         };
-        let made = self.relay.add_hook(&self.store, new, &self.keks, &self.entropy, T0).unwrap();
+        let made = self.relay.add_hook(&self.store, new, &self.keks, &self.entropy, now).unwrap();
         made.map(|(view, secret)| {
             assert!(secret.starts_with("whsec_"));
             view.id
@@ -115,14 +122,14 @@ fn events_that_are_wanted_go_out_in_order_and_a_message_costs_a_row() {
     assert_eq!(world.store.counts().written - before, 3 + 1, "a row a push, and one for what is owed");
     assert!(world.relay.owes(T0));
     let deliveries = world.take(T0);
-    assert_eq!((deliveries.len(), seqs(&deliveries[0])), (1, vec![2, 4]));
+    assert_eq!((deliveries.len(), seqs(&deliveries[0])), (1, vec![2]), "the first after a pause, alone");
     assert!(world.take(T0).is_empty(), "one message at a time");
     // What comes meanwhile waits.
     world.event(1, T0);
     let before = world.store.counts().written;
     world.done(id, TAKEN, T0);
     let next = world.take(T0);
-    assert_eq!(seqs(&next[0]), [5]);
+    assert_eq!(seqs(&next[0]), [4, 5]);
     world.event(2, T0);
     world.done(id, TAKEN, T0);
     assert_eq!(world.store.counts().written - before, 2 + 1, "a row a message, and one for the push");
@@ -188,7 +195,9 @@ fn nothing_is_sent_for_an_account_that_is_not_active_until_it_is_again() {
         assert_eq!(world.state(9), HookState::Active);
         assert!(world.relay.owes(T0));
     }
-    assert_eq!(seqs(&world.take(T0)[0]), [1, 4, 8], "what it was owed meanwhile is not lost");
+    assert_eq!(seqs(&world.take(T0)[0]), [1], "what it was owed meanwhile is not lost");
+    world.done(id, TAKEN, T0);
+    assert_eq!(seqs(&world.take(T0)[0]), [4, 8]);
     world.done(id, TAKEN, T0);
     // A webhook that is on its way when its account goes to rest is noted as ever.
     world.event(1, T0);
@@ -234,8 +243,20 @@ fn a_crash_on_the_way_sends_it_again() {
     assert_eq!(world.relay.urgent_alarm(T0), Some(T0 + HOOK_BACKSTOP_MS), "the alarm would come to it");
     world.sleep(LogConfig::default());
     assert!(world.relay.owes(T0));
+    // Whatever has come since.
+    world.event(1, T0);
     let again = world.take(T0).remove(0);
     assert_eq!(header(&first, "webhook-id"), header(&again, "webhook-id"));
+    assert_eq!(seqs(&first), seqs(&again));
+    world.done(id, TAKEN, T0);
+    let next = world.take(T0).remove(0);
+    world.sleep(LogConfig::default());
+    world.event(1, T0);
+    let again = world.take(T0).remove(0);
+    assert_eq!(header(&next, "webhook-id"), header(&again, "webhook-id"));
+    assert_eq!((seqs(&next), seqs(&again)), (vec![2], vec![2]));
+    world.done(id, TAKEN, T0);
+    let _ = world.take(T0);
     world.done(id, TAKEN, T0);
     world.sleep(LogConfig::default());
     assert!(!world.relay.owes(T0) && world.relay.urgent_alarm(T0).is_none());
@@ -250,6 +271,19 @@ fn only_its_owner_sees_and_deletes_a_webhook_and_it_goes_with_the_account() {
     }
     assert_eq!(ids.len(), MAX_HOOKS_OF_ACCOUNT);
     let other = world.hook(2, &[]).unwrap();
+    // One that was given up is in its place for a week.
+    world.event(5, T0);
+    let flying = world.take(T0);
+    let ends = flying.iter().position(|delivery| ids.contains(&delivery.id)).unwrap();
+    for (index, delivery) in flying.iter().enumerate() {
+        let gone = Outcome::Answered { status: 410, retry_after: None };
+        world.done(delivery.id, if index == ends { gone } else { TAKEN }, T0);
+    }
+    assert!(world.hook(1, &[]).is_none());
+    let later = T0 + HOOK_GIVEN_UP_KEPT_MS;
+    ids.retain(|id| *id != flying[ends].id);
+    ids.push(world.hook_at(1, &[], later).unwrap());
+    assert!(world.hook_at(1, &[], later).is_none());
     let seen = world.relay.hooks(&world.store, &did(1)).unwrap();
     assert_eq!(seen.len(), ids.len());
     assert!(seen.iter().all(|view| ids.contains(&view.id) && view.wanted == "{}"));
@@ -297,6 +331,11 @@ fn sim_every_webhook_is_told_everything_at_least_once_and_in_order() {
             })
             .collect();
         let mut got: Vec<Vec<u64>> = vec![Vec::new(); hooks.len()];
+        let mut messages: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        let mut note = |delivery: &Delivery| {
+            let known = messages.entry(header(delivery, "webhook-id").to_owned());
+            assert_eq!(*known.or_insert_with(|| seqs(delivery)), seqs(delivery), "one id, one message");
+        };
         let mut accounts = Vec::new();
         let mut flying: Vec<Delivery> = Vec::new();
         let mut now = T0;
@@ -309,7 +348,11 @@ fn sim_every_webhook_is_told_everything_at_least_once_and_in_order() {
                     accounts.push(account);
                     world.event(account, now);
                 }
-                3..=4 => flying.extend(world.take(now)),
+                3..=4 => {
+                    let taken = world.take(now);
+                    taken.iter().for_each(&mut note);
+                    flying.extend(taken);
+                }
                 5 if !settle => {
                     world.sleep(config);
                     // What was on its way may have arrived all the same.
@@ -339,12 +382,21 @@ fn sim_every_webhook_is_told_everything_at_least_once_and_in_order() {
         while let Some(due) = world.relay.urgent_alarm(now) {
             now = now.max(due);
             for delivery in flying.drain(..).chain(world.take(now)).collect::<Vec<_>>() {
+                note(&delivery);
                 let index = hooks.iter().position(|(id, _)| *id == delivery.id).unwrap();
                 let fresh = seqs(&delivery);
                 let last = got[index].last().copied().unwrap_or(0);
                 got[index].extend(fresh.into_iter().filter(|seq| *seq > last));
                 world.done(delivery.id, TAKEN, now);
             }
+        }
+        for (id, _) in &hooks {
+            let own = messages.iter().filter(|(name, _)| name.starts_with(&format!("msg_{id:x}_")));
+            let mut told: Vec<u64> = own.flat_map(|(_, seqs)| seqs.iter().copied()).collect();
+            let all = told.len();
+            told.sort_unstable();
+            told.dedup();
+            assert_eq!(told.len(), all, "no event is in two messages; seed {seed}");
         }
         for ((_, of), got) in hooks.iter().zip(got) {
             let wanted = |account: &u64| of.is_empty() || of.contains(account);

@@ -19,7 +19,8 @@ pub(crate) fn secret_text(secret: &[u8]) -> String {
     format!("whsec_{}", BASE64.encode(secret))
 }
 
-/// The message that carries a page. Its id says which events it carries, so that a message that is sent again is known.
+/// The message that carries a page. Its id says behind which number, and a webhook's row says how far: so a message that is sent
+/// again, be it after a crash, is known by its id and carries the same.
 pub(super) fn message(
     url: &str,
     id: u64,
@@ -28,7 +29,7 @@ pub(super) fn message(
     secret: &[u8],
     now_ms: u64,
 ) -> OutboundRequest {
-    let id = format!("msg_{id:x}_{after}_{}", page.cursor);
+    let id = format!("msg_{id:x}_{after}");
     let time = Timestamp::from_micros(now_ms.saturating_mul(1000));
     let data = page.json();
     let body = format!("{{\"type\":\"agent.relay.events\",\"timestamp\":\"{time}\",\"data\":{data}}}");
