@@ -133,7 +133,7 @@ impl<'a> Resolver<'a> {
     ///
     /// # Errors
     /// [`BridgeError::AliasNotVerified`] when the one names the other and not the other way round, or has no such document;
-    /// why there was no answer where an old one will not do.
+    /// [`BridgeError::DidDeactivated`] with the did:cf when its agent was deleted; why there was no answer where an old one will not do.
     pub async fn alias(
         &self,
         canonical: &Document,
@@ -155,6 +155,7 @@ impl<'a> Resolver<'a> {
         let verified = match fetched {
             Ok(document) => cf::verify(canonical, &document).map(|()| Rc::new(document)),
             Err(error) if error.is_transient() => Err(error),
+            Err(error @ BridgeError::DidDeactivated(_)) => Err(error),
             Err(_) => Err(BridgeError::AliasNotVerified(alias.did().clone())),
         };
         settle(&self.cache.aliases, did, cached, purpose, self.now(), verified).map(Some)

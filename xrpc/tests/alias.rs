@@ -120,7 +120,7 @@ fn a_deleted_agent_resolves_as_deactivated_for_ever() {
     assert_eq!(error(&world.alias_page(&alias)), (410, "DidDeactivated"));
     assert_eq!(error(&world.resolve_alias(&alias)), (400, "DidDeactivated"));
     world.pass_minutes(11);
-    assert_eq!(error(&world.resolve_alias(did.as_str())), (400, "AliasNotVerified"));
+    assert_eq!(error(&world.resolve_alias(did.as_str())), (400, "DidDeactivated"));
     assert_eq!(world.get(&format!("{NS}.getAgent"), &[("agent", &alias)]).1["error"], "AgentNotFound");
     assert_eq!(world.create("alice").0, 200, "the handle is free");
     assert_eq!(error(&world.alias_page(&alias)), (410, "DidDeactivated"));
@@ -188,7 +188,7 @@ fn an_agent_of_another_network_is_found_by_the_did_that_names_its_alias() {
     answer_for(&world, &alias, &did(&json!("did:web:x.example")));
     assert_eq!(error(&world.resolve_alias(bob.as_str())), (400, "AliasNotVerified"));
     world.serve(&format!("https://other.example{}", alias.path()), 410, &json!({}));
-    assert_eq!(error(&world.resolve_alias(bob.as_str())), (400, "AliasNotVerified"));
+    assert_eq!(error(&world.resolve_alias(bob.as_str())), (400, "DidDeactivated"));
     world.network.pages.borrow_mut().clear();
     assert_eq!(error(&world.resolve_alias(bob.as_str())), (502, "UpstreamFailure"), "fails closed");
 }

@@ -105,13 +105,14 @@ impl Host<'_> {
     async fn alias_of(&self, canonical: &Document) -> Result<Option<Document>, XrpcError> {
         let Some(named) = cf::named_by(canonical) else { return Ok(None) };
         let found = if canonical.pds().is_ok_and(|network| network == self.config.public_url) {
-            let row = self.directory.agent_of(&named).await?;
-            match row {
-                Some(row) if row.did == *canonical.did() => self.alias_document(&row).await?,
-                _ => None,
-            }
-            .ok_or_else(|| BridgeError::AliasNotVerified(named.did().clone()))
-            .and_then(|document| cf::verify(canonical, &document).map(|()| Some(document)))
+            let document = match self.directory.agent_of(&named).await? {
+                Some(row) if row.did == *canonical.did() => {
+                    let document = self.alias_document(&row).await?;
+                    document.ok_or_else(|| BridgeError::DidDeactivated(named.did().clone()))
+                }
+                _ => Err(BridgeError::AliasNotVerified(named.did().clone())),
+            };
+            document.and_then(|document| cf::verify(canonical, &document).map(|()| Some(document)))
         } else {
             let found = self.resolver().alias(canonical, Purpose::Authentication).await;
             found.map(|document| document.map(|document| Document::clone(&document)))
@@ -266,8 +267,11 @@ fn unresolved(error: BridgeError) -> XrpcError {
 
 /// Why an alias does not count.
 fn not_verified(error: &BridgeError) -> XrpcError {
-    match error.is_transient() {
-        true => XrpcError::upstream(format!("The alias could not be verified: {error}")),
-        false => XrpcError::named("AliasNotVerified", error.to_string()),
+    match error {
+        BridgeError::DidDeactivated(_) => XrpcError::named("DidDeactivated", error.to_string()),
+        error if error.is_transient() => {
+            XrpcError::upstream(format!("The alias could not be verified: {error}"))
+        }
+        error => XrpcError::named("AliasNotVerified", error.to_string()),
     }
 }
