@@ -21,6 +21,8 @@ const EMAIL: &str = "EMAIL";
 const OUTBOX: &str = "OUTBOX";
 /// Random bytes in the name of a letter's file: letters of one microsecond must not meet.
 const NAME_BYTES: usize = 8;
+/// The longest code of a refusal by the platform (`E_SENDER_NOT_VERIFIED` and its like).
+const MAX_CODE_BYTES: usize = 64;
 
 #[wasm_bindgen(inline_js = "
 /** Sends a letter by the platform's binding. */
@@ -73,7 +75,7 @@ struct Binding<'a> {
 impl Mailer for Binding<'_> {
     fn send(&self, letter: Letter) -> MailFuture<'_> {
         let sent = send_letter(&self.binding, self.from, &letter.to, &letter.subject, &letter.text);
-        Box::pin(settle(sent))
+        Box::pin(settle(sent, refusal))
     }
 }
 
@@ -92,11 +94,24 @@ impl Mailer for Outbox {
             "text": letter.text,
             "purpose": letter.purpose,
         });
-        Box::pin(settle(write_letter(&self.0, &name, &json.to_string())))
+        Box::pin(settle(write_letter(&self.0, &name, &json.to_string()), |error| MailError(message(error))))
     }
 }
 
-async fn settle(promise: Result<Promise, JsValue>) -> Result<(), MailError> {
-    let failed = |error: JsValue| MailError(message(&error));
-    JsFuture::from(promise.map_err(failed)?).await.map(drop).map_err(failed)
+/// Why the platform does not take a letter: its code alone, for what else it says may quote the letter.
+fn refusal(error: &JsValue) -> MailError {
+    let code = Reflect::get(error, &"code".into()).ok().and_then(|code| code.as_string()).unwrap_or_default();
+    let is_code = |code: &str| {
+        (1..=MAX_CODE_BYTES).contains(&code.len())
+            && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
+    MailError(format!("the platform refused it: {}", if is_code(&code) { &code } else { "without a code" }))
+}
+
+async fn settle(
+    promise: Result<Promise, JsValue>,
+    failed: fn(&JsValue) -> MailError,
+) -> Result<(), MailError> {
+    let promise = promise.map_err(|error| failed(&error))?;
+    JsFuture::from(promise).await.map(drop).map_err(|error| failed(&error))
 }

@@ -28,6 +28,7 @@ pub struct Setup {
     queue: Option<Queue>,
     ai: Option<String>,
     vectorize: Option<String>,
+    email: Option<String>,
     variables: BTreeMap<String, String>,
 }
 
@@ -44,6 +45,7 @@ impl Setup {
             queue: None,
             ai: None,
             vectorize: None,
+            email: None,
             variables: BTreeMap::new(),
         }
     }
@@ -98,6 +100,13 @@ impl Setup {
         self
     }
 
+    /// Who takes the letters of the platform's `send_email`.
+    #[must_use]
+    pub fn email(mut self, stand_in: &StandIn) -> Self {
+        self.email = Some(stand_in.address());
+        self
+    }
+
     /// A variable of the Worker.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -118,6 +127,7 @@ impl Setup {
         settings.variables = self.variables;
         settings.ai = self.ai;
         settings.vectorize = self.vectorize;
+        settings.email = self.email;
         settings.queue = self.queue.unwrap_or(settings.queue);
         let mut world = World { state, build, settings, plc, own_plc, workerd: None, logs: Vec::new() };
         world.restart();

@@ -1,11 +1,11 @@
-//! Letters in the outbox, and what their codes open in the real Worker.
+//! Letters in the outbox and on their other ways, and what their codes open in the real Worker.
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use murmuration_data::Ipld;
-use murmuration_tests::{Account, Client, Setup, World};
+use murmuration_tests::{Account, Client, Reply, Setup, StandIn, World};
 use serde_json::{Value, json};
 
 /// The alarm that goes on with a deletion is due after 20 seconds.
@@ -63,6 +63,61 @@ fn a_password_is_reset_by_a_letter_and_no_code_is_in_the_log() {
     let answer = refresh.send("POST", "/xrpc/com.atproto.server.refreshSession", &[], Vec::new()).unwrap();
     assert_eq!(answer.status, 400, "{}", answer.text());
     assert!(!world.log().contains(&code) && !world.log().contains("a new one"));
+}
+
+/// Has a letter written, and answers with what the service was sent; then has the service refuse one.
+fn write_to_alice(world: &World, service: &StandIn) -> (Option<String>, Value) {
+    let _ = world.account("alice");
+    let reset = || {
+        let body = json!({ "email": "alice@example.com" });
+        world.client().post("com.atproto.server.requestPasswordReset", &body)
+    };
+    let _ = reset().ok();
+    let noted = service.take();
+    assert_eq!(noted.len(), 1);
+    let letter: Value = serde_json::from_slice(&noted[0].body).unwrap();
+    let words = letter["text"].as_str().unwrap().split_whitespace();
+    let code = words.into_iter().find(|word| word.len() == 11 && word.as_bytes()[5] == b'-').unwrap();
+    let body = json!({ "token": code, "password": "a new one" });
+    let _ = world.client().post("com.atproto.server.resetPassword", &body).ok();
+    assert_eq!(login(world, "a new one"), 200);
+    // What the service says of a letter may quote it.
+    service.script(|noted| Reply::Answer(500, Vec::new(), noted.body.clone()));
+    let refused = reset();
+    assert_eq!(
+        (refused.status, &refused.json()["error"]),
+        (502, &json!("UpstreamFailure")),
+        "{}",
+        refused.text()
+    );
+    let code = |letter: &Value| letter["text"].as_str().unwrap().to_owned();
+    let last: Value = serde_json::from_slice(&service.take()[0].body).unwrap();
+    let told = format!("{}{}", refused.text(), world.log());
+    assert!(!told.contains(&code(&last)) && !told.contains("alice@example.com"), "{told}");
+    (noted[0].header("authorization").map(str::to_owned), letter)
+}
+
+#[test]
+fn letters_go_by_an_api_or_by_the_platform_and_what_is_refused_is_told() {
+    let service = StandIn::start(|_| Reply::json(200, &json!({})));
+    let api = Setup::new()
+        .variable("MAIL", "http")
+        .variable("MAIL_URL", &format!("{}/letters", service.url()))
+        .variable("MAIL_TOKEN", "the-token")
+        .variable("MAIL_FROM", "host@example.com")
+        .start();
+    let (authorization, letter) = write_to_alice(&api, &service);
+    assert_eq!(authorization.as_deref(), Some("Bearer the-token"));
+    assert_eq!((&letter["from"], &letter["to"]), (&json!("host@example.com"), &json!("alice@example.com")));
+
+    let service = StandIn::start(|_| Reply::json(200, &json!({})));
+    let platform = Setup::new()
+        .email(&service)
+        .variable("MAIL", "binding")
+        .variable("MAIL_FROM", "host@example.com")
+        .start();
+    let (_, letter) = write_to_alice(&platform, &service);
+    assert_eq!((&letter["from"], &letter["to"]), (&json!("host@example.com"), &json!("alice@example.com")));
 }
 
 /// An account with a record and a blob.

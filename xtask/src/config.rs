@@ -40,6 +40,8 @@ pub struct Settings {
     pub ai: Option<String>,
     /// Somebody at an address who speaks the protocol of Vectorize.
     pub vectorize: Option<String>,
+    /// Somebody at an address who takes the letters of the platform's `send_email`, each as a POST of JSON.
+    pub email: Option<String>,
     /// More variables, or other values of those that are set here.
     pub variables: BTreeMap<String, String>,
 }
@@ -80,6 +82,7 @@ impl Settings {
             queue: Queue::Bundled { retries: RETRIES },
             ai: None,
             vectorize: None,
+            email: None,
             variables: BTreeMap::new(),
         }
     }
@@ -147,9 +150,13 @@ impl Settings {
             }
             None => (String::new(), bindings),
         };
+        let (email, bindings) = match &self.email {
+            Some(address) => (EXTERNAL_EMAIL.replace("ADDRESS", &quote(address)), bindings + EMAIL_BINDING),
+            None => (String::new(), bindings),
+        };
         TEMPLATE
             .replace("V8_FLAGS", &V8_FLAGS.map(quote).join(", "))
-            .replace("QUEUES", &(queues + &ai + &vectorize))
+            .replace("QUEUES", &(queues + &ai + &vectorize + &email))
             .replace("PORT", &self.port.to_string())
             .replace("NETWORKS", networks)
             .replace("STORAGE", &folder("storage"))
@@ -311,6 +318,18 @@ const VECTORIZE_BINDING: &str = r#"    (name = "VECTORS", wrapped = (moduleName 
       (name = "indexVersion", text = "v2"),
       (name = "useNdJson", json = "true"),
     ])),
+"#;
+
+/// workerd has no class of this binding: what it calls has the same method, and fails with what it is told.
+const EXTERNAL_EMAIL: &str = r#"
+    (name = "letters", external = (address = ADDRESS, http = ())),
+    (name = "email", worker = (
+      modules = [(name = "email.js", esModule = "import { WorkerEntrypoint } from 'cloudflare:workers';\nexport default class extends WorkerEntrypoint {\n  async send(letter) {\n    const answer = await this.env.LETTERS.fetch('http://letters/', { method: 'POST', body: JSON.stringify(letter) });\n    if (!answer.ok) throw new Error(await answer.text());\n  }\n}")],
+      compatibilityDate = DATE,
+      bindings = [(name = "LETTERS", service = "letters")],
+    )),"#;
+
+const EMAIL_BINDING: &str = r#"    (name = "EMAIL", service = "email"),
 "#;
 
 const QUEUE_BINDING: &str = r#"    (name = "DELIVERIES", queue = (name = "queues", props = (json = "{\"queue\":\"murmuration-deliveries\"}"))),
