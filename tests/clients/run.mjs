@@ -27,7 +27,7 @@ if (!options.url || !options.plc) {
   process.exit(2)
 }
 
-const suites = ['conformance', 'atproto-api', 'atproto-repo', 'atproto-sync', 'firehose', 'atcute', 'python']
+const suites = ['lexicons', 'conformance', 'atproto-api', 'atproto-repo', 'atproto-sync', 'firehose', 'atcute', 'python']
 const wanted = options.only ? options.only.split(',') : suites
 const context = {
   url: options.url.replace(/\/$/, ''),
