@@ -15,6 +15,12 @@ const TASK: &str = "canary-of-the-task-4711";
 const PARAMS: &str = "canary-of-the-params-4711";
 const RESULT: &str = "canary-of-the-result-4711";
 const FAULT: &str = "canary-of-the-fault-4711";
+const EXPLANATION: &str = "canary-of-the-explanation-4711";
+const PART: &str = "canary-of-the-part-4711";
+const LINK: &str = "https://canary-of-the-link-4711.example.com/";
+const PROGRESS: &str = "canary-of-the-progress-4711";
+const REASON: &str = "canary-of-the-reason-4711";
+const WAITING: &str = "canary-of-the-text-that-waits-4711";
 const SUMMARY: &str = "canary-of-the-summary-4711";
 const STATE: &str = "canary-of-the-state-4711";
 /// What only the agent that remembers it may see, and who it is shared with.
@@ -176,6 +182,12 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
         .word("parameters", PARAMS)
         .word("a result", RESULT)
         .word("a fault", FAULT)
+        .word("an explanation", EXPLANATION)
+        .word("a part", PART)
+        .word("a link", &LINK[8..])
+        .word("progress", PROGRESS)
+        .word("a reason", REASON)
+        .word("a text that waits", WAITING)
         .word("a summary", SUMMARY)
         .word("a state", STATE)
         .word("a memory", &MEMORY[..25])
@@ -200,19 +212,38 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
     let mut text = message(TEXT);
     text["thread"] = THREAD.into();
     exchange(&alice, &bob, text);
-    let data =
-        json!({ "$type": "agent.comms.message", "content": { "kind": "json", "data": { "key": DATA } } });
+    let data = json!({
+        "$type": "agent.comms.message", "content": { "kind": "json", "data": { "key": DATA } },
+        "parts": [{ "kind": "text", "text": PART }, { "kind": "ref", "uri": LINK }],
+    });
     exchange(&alice, &bob, data);
     let task = json!({ "$type": "agent.comms.request", "task": TASK, "params": { "key": PARAMS } });
     let task = exchange(&alice, &bob, task);
     let answer = json!({
         "$type": "agent.comms.response", "requestUri": task["uri"], "status": "failed",
-        "result": { "key": RESULT }, "error": FAULT,
+        "result": { "key": RESULT }, "error": FAULT, "content": [{ "kind": "text", "text": PROGRESS }],
+        "errorInfo": { "code": "no-luck", "message": EXPLANATION },
     });
     exchange(&bob, &alice, answer);
-    let handoff = json!({ "$type": "agent.comms.handoff", "summary": SUMMARY, "state": { "key": STATE } });
+    let handoff = json!({
+        "$type": "agent.comms.handoff", "summary": SUMMARY, "reason": REASON, "state": { "key": STATE },
+    });
     exchange(&bob, &alice, handoff);
-    let told = ["a text", "data", "a task", "parameters", "a result", "a fault", "a summary", "a state"];
+    let told = [
+        "a text",
+        "data",
+        "a part",
+        "a link",
+        "a task",
+        "parameters",
+        "a result",
+        "a fault",
+        "an explanation",
+        "progress",
+        "a summary",
+        "a reason",
+        "a state",
+    ];
     assert_eq!(opened, told.map(str::to_owned).into(), "what the readers have opened");
 
     // What both remember, and share with each other.
@@ -288,6 +319,20 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
             }
         }
     }
+    // What waits for a host that is away: its ticket is in the queue by now.
+    hosts.worlds[1].kill_9();
+    let sent = alice.tell(&bob, WAITING, "private");
+    assert_ne!(sent["receipts"][0]["state"], "delivered", "{sent}");
+    let ticket = Search::new().word("a ticket", &alice.did);
+    let queued = || {
+        let found = ticket.found_below(&hosts.worlds[0].folder().join("storage"));
+        found.keys().any(|file| file.starts_with("queues/"))
+    };
+    let patience = Instant::now() + PATIENCE;
+    while !queued() {
+        assert!(Instant::now() < patience, "the queue has no ticket");
+        pause(20);
+    }
     // While the objects live their newest pages are in the logs of SQLite, and after their end in its files.
     for round in 0..3 {
         for world in &hosts.worlds {
@@ -324,6 +369,12 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
             _ => hosts.worlds.iter_mut().for_each(World::restart),
         }
     }
+    let patience = Instant::now() + PATIENCE;
+    while alice.status(&sent)["state"] != "delivered" {
+        assert!(Instant::now() < patience, "{}", alice.status(&sent));
+        pause(100);
+    }
+    assert_eq!(texts(&bob.claim(60)), [WAITING]);
     // And it was there to be found: both sides read it still.
     for agent in [&alice, &bob] {
         assert_eq!(texts(&agent.thread(THREAD)), [TEXT]);

@@ -1,7 +1,7 @@
 //! Hundreds of messages, and at length ten thousand, both ways between two hosts that are killed, over links that refuse, lose,
 //! repeat and reorder; one of the hosts has a queue that answers everything with a refusal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -22,6 +22,8 @@ const AGENTS: usize = 2;
 const MANY_AGENTS: usize = 6;
 /// Messages of a line that the few agents are enough for.
 const LINE: u64 = 120;
+/// How much later a request comes that others overtake; longer than the sender waits for an answer.
+const LATE: Duration = Duration::from_secs(12);
 /// Within which all must have come: retries wait for seconds, those whose sender has died for twenty.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -62,12 +64,14 @@ fn pass(mut client: TcpStream, target: u16, what: u64, struck: &AtomicU64) -> st
     let refuse = |mut client: TcpStream, status: &str| {
         write!(client, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
     };
-    struck.fetch_add(u64::from(what < 6), Ordering::Relaxed);
+    struck.fetch_add(u64::from(what < 7), Ordering::Relaxed);
     match what {
         0 => return refuse(client, "429 X\r\nretry-after: 1"),
         1 => return refuse(client, "500 X"),
         2 => return refuse(client, "503 X"),
         3 => return Ok(()),
+        // It comes when others behind it, and its own retry, have come before.
+        6 => thread::sleep(LATE),
         _ => {}
     }
     let forward = || -> std::io::Result<Vec<u8>> {
@@ -157,12 +161,12 @@ impl Agent {
         }
     }
 
-    /// Takes what there is, as long as somebody answers.
-    fn read(&self, done: &Mutex<BTreeMap<String, Vec<u64>>>) {
+    /// Takes what there is, as long as somebody answers. `ended` has what its host has said that it knows to be done.
+    fn read(&self, done: &Mutex<BTreeMap<String, Vec<u64>>>, ended: &mut BTreeSet<u64>) {
         let claim = json!({ "max": 50, "leaseSeconds": 5 });
         let Ok(answer) = self.client.try_post("agent.comms.claimMessages", &claim) else { return };
         let Some(items) = answer.json()["items"].as_array().cloned() else { return };
-        let mut results = Vec::new();
+        let (mut results, mut taken) = (Vec::new(), Vec::new());
         for item in &items {
             let header = &item["parcel"]["header"];
             let n: u64 = item["record"]["content"]["text"].as_str().unwrap().parse().unwrap();
@@ -170,13 +174,24 @@ impl Agent {
             let mut done = done.lock().unwrap();
             let read = done.entry(format!("{line} {}", self.did)).or_default();
             // A lease whose end nobody has answered may come again, and nothing else.
+            assert!(!ended.contains(&n), "{n} is done, and came again");
             if !read.contains(&n) {
                 read.push(n);
             }
+            taken.push(n);
             results.push(json!({ "leaseId": item["leaseId"], "outcome": "done" }));
         }
         if !results.is_empty() {
-            let _ = self.client.try_post("agent.comms.ackMessages", &json!({ "results": results }));
+            let body = json!({ "results": results });
+            if let Ok(answer) = self.client.try_post("agent.comms.ackMessages", &body)
+                && answer.status == 200
+            {
+                let missing = answer.json()["missing"].as_array().map_or(0, Vec::len);
+                // A lease of five seconds may have run out in between: of those that are missing it is not said.
+                if missing == 0 {
+                    ended.extend(taken);
+                }
+            }
         }
     }
 }
@@ -238,8 +253,9 @@ fn messages_between_two_hosts_under_kills_and_faults_come_once_and_in_order() {
         for agent in agents.iter().flatten() {
             let (done, reading) = (&done, &reading);
             scope.spawn(move || {
+                let mut ended = BTreeSet::new();
                 while reading.load(Ordering::Relaxed) {
-                    agent.read(done);
+                    agent.read(done, &mut ended);
                     thread::sleep(Duration::from_millis(100));
                 }
             });

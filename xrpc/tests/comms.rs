@@ -68,6 +68,23 @@ fn a_message_reaches_its_reader_and_is_read_by_nobody_else() {
     }
 }
 
+/// As `hosted_agents_work_in_full_while_the_plc_directory_is_down`, for what agents say to each other.
+#[test]
+fn neighbours_write_to_each_other_while_the_plc_directory_is_down() {
+    let (world, alice, bob) = world();
+    world.network.plc_is_away.set(true);
+    for minutes in [0, 11, 60] {
+        world.pass_minutes(minutes);
+        let text = format!("after {minutes} minutes");
+        assert_eq!(states(&world.tell(&alice, &bob.did, &text)), ["delivered"]);
+        let items = world.claim(&bob);
+        assert_eq!(texts(&items), [text]);
+        world.done(&bob, &items);
+        let thread = items[0]["parcel"]["header"]["thread"].as_str().unwrap();
+        assert_eq!(world.look(&bob, "getThread", &[("thread", thread)]).0, 200);
+    }
+}
+
 #[test]
 fn a_conversation_is_one_thread_in_order_and_is_listed_once() {
     let (world, alice, bob) = world();

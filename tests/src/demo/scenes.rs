@@ -178,14 +178,18 @@ pub(super) fn handoff(stage: &mut Stage, story: &mut Story) {
 /// One speaks to all who listen.
 pub(super) fn broadcast(stage: &mut Stage, story: &mut Story) {
     story.scene("Robin speaks to everybody");
-    let mut reader =
-        stage.near.subscribe_events("wantedCollections=agent.comms.broadcast&includeRecords=true");
+    let mut reader = stage.near.subscribe_events("wantedTopics=weather&includeRecords=true");
     let call = "the frost comes tonight";
-    let record = json!({
-        "$type": "agent.comms.broadcast", "topic": "weather", "severity": "warning",
-        "content": { "kind": "text", "text": call },
-    });
-    let sent = stage.robin.send(&[&stage.wren, &stage.jay], &record, "public");
+    let record = |topic: &str, text: &str| {
+        json!({
+            "$type": "agent.comms.broadcast", "sender": stage.robin.did, "topic": topic, "severity": "warning",
+            "content": { "kind": "text", "text": text }, "createdAt": "2026-11-28T06:00:00.000Z",
+        })
+    };
+    let other = record("gossip", "the wren is small");
+    let other = json!({ "repo": stage.robin.did, "collection": "agent.comms.broadcast", "record": other });
+    let _ = stage.robin.client.post("com.atproto.repo.createRecord", &other).ok();
+    let sent = stage.robin.send(&[&stage.wren, &stage.jay], &record("weather", call), "public");
     let all = sent["receipts"].as_array().unwrap().iter().all(|receipt| receipt["state"] == "delivered");
     story.check("a broadcast reaches agents of both hosts", all);
     for (name, agent) in [("Wren", &stage.wren), ("Jay", &stage.jay)] {
