@@ -218,7 +218,7 @@ async fn take_over(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Respo
     let pieces = import::receive(request, &awake.config, &mut import).await?;
     let keys = request.header(import::KEYS).unwrap_or_default();
     let keys: Vec<&str> = keys.split(' ').collect();
-    let response = repo::finish(&context(agent, awake), import, &pieces, &keys)?;
+    let response = repo::finish(&context(agent, awake), method, import, &pieces, &keys)?;
     agent.mind().await?;
     outbox::start(agent);
     index::start(agent);

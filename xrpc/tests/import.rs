@@ -88,7 +88,7 @@ impl Home {
         let method = table::find(IMPORT).unwrap();
         let mut import = begin(&self.context(), method, Some(&self.token(Scope::Access)))?;
         car.chunks(1000).try_for_each(|piece| push(self.config(), &mut import, piece))?;
-        finish(&self.context(), import, car, &[&old_key().did_key()]).map(drop)
+        finish(&self.context(), method, import, car, &[&old_key().did_key()]).map(drop)
     }
 
     /// Imports what must be refused, and sees that nothing has changed.
@@ -242,6 +242,21 @@ fn a_whole_repository_is_taken_over_and_nothing_else() {
     // An empty one is one, too.
     home.import(&signed(&home.did, empty_root(), &tree(0).1)).unwrap();
     assert_eq!(home.rows("record"), 0);
+}
+
+#[test]
+fn a_takedown_that_comes_while_the_body_does_is_in_time() {
+    let home = Home::new();
+    let (root, sections) = tree(24);
+    let car = signed(&home.did, root, &sections);
+    let method = table::find(IMPORT).unwrap();
+    let mut import = begin(&home.context(), method, Some(&home.token(Scope::Access))).unwrap();
+    push(home.config(), &mut import, &car).unwrap();
+    home.account.edit(&[], 1_795_000_001_000_000, |profile| profile.takedown = Some("x".into())).unwrap();
+    let (head, written) = (home.account.head().unwrap(), home.store.counts().written);
+    let refused = finish(&home.context(), method, import, &car, &[&old_key().did_key()]).unwrap_err();
+    assert_eq!(refused.error(), "AccountTakedown");
+    assert_eq!((home.account.head().unwrap(), home.store.counts().written), (head, written));
 }
 
 #[test]

@@ -67,6 +67,7 @@ impl Alice {
     ) -> Result<Permit, XrpcError> {
         let (auth, treatment) = match table::find(nsid).map(|method| (method.auth, method.place)) {
             Some((auth, Place::Proxy(treatment))) => (auth, treatment),
+            Some((auth @ Auth::AccessEvenTakendown, _)) => (auth, Treatment::Plain),
             _ => (Auth::Access, Treatment::Plain),
         };
         let nsid = Nsid::parse(nsid).unwrap();
@@ -277,6 +278,10 @@ fn who_is_taken_down_may_appeal_and_nothing_else() {
     assert!(alice.permit(Scope::Access, report, None).is_ok());
     let refused = told(alice.permit(Scope::Access, "app.bsky.feed.getPosts", None));
     assert_eq!(refused.1, "AccountTakedown", "an old token does not help");
+    // What the host itself would answer them is answered by nobody else.
+    let named = format!("{APPVIEW_DID}#bsky_appview");
+    let elsewhere = alice.permit(Scope::Takendown, "app.bsky.actor.getPreferences", Some(&named));
+    assert_eq!(told(elsewhere).1, "AccountTakedown");
 }
 
 #[test]

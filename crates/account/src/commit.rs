@@ -67,13 +67,18 @@ impl Account {
     /// Writes the calls that arrived together, each as a commit of its own, in one transaction.
     ///
     /// The answers are in the order of the calls. A call that is refused changes nothing and does not disturb the
-    /// others; a failure of the storage undoes and fails all.
+    /// others; a failure of the storage undoes and fails all. Nobody writes into an account that is not active: a call was admitted
+    /// before it waited for its turn, and a commit behind the event that says so is one that relays drop.
     pub fn write(&self, requests: &[WriteRequest], now: u64) -> Vec<Result<Receipt, AccountError>> {
         let turn = self.change(|open| {
             let mut answers = Vec::with_capacity(requests.len());
             let mut drafts = Vec::new();
             for request in requests {
-                let admitted = self.charge(open, request, now).and_then(|()| self.judge_keys(open, request));
+                let served =
+                    open.profile.inactive().map_or(Ok(()), |status| Err(AccountError::Inactive(status)));
+                let admitted = served
+                    .and_then(|()| self.charge(open, request, now))
+                    .and_then(|()| self.judge_keys(open, request));
                 match admitted.and_then(|()| open.commit(&*self.store, request, now)) {
                     Ok((receipt, draft)) => {
                         let size =

@@ -1,7 +1,7 @@
 //! Why an account refuses.
 
 use murmuration_data::{Cid, DataError};
-use murmuration_firehose::{FirehoseError, VerifyError};
+use murmuration_firehose::{AccountStatus, FirehoseError, VerifyError};
 use murmuration_keyring::KeyringError;
 use murmuration_keys::KeyError;
 use murmuration_memory::MemoryError;
@@ -21,6 +21,9 @@ pub enum AccountError {
     /// The object holds an account already.
     #[error("this object holds an account already")]
     Occupied,
+    /// The account is not served: it was put to rest, taken down or deleted, perhaps while the call waited for its turn.
+    #[error("The account is not active: {0:?}")]
+    Inactive(AccountStatus),
     /// The repository moved on since the caller looked: its head is not the commit that was named.
     #[error("Commit was at {current}")]
     CommitSwap {
@@ -156,7 +159,8 @@ impl AccountError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::CommitSwap { .. }
+            Self::Inactive(_)
+                | Self::CommitSwap { .. }
                 | Self::RecordSwap { .. }
                 | Self::RecordExists(_)
                 | Self::NoSuchRecord(_)

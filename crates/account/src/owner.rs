@@ -146,23 +146,24 @@ impl Account {
         self.change(|_| Ok(session::begin(&*self.store, session, expires_at, now)?))
     }
 
-    /// Gives out the session that follows `id`: `fresh_id`, unless an earlier refresh has named another.
+    /// Gives out the session that follows `id`: one named by `fresh`, unless an earlier refresh has named another.
     ///
     /// # Errors
-    /// [`AccountError::SessionRevoked`] if the session is not known, or its grace is over.
+    /// [`AccountError::SessionRevoked`] if the session is not known, or its grace is over. All that came before and after it has
+    /// ended then: the token has been used, and somebody else may have what came of it.
     pub fn rotate_session(
         &self,
         id: &str,
-        fresh_id: String,
+        fresh: &str,
         expires_at: u64,
         now: u64,
     ) -> Result<Session, AccountError> {
         self.profile()?;
-        let rotated = self.change(|_| match session::rotate(&*self.store, id, fresh_id, expires_at, now) {
-            Err(AccountError::SessionRevoked) => Ok(None),
-            other => other.map(Some),
-        });
-        rotated?.ok_or(AccountError::SessionRevoked)
+        let rotated = self.change(|_| Ok(session::rotate(&*self.store, id, fresh, expires_at, now)?))?;
+        if rotated.is_none() {
+            self.sessions_ended.set(true);
+        }
+        rotated.ok_or(AccountError::SessionRevoked)
     }
 
     /// Ends a session, if there is one, with the tokens before and after this one.

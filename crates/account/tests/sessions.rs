@@ -24,7 +24,7 @@ fn begin(account: &Account, id: &str, app_password: Option<&str>) {
 }
 
 fn rotate(account: &Account, id: &str, fresh: &str, now: u64) -> Option<Session> {
-    match account.rotate_session(id, fresh.into(), now + LIFE, now) {
+    match account.rotate_session(id, fresh, now + LIFE, now) {
         Ok(session) => Some(session),
         Err(AccountError::SessionRevoked) => None,
         Err(error) => panic!("{error}"),
@@ -43,13 +43,45 @@ fn app_password(name: &str, privileged: bool) -> AppPassword {
 fn a_session_rotates_into_the_same_next_one_within_its_grace_and_into_none_after_it() {
     let World { account, .. } = World::new();
     begin(&account, "one", None);
-    assert_eq!(next(&account, "one", "two", NOW).as_deref(), Some("two"));
+    assert_eq!(next(&account, "one", "two", NOW).as_deref(), Some("one.two"));
     // Two tabs at once, or an answer that was lost: one session.
-    assert_eq!(next(&account, "one", "three", NOW + 1).as_deref(), Some("two"));
-    assert_eq!(next(&account, "one", "four", NOW + 2 * HOUR - 1).as_deref(), Some("two"));
+    assert_eq!(next(&account, "one", "three", NOW + 1).as_deref(), Some("one.two"));
+    assert_eq!(next(&account, "one", "four", NOW + 2 * HOUR - 1).as_deref(), Some("one.two"));
+    assert_eq!(next(&account, "one.two", "six", NOW + 2 * HOUR - 1).as_deref(), Some("one.six"));
     assert_eq!(next(&account, "one", "five", NOW + 2 * HOUR), None);
-    assert_eq!(next(&account, "two", "six", NOW + 2 * HOUR).as_deref(), Some("six"));
     assert_eq!(next(&account, "never", "seven", NOW), None);
+}
+
+/// T12: whoever shows a used token after its grace has a copy of it, and so has perhaps somebody else of what came of it.
+#[test]
+fn a_token_that_is_used_again_too_late_ends_its_family_and_no_other() {
+    for cleared in [false, true] {
+        let World { account, .. } = World::new();
+        // Names that lie around those of the family.
+        for other in ["on", "one-", "one/", "onf"] {
+            begin(&account, other, None);
+        }
+        begin(&account, "one", None);
+        next(&account, "one", "two", NOW).unwrap();
+        next(&account, "one.two", "three", NOW + HOUR).unwrap();
+        let late = NOW + 3 * HOUR;
+        if cleared {
+            // The row of the used token has gone when another session began.
+            let session =
+                Session { id: "new".into(), scope: "com.atproto.access".into(), app_password: None };
+            account.begin_session(&session, late + LIFE, late).unwrap();
+        }
+        assert!(account.session_lives("one.three").unwrap());
+        assert_eq!(next(&account, "one", "x", late), None);
+        assert!(account.sessions_ended(), "sockets are told");
+        for id in ["one", "one.two", "one.three"] {
+            assert!(!account.session_lives(id).unwrap());
+            assert_eq!(next(&account, id, "x", late), None, "{id}");
+        }
+        for other in ["on", "one-", "one/", "onf"] {
+            assert!(next(&account, other, "x", late).is_some(), "{other}");
+        }
+    }
 }
 
 /// The reuse must not give the next session a new life after that was used itself.
@@ -58,22 +90,22 @@ fn regress_a_reuse_within_the_grace_does_not_prolong_what_came_after_it() {
     let World { account, .. } = World::new();
     begin(&account, "one", None);
     next(&account, "one", "two", NOW).unwrap();
-    assert_eq!(next(&account, "two", "three", NOW + 10).as_deref(), Some("three"));
-    assert_eq!(next(&account, "one", "x", NOW + HOUR).as_deref(), Some("two"));
-    assert_eq!(next(&account, "two", "x", NOW + 2 * HOUR + 10), None);
-    assert_eq!(next(&account, "three", "four", NOW + 2 * HOUR + 10).as_deref(), Some("four"));
+    assert_eq!(next(&account, "one.two", "three", NOW + 10).as_deref(), Some("one.three"));
+    assert_eq!(next(&account, "one", "x", NOW + HOUR).as_deref(), Some("one.two"));
+    assert_eq!(next(&account, "one.three", "four", NOW + 2 * HOUR + 10).as_deref(), Some("one.four"));
+    assert_eq!(next(&account, "one.two", "x", NOW + 2 * HOUR + 10), None);
 }
 
 #[test]
 fn a_session_ends_with_the_tokens_before_and_after_it() {
-    for ended in ["one", "two", "three"] {
+    for ended in ["one", "one.two", "one.three"] {
         let World { account, .. } = World::new();
         begin(&account, "one", None);
         begin(&account, "other", None);
         next(&account, "one", "two", NOW).unwrap();
-        next(&account, "two", "three", NOW + 1).unwrap();
+        next(&account, "one.two", "three", NOW + 1).unwrap();
         account.end_session(ended).unwrap();
-        for id in ["one", "two", "three"] {
+        for id in ["one", "one.two", "one.three"] {
             assert_eq!(next(&account, id, "x", NOW + 2), None, "{id} after {ended} was ended");
         }
         assert!(next(&account, "other", "y", NOW + 2).is_some());
@@ -90,7 +122,7 @@ fn a_session_stays_that_of_its_app_password_through_every_refresh() {
     assert_eq!(two.app_password.as_deref(), Some("phone"));
     account.revoke_app_password("phone").unwrap();
     account.revoke_app_password("never").unwrap();
-    assert_eq!((next(&account, "one", "x", NOW), next(&account, "two", "x", NOW)), (None, None));
+    assert_eq!((next(&account, "one", "x", NOW), next(&account, "one.two", "x", NOW)), (None, None));
     assert!(next(&account, "other", "three", NOW).is_some());
 }
 

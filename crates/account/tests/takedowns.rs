@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use murmuration_account::{AccountError, Blob, Listing, Write};
+use murmuration_account::{AccountError, Blob, Listing, Write, WriteRequest};
 use murmuration_data::{Cid, Ipld, cid_of_raw};
 use murmuration_platform::Store;
 
@@ -41,6 +41,37 @@ fn image(at: &str, cid: Cid) -> Write {
         value: value(&Ipld::Map(BTreeMap::from([("image".to_owned(), blob)]))),
         swap: None,
     }
+}
+
+/// A call is admitted, and then waits for its turn: what comes meanwhile counts.
+#[test]
+fn nothing_is_committed_to_an_account_that_is_not_active() {
+    let mut world = World::new();
+    world.write(vec![create(&format!("{NOTE}/a"), "a")]).unwrap();
+    for inactive in [true, false] {
+        let rest = |on: bool| {
+            world.account.edit(&[], world.now, |profile| {
+                if inactive {
+                    profile.deactivated = on;
+                } else {
+                    profile.takedown = on.then(|| "case 3".to_owned());
+                }
+            })
+        };
+        rest(true).unwrap();
+        let written = world.store.counts().written;
+        let head = world.account.head().unwrap();
+        let writes =
+            || WriteRequest { writes: vec![put(&format!("{NOTE}/a"), "b")], ..WriteRequest::default() };
+        let refused = world.account.write(&[writes(), writes()], world.now + 1);
+        assert!(
+            refused.iter().all(|refused| matches!(refused, Err(AccountError::Inactive(_)))),
+            "{refused:?}"
+        );
+        assert_eq!((world.account.head().unwrap(), world.store.counts().written), (head, written));
+        rest(false).unwrap();
+    }
+    world.write(vec![put(&format!("{NOTE}/a"), "c")]).unwrap();
 }
 
 #[test]

@@ -72,14 +72,17 @@ pub fn push(config: &Config, import: &mut Import, piece: &[u8]) -> Result<(), Xr
 /// Takes over the repository whose CAR `held` holds, signed with one of `keys` (as `did:key`) or with the account's own.
 ///
 /// # Errors
-/// `InvalidRequest` for the first thing that is wrong with it; nothing has been changed then.
+/// `InvalidRequest` for the first thing that is wrong with it, `AccountTakedown` where that came while the body did; nothing has
+/// been changed then.
 pub fn finish(
     context: &Context<'_>,
+    method: &Method,
     import: Import,
     held: &dyn Held,
     keys: &[&str],
 ) -> Result<Response, XrpcError> {
     let (profile, own) = (context.account.profile()?, context.account.signing_key()?);
+    check_standing(method.standing, &profile)?;
     // A key of a kind that is not known here has signed nothing that could be verified.
     let keys: Vec<VerifyingKey> =
         keys.iter().chain([&own.as_str()]).filter_map(|key| VerifyingKey::from_did_key(key).ok()).collect();

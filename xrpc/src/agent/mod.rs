@@ -27,6 +27,7 @@ use std::rc::Rc;
 
 use murmuration_account::{Account, AccountError, Profile, Receipt, WriteRequest};
 use murmuration_data::{Ipld, json};
+use murmuration_firehose::AccountStatus;
 use murmuration_lexicons::{self as lexicons, Catalog};
 use murmuration_platform::{Clock, Embedder, Entropy};
 
@@ -253,6 +254,8 @@ impl From<AccountError> for XrpcError {
         match error {
             AccountError::Vacant => Self::named("RepoNotFound", "Could not find repo"),
             AccountError::Occupied => Self::named("AlreadyExists", text),
+            AccountError::Inactive(AccountStatus::Deactivated) => Self::deactivated(),
+            AccountError::Inactive(_) => Self::takendown(),
             AccountError::CommitSwap { .. } | AccountError::RecordSwap { .. } => {
                 Self::named("InvalidSwap", text)
             }

@@ -30,7 +30,7 @@ pub fn refresh_session(context: &Context<'_>, call: Call) -> Result<Reply, XrpcE
         .ok_or_else(|| XrpcError::invalid_token("Token could not be verified"))?;
     let now = context.clock.now_micros();
     let expires_at = now + REFRESH_SECONDS * 1_000_000;
-    let next = context.account.rotate_session(&id, fresh_id(context), expires_at, now)?;
+    let next = context.account.rotate_session(&id, &fresh_id(context), expires_at, now)?;
     Ok(Reply::Now(Response::json(&with_tokens(context, &next)?)?))
 }
 

@@ -7,6 +7,9 @@ use crate::method::{Auth, Kind, Method, Place, Route};
 /// Points of a getBlocks: a CID that is not there costs a walk over the whole tree.
 const BLOCKS_COST: u32 = 10;
 
+/// Points of a listRepos: it asks the object of each account of a page, of which there may be a hundred.
+const LIST_REPOS_COST: u32 = 20;
+
 pub(super) const METHODS: &[Method] = &[
     Method::new("com.atproto.sync.getBlob", Kind::Query, Place::BlobDownload)
         .auth(Auth::OptionalEvenTakendown),
@@ -23,7 +26,8 @@ pub(super) const METHODS: &[Method] = &[
     read("com.atproto.sync.listBlobs", sync::list_blobs).auth(Auth::OptionalEvenTakendown),
     Method::host("com.atproto.sync.listRepos", Kind::Query, |host, call| {
         Box::pin(async move { host.list_repos(&call.params).await })
-    }),
+    })
+    .cost(LIST_REPOS_COST),
     Method::new("com.atproto.sync.listReposByCollection", Kind::Query, Place::Relay),
     Method::new("com.atproto.sync.subscribeRepos", Kind::Subscription, Place::Relay),
 ];

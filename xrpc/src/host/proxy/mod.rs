@@ -99,7 +99,8 @@ impl Host<'_> {
             Way::Configured(service) => service.clone(),
             Way::Named(named) => self.find_service(&named).await?,
         };
-        let even_takendown = sending.auth == Auth::AccessEvenTakendown;
+        // Whoever is taken down may appeal. What else a token of theirs is good for, it is good for here, and nowhere else.
+        let even_takendown = sending.auth == Auth::AccessEvenTakendown && nsid == route::CREATE_REPORT;
         let token = match (sending.treatment, &self.config.appview) {
             (Treatment::Feed, Some(appview)) => {
                 let generator = self.feed_generator(appview, sending.query).await?;

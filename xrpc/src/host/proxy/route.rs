@@ -90,4 +90,4 @@ fn default<'a>(config: &'a Config, nsid: &str) -> Option<&'a Service> {
 /// The fragment under which an AppView goes.
 const APPVIEW_FRAGMENT: &str = "bsky_appview";
 const OZONE: &str = "tools.ozone.";
-const CREATE_REPORT: &str = "com.atproto.moderation.createReport";
+pub(super) const CREATE_REPORT: &str = "com.atproto.moderation.createReport";
