@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use murmuration_firehose::Frame;
 use murmuration_tests::{Account, Client, Setup, Subscriber, Watcher, World};
@@ -67,30 +67,19 @@ fn one_reader_of_fifty_that_does_not_read_is_cut_and_the_others_miss_nothing() {
     let mut slow = world.subscribe(Some(watcher.cursor()));
     note(&world.client(), &alice, "it is live");
     read_until(&mut watcher, &mut slow, &alice, 1);
-    let from = watcher.cursor();
-    let fast: Vec<Subscriber> = (0..FAST_READERS).map(|_| world.subscribe(Some(from))).collect();
-    let total = i128::try_from(LARGE_RECORDS + 2 * (LAG / 2)).unwrap();
-    let readers: Vec<_> =
-        fast.into_iter().map(|reader| thread::spawn(move || follow(reader, from, from + total))).collect();
     let text = "x".repeat(LARGE);
-    for _ in 0..LARGE_RECORDS {
-        note(&world.client(), &alice, &text);
-    }
-    thread::scope(|scope| {
-        for account in &others {
-            let client = world.client();
-            scope.spawn(move || (0..LAG / 2).for_each(|_| note(&client, account, "small")));
-        }
-    });
-    // Whoever reads has had everything while the slow one stood still.
-    let written = Instant::now();
-    for reader in readers {
-        reader.join().unwrap();
-    }
-    println!(
-        "{FAST_READERS} readers had the last event {:.1?} after its write was answered",
-        written.elapsed()
-    );
+    let from = watcher.cursor();
+    let load = || {
+        (0..LARGE_RECORDS).for_each(|_| note(&world.client(), &alice, &text));
+        thread::scope(|scope| {
+            for account in &others {
+                let client = world.client();
+                scope.spawn(move || (0..LAG / 2).for_each(|_| note(&client, account, "small")));
+            }
+        });
+    };
+    // Whoever reads has everything while the slow one stands still.
+    let beside = told(&world, from, &load);
 
     // What had been sent still arrives, in order; then the reason; then the end.
     let reason = loop {
@@ -108,6 +97,24 @@ fn one_reader_of_fifty_that_does_not_read_is_cut_and_the_others_miss_nothing() {
     for did in dids {
         let _ = watcher.compare(&world, did);
     }
+    // And nobody waits for it: without it the same takes about as long.
+    let alone = told(&world, watcher.cursor(), &load);
+    println!("{FAST_READERS} readers were told in {beside:.1?} beside a slow one, in {alone:.1?} without");
+    assert!(beside < alone * 3, "{beside:?} beside a reader that does not read, {alone:?} without");
+}
+
+/// How long it takes until all readers were told of a load: large records of one account, and small ones of two others.
+fn told(world: &World, from: i128, load: &dyn Fn()) -> Duration {
+    let total = i128::try_from(LARGE_RECORDS + 2 * (LAG / 2)).unwrap();
+    let fast: Vec<Subscriber> = (0..FAST_READERS).map(|_| world.subscribe(Some(from))).collect();
+    let readers: Vec<_> =
+        fast.into_iter().map(|reader| thread::spawn(move || follow(reader, from, from + total))).collect();
+    let begun = Instant::now();
+    load();
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    begun.elapsed()
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use murmuration_tests::malformed::{Case, GENERAL_ERRORS, Generator, Victim, crashers};
 use murmuration_tests::{Received, Wire, World, scaled};
+use murmuration_xrpc::method::Place;
+use murmuration_xrpc::table;
 use serde_json::{Value, json};
 
 /// Generated requests, unless `MALFORMED_REQUESTS` says how many.
@@ -20,6 +22,8 @@ const CONNECTIONS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long an answer is waited for at all.
 const BUSY: Duration = Duration::from_secs(20);
+/// Requests that may take longer once, and not when they are sent again.
+const MAX_LATE: usize = 25;
 /// Faults that are shown.
 const SHOWN: usize = 40;
 
@@ -34,7 +38,7 @@ fn regress_cirrus_ten_thousand_malformed_requests_are_refused_and_write_nothing(
     cases.extend(Generator::new(seed, victim.clone()).cases(count));
 
     let before = Written::of(&world, &victim);
-    let (next, faults) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, late, faults) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let statuses = Mutex::new(BTreeMap::<u16, usize>::new());
     let (start, address) = (Instant::now(), world.address());
     thread::scope(|scope| {
@@ -44,7 +48,8 @@ fn regress_cirrus_ten_thousand_malformed_requests_are_refused_and_write_nothing(
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let (mut outcome, mut took) = timed(&mut wire, case);
                     if took > PATIENCE {
-                        // A machine that does other things as well is no fault of the host's.
+                        // A machine that does other things as well is no fault of the host's; a host that often is late has one.
+                        late.fetch_add(1, Ordering::Relaxed);
                         (outcome, took) = timed(&mut wire, case);
                     }
                     if let Ok(received) = &outcome {
@@ -62,6 +67,8 @@ fn regress_cirrus_ten_thousand_malformed_requests_are_refused_and_write_nothing(
         start.elapsed().as_secs_f64(),
         statuses.lock().unwrap()
     );
+    let late = late.into_inner();
+    assert!(late <= MAX_LATE, "{late} requests took longer than {PATIENCE:?} once");
     // One of each kind is enough to read.
     let mut faults = faults.into_inner().unwrap();
     let kind =
@@ -95,7 +102,8 @@ fn judge(case: &Case, outcome: Result<Received, String>, took: Duration) -> Resu
         return Ok(());
     }
     match answer.status {
-        501 => {}
+        // Of what is served nobody is told that it is not, but of what another service would answer.
+        501 if is_absent(&case.sent.path) => {}
         500.. => return Err(shown),
         400.. => {}
         _ if case.refused => return Err(format!("was accepted: {shown}")),
@@ -123,6 +131,12 @@ fn judge(case: &Case, outcome: Result<Received, String>, took: Duration) -> Resu
         return Err(format!("a name that no lexicon has: {shown}"));
     }
     Ok(())
+}
+
+/// Whether there is no such method here, or one that is passed on to a service that this host has not.
+fn is_absent(path: &str) -> bool {
+    let nsid = path.strip_prefix("/xrpc/").unwrap_or_default().split('?').next().unwrap_or_default();
+    table::find(nsid).is_none_or(|method| matches!(method.place, Place::Proxy(_)))
 }
 
 /// What must be the same afterwards.

@@ -254,8 +254,8 @@ fn a_takedown_that_comes_while_the_body_does_is_in_time() {
     push(home.config(), &mut import, &car).unwrap();
     home.account.edit(&[], 1_795_000_001_000_000, |profile| profile.takedown = Some("x".into())).unwrap();
     let (head, written) = (home.account.head().unwrap(), home.store.counts().written);
-    let refused = finish(&home.context(), method, import, &car, &[&old_key().did_key()]).unwrap_err();
-    assert_eq!(refused.error(), "AccountTakedown");
+    let finished = finish(&home.context(), method, import, &car, &[&old_key().did_key()]);
+    assert_eq!(finished.map(drop).unwrap_err().error(), "AccountTakedown");
     assert_eq!((home.account.head().unwrap(), home.store.counts().written), (head, written));
 }
 

@@ -3,7 +3,7 @@
 use murmuration_account::{
     Account, AccountError, AppPassword, Blob, Notice, Purpose, Session, Write, WriteRequest, fresh_code,
 };
-use murmuration_data::cid_of_cbor;
+use murmuration_data::{Cid, cid_of_cbor};
 use murmuration_firehose::{CommitEvent, Event, Frame, Seq, frame};
 use murmuration_memory::{Draft, OnDuplicate};
 use murmuration_platform::Store;
@@ -103,9 +103,25 @@ const CALLS: &[Named] = &[
         account.edit(&[Notice::Handle], now, |profile| profile.handle = "bob.test".parse().unwrap()).map(drop)
     }),
     ("begin a session", |account, now| account.begin_session(&session("new"), now + HOUR, now)),
-    ("rotate a session", |account, now| {
-        account.rotate_session("old", "next".into(), now + HOUR, now).map(drop)
+    ("rotate a session", |account, now| account.rotate_session("old", "next", now + HOUR, now).map(drop)),
+    // Refusals that write.
+    ("rotate a session that was used long ago", |account, now| {
+        match account.rotate_session("old", "next", now + YEAR, now + YEAR) {
+            Err(AccountError::SessionRevoked) => Ok(()),
+            other => other.map(drop),
+        }
     }),
+    ("guess a code", |account, now| match account.check_code(Purpose::UpdateEmail, "AAAAA-AAAAA", now) {
+        Err(AccountError::CodeInvalid) => Ok(()),
+        other => other,
+    }),
+    ("weigh a code", |account, now| match account.weigh_code(Purpose::UpdateEmail, "AAAAA-AAAAA", now) {
+        Err(AccountError::CodeInvalid) => Ok(()),
+        other => other,
+    }),
+    ("drop the codes", |account, _| account.drop_codes()),
+    ("forget a blob", |account, _| account.forget_blob(&cid_of_cbor(b"old"), "key")),
+    ("remove a blob", |account, _| account.remove_blob(&cid_of_cbor(b"old"))),
     ("end a session", |account, _| account.end_session("old")),
     ("upload", |account, now| account.add_blob(&blob(b"new"), now).map(drop)),
     ("condemn", |account, now| account.condemned_blobs(now + YEAR, 1).map(drop)),
@@ -143,6 +159,13 @@ const CALLS: &[Named] = &[
     ("take events", |account, now| account.events_taken(now + YEAR)),
 ];
 
+/// The repository as the account exports it, and when it looks at blobs again.
+fn told(account: &Account) -> (Cid, Option<u64>) {
+    let mut export = account.export(None).unwrap();
+    let car: Vec<u8> = std::iter::from_fn(|| export.next_chunk().unwrap()).flatten().collect();
+    (cid_of_cbor(&car), account.next_sweep(1).unwrap())
+}
+
 /// Each statement of each call fails once: the call fails, nothing is stored, and memory says what storage says.
 #[test]
 fn sim_every_statement_of_every_call_fails_once() {
@@ -171,6 +194,7 @@ fn sim_every_statement_of_every_call_fails_once() {
             let after = (storage(&world), world.account.profile().unwrap(), world.account.head().unwrap());
             assert!(after == before, "{name}: statement {statement} left something behind");
             assert_eq!((woken.profile().unwrap(), woken.head().unwrap()), (before.1, before.2), "{name}");
+            assert_eq!(told(&woken), told(&world.account), "{name}: memory is not what storage is");
             statement += 1;
         }
     }

@@ -16,7 +16,8 @@ use super::{Plan, figure};
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    title: String,
+    /// What it is a figure of.
+    pub title: String,
     unit: &'static str,
     /// What was measured.
     pub figure: f64,
@@ -26,6 +27,12 @@ pub struct Figure {
 impl Figure {
     pub(super) fn new(title: impl Into<String>, unit: &'static str, figure: f64) -> Self {
         Self { title: title.into(), unit, figure, bar: None }
+    }
+
+    /// Whether it keeps its bar, if it has one.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        !matches!(self.bar, Some(Bar::AtMost(most)) if self.figure > most)
     }
 
     pub(super) const fn at_most(mut self, most: f64) -> Self {
@@ -80,10 +87,9 @@ pub fn agent_table(figures: &[Figure]) -> String {
     let mut table = String::from("| measure | figure | bar | |\n|---|---|---|---|\n");
     for line in figures {
         let (bar, met) = match line.bar {
-            Some(Bar::AtMost(most)) if line.figure <= most => {
-                (format!("at most {most} {}", line.unit), "met")
+            Some(Bar::AtMost(most)) => {
+                (format!("at most {most} {}", line.unit), if line.is_met() { "met" } else { "missed" })
             }
-            Some(Bar::AtMost(most)) => (format!("at most {most} {}", line.unit), "missed"),
             _ => (String::new(), ""),
         };
         let _ = writeln!(table, "| {} | {} {} | {bar} | {met} |", line.title, figure(line.figure), line.unit);

@@ -1,5 +1,6 @@
 //! What is measured, and the bars.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,7 @@ pub(super) const MEASURES: [Measure; 10] = [
         unit: "MB/s",
         less: false,
         bar: Bar::Times(4.0),
-        sample: |host, plan, _| export(host, plan).0,
+        sample: |host, plan, _| export(host, plan),
     },
     Measure {
         name: "export-memory",
@@ -88,7 +89,7 @@ pub(super) const MEASURES: [Measure; 10] = [
         unit: "MB",
         less: true,
         bar: Bar::AtMost(8.0),
-        sample: |host, plan, _| export(host, plan).1,
+        sample: |host, plan, _| export_growth(host, plan),
     },
     Measure {
         name: "replay",
@@ -194,19 +195,39 @@ fn read_16(host: &mut Host, calls: usize, round: usize, path: fn(&Host, usize) -
     per_second(each * READERS, start.elapsed())
 }
 
-/// Megabytes a second, and by how many megabytes the process's memory grew between the first and the last.
-fn export(host: &mut Host, plan: &Plan) -> (f64, f64) {
+/// Megabytes a second.
+fn export(host: &mut Host, plan: &Plan) -> f64 {
     let path = host.export_path();
     let mut connection = host.connect();
-    let mut rates = Vec::new();
-    let mut resident = Vec::new();
-    for _ in 0..plan.exports {
+    let rate = |_| {
         let start = Instant::now();
         let bytes = connection.get(&path).len();
-        rates.push(per_second(bytes, start.elapsed()) / 1e6);
-        resident.push(host.resident_mb());
-    }
-    (median(rates), resident.last().unwrap() - resident.first().unwrap())
+        per_second(bytes, start.elapsed()) / 1e6
+    };
+    median((0..plan.exports).map(rate))
+}
+
+/// By how many megabytes the process's memory was larger while exports were under way than after a first one, at the most.
+fn export_growth(host: &mut Host, plan: &Plan) -> f64 {
+    let path = host.export_path();
+    let mut connection = host.connect();
+    let _ = connection.get(&path);
+    let (before, under_way, host) = (host.resident_mb(), AtomicBool::new(true), &*host);
+    let most = thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut most = before;
+            while under_way.load(Ordering::Relaxed) {
+                most = most.max(host.resident_mb());
+            }
+            most
+        });
+        for _ in 0..plan.exports {
+            let _ = connection.get(&path);
+        }
+        under_way.store(false, Ordering::Relaxed);
+        watch.join().unwrap()
+    });
+    most - before
 }
 
 fn fan_out(host: &mut Host, plan: &Plan, round: usize) -> f64 {

@@ -98,7 +98,8 @@ impl Plan {
 pub struct Line {
     /// What `--only` calls it.
     pub name: &'static str,
-    title: &'static str,
+    /// What it measures.
+    pub title: &'static str,
     unit: &'static str,
     /// Of this Worker.
     pub this: f64,
@@ -157,9 +158,9 @@ pub fn table(lines: &[Line], other: &str) -> String {
         "| measure | this Worker | {other} | better by | bar | | processor time |\n|---|---|---|---|---|---|---|\n"
     );
     for line in lines {
-        let (bar, met) = match line.bar {
-            Bar::Times(times) => (format!("{times} times"), line.times >= times),
-            Bar::AtMost(most) => (format!("at most {most} {}", line.unit), line.this <= most),
+        let bar = match line.bar {
+            Bar::Times(times) => format!("{times} times"),
+            Bar::AtMost(most) => format!("at most {most} {}", line.unit),
         };
         // What takes no time, such as a look at the memory, has no ratio.
         let thrift = match line.thrift.is_finite() {
@@ -173,7 +174,7 @@ pub fn table(lines: &[Line], other: &str) -> String {
             figure(line.this),
             figure(line.other),
             line.times,
-            if met { "met" } else { "missed" },
+            if line.is_met() { "met" } else { "missed" },
             unit = line.unit,
         );
     }
@@ -188,6 +189,15 @@ struct Sample {
 }
 
 impl Line {
+    /// Whether this Worker keeps the bar.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        match self.bar {
+            Bar::Times(times) => self.times >= times,
+            Bar::AtMost(most) => self.this <= most,
+        }
+    }
+
     fn of(measure: &Measure, [this, other]: &[Vec<Sample>; 2]) -> Self {
         let pairs = || this.iter().zip(other);
         let times = pairs().map(|(this, other)| match measure.less {

@@ -322,6 +322,22 @@ fn paths() -> Vec<Case> {
     .iter()
     .map(|path| case(&format!("nothing at {path}"), "GET", path))
     .collect();
+    // What is a page, and is only read.
+    for page in [
+        "/",
+        "/robots.txt",
+        "/xrpc/_health",
+        "/.well-known/did.json",
+        "/.well-known/atproto-did",
+        "/tls-check",
+    ] {
+        for verb in ["POST", "PUT", "DELETE"] {
+            cases.push(case(&format!("{verb} of the page {page}"), verb, page));
+        }
+    }
+    for query in ["domain=%00", "domain=..", "domain=", "domain=%ff%fe", "x"] {
+        cases.push(case(&format!("a name that is none: {query}"), "GET", &format!("/tls-check?{query}")));
+    }
     let long = format!("/xrpc/{}", "a.".repeat(4000));
     cases.push(case("an NSID of 8,000 letters", "GET", &long));
     for verb in ["PUT", "DELETE", "PATCH"] {
