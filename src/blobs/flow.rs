@@ -28,6 +28,8 @@ const MAX_TYPE_BYTES: usize = 255;
 const SANDBOX: &str = "default-src 'none'; sandbox";
 /// Shared caches keep no blob: its bytes never change, but it may be deleted or taken down.
 const CACHE: &str = "private";
+/// Seconds after which an upload that found no room may try again.
+const RETRY_SECONDS: u32 = 5;
 
 /// `com.atproto.repo.uploadBlob` of an account that has shown its credential. To be run to its end even when the client goes
 /// away: bytes that no account knows of would stay for ever.
@@ -63,6 +65,12 @@ pub(crate) async fn upload(
             return Err(match error {
                 BlobError::TooLarge(limit) => XrpcError::too_large(limit),
                 BlobError::Body(_) => XrpcError::invalid(error.to_string()),
+                BlobError::Late => XrpcError::new(408, "RequestTimeout", "The blob took too long to arrive"),
+                BlobError::Busy => {
+                    let busy = "Other blobs are being uploaded at the moment: try again, or say the length";
+                    XrpcError::new(503, "NotEnoughResources", busy)
+                        .with("retry-after", RETRY_SECONDS.to_string())
+                }
                 other => XrpcError::internal(other),
             });
         }

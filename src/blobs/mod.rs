@@ -28,8 +28,10 @@ pub(crate) use flow::{download, upload};
 const BINDING: &str = "BLOBS";
 /// The variable that says which: `disk`, or anything else for R2.
 const BACKEND: &str = "BLOB_BACKEND";
-/// The name of errors that the client's body made.
+/// The names of errors that the client's body made, that it took too long, and that others take the room.
 const BODY_ERROR: &str = "BodyError";
+const LATE_ERROR: &str = "LateError";
+const ROOM_ERROR: &str = "RoomError";
 /// Random bytes of a key.
 const KEY_BYTES: usize = 20;
 /// Bytes at the beginning of a blob by which its type is told: more than any signature is long.
@@ -51,37 +53,64 @@ async function write(store, disk, key, body) {
 const GULP = 256 * 1024;
 const DRAIN_BYTES = 32 * 1024 * 1024;
 
+/** Milliseconds for so many bytes: who stops sending gives up the room. */
+const GULP_MS = 30_000;
+/** Bytes of bodies of no promised length that an isolate gathers at a time, and those that it has by now. */
+const MAX_GATHERED = 40 * 1024 * 1024;
+let gathered = 0;
+
 /** What comes from the client, whose faults are not ours. */
 async function* received(body, encoding) {
+  let timer;
   try {
     const plain = encoding === undefined ? body : body.pipeThrough(new DecompressionStream(encoding));
     const reader = plain.getReader({ mode: 'byob' });
     for (;;) {
-      const { done, value } = await reader.readAtLeast(GULP, new Uint8Array(GULP));
+      const late = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(Object.assign(new Error('too slow'), { late: true })), GULP_MS);
+      });
+      const { done, value } = await Promise.race([reader.readAtLeast(GULP, new Uint8Array(GULP)), late]);
+      clearTimeout(timer);
       if (value?.byteLength) yield value;
       if (done) return;
     }
   } catch (error) {
-    throw Object.assign(new Error(error?.message), { name: 'BodyError' });
+    throw Object.assign(new Error(error?.message), { name: error?.late ? 'LateError' : 'BodyError' });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
 /** Stores a body: [sha-256, size, first bytes], or undefined for one above the limit. */
 export async function putBlob(store, disk, key, body, encoding, length, limit, headBytes) {
-  let chunks = received(body, encoding);
-  if (length === undefined) {
-    const kept = [];
-    length = 0;
+  const chunks = received(body, encoding);
+  if (length !== undefined) return pump(store, disk, key, chunks, length, headBytes);
+  const kept = [];
+  let held = 0;
+  length = 0;
+  try {
     for await (const chunk of chunks) {
       length += chunk.byteLength;
       // Above it the rest is taken off the wire and dropped, so that the client comes to read why.
-      if (length > limit) kept.length = 0;
-      else kept.push(chunk);
       if (length > limit + DRAIN_BYTES) break;
+      if (length > limit) kept.length = 0;
+      else {
+        if (gathered + chunk.byteLength > MAX_GATHERED) {
+          throw Object.assign(new Error('other uploads take the room'), { name: 'RoomError' });
+        }
+        held += chunk.byteLength;
+        gathered += chunk.byteLength;
+        kept.push(chunk);
+      }
     }
     if (length > limit) return undefined;
-    chunks = kept;
+    return await pump(store, disk, key, kept, length, headBytes);
+  } finally {
+    gathered -= held;
   }
+}
+
+async function pump(store, disk, key, chunks, length, headBytes) {
   const hash = new crypto.DigestStream('SHA-256');
   hash.digest.catch(() => {});
   const pipe = new FixedLengthStream(length);
@@ -194,6 +223,12 @@ pub(crate) enum BlobError {
     /// The client's end of the body broke, or its encoding is not what it says.
     #[error("the body could not be read: {}", message(.0))]
     Body(JsValue),
+    /// The client has stopped sending.
+    #[error("the body took too long to arrive")]
+    Late,
+    /// Other bodies of no promised length take the room.
+    #[error("other uploads take the room")]
+    Busy,
     /// The store failed.
     #[error("blobs: {}", message(.0))]
     Failed(JsValue),
@@ -343,6 +378,8 @@ async fn settle(promise: Result<Promise, JsValue>) -> Result<JsValue, BlobError>
     let failed =
         |error: JsValue| match Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string()) {
             Some(name) if name == BODY_ERROR => BlobError::Body(error),
+            Some(name) if name == LATE_ERROR => BlobError::Late,
+            Some(name) if name == ROOM_ERROR => BlobError::Busy,
             _ => BlobError::Failed(error),
         };
     JsFuture::from(promise.map_err(failed)?).await.map_err(failed)

@@ -1,15 +1,10 @@
 //! The story that `cargo xtask demo` tells, and that all of it is so.
 
-use std::time::{Duration, Instant};
-
 use murmuration_tests::demo;
 
 #[test]
 fn everything_holds_that_the_demo_tells() {
-    let since = Instant::now();
     let claims = demo::run();
-    // It says of itself that it takes less, on a machine that does nothing else.
-    assert!(since.elapsed() < Duration::from_secs(120), "{:?}", since.elapsed());
     let broken: Vec<_> = claims.iter().filter(|claim| !claim.holds).collect();
     assert!(broken.is_empty(), "{broken:#?}");
     // Each scene has been played, and what matters in it was looked at.

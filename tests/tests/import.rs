@@ -191,19 +191,41 @@ fn an_import_that_finds_no_room_beside_another_is_told_when_to_come_back_and_lea
     let _ = client.post_bytes(IMPORT, CAR, &large).ok();
 }
 
+/// An upload that breaks off, of a length that is promised or in chunks.
+fn half_a_blob(world: &World, account: &Account, promised: bool) -> TcpStream {
+    let mut connection = TcpStream::connect(world.address()).unwrap();
+    let length = if promised { "content-length: 10" } else { "transfer-encoding: chunked" };
+    let body = if promised { "half" } else { "4\r\nhalf\r\n" };
+    let request = format!(
+        "POST /xrpc/com.atproto.repo.uploadBlob HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: text/plain\r\n{length}\r\n\r\n{body}",
+        account.access
+    );
+    connection.write_all(request.as_bytes()).unwrap();
+    connection
+}
+
 #[test]
-fn an_import_whose_client_stops_sending_gives_up_its_room() {
+fn an_import_whose_client_stops_sending_gives_up_its_room_and_so_does_an_upload() {
     let world = World::start();
     let (alice, bob) = (world.account("alice"), world.account("bob"));
     let before = car(&world, &alice);
     let large = padded(before.clone());
-    let mut slow = all_but_the_last_byte(&world, &alice, &large);
     let begun = Instant::now();
-    slow.set_read_timeout(Some(PATIENCE * 3)).unwrap();
-    let mut answer = [0; 12];
-    slow.read_exact(&mut answer).unwrap();
-    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
-    assert!(begun.elapsed() > Duration::from_secs(25), "{:?}", begun.elapsed());
+    let slow = [
+        all_but_the_last_byte(&world, &alice, &large),
+        half_a_blob(&world, &alice, true),
+        half_a_blob(&world, &alice, false),
+    ];
+    for mut slow in slow {
+        slow.set_read_timeout(Some(PATIENCE * 3)).unwrap();
+        let mut answer = [0; 12];
+        slow.read_exact(&mut answer).unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+        assert!(begun.elapsed() > Duration::from_secs(25), "{:?}", begun.elapsed());
+    }
+    let blobs = std::fs::read_dir(world.folder().join("blobs"));
+    assert_eq!(blobs.into_iter().flatten().count(), 0, "nothing is left of what did not come");
     assert_eq!(car(&world, &alice), before);
     let large = padded(car(&world, &bob));
     let _ = world.client().with_token(&bob.access).post_bytes(IMPORT, CAR, &large).ok();
