@@ -28,7 +28,7 @@ pub enum IndexCall {
 }
 
 /// What is searched for.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Asked {
     /// Whether agents are searched, and not memories.

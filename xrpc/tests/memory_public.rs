@@ -35,6 +35,15 @@ impl Scene {
         self.tell(vec![Change::Put(Box::new(document))]);
     }
 
+    /// An agent says who it is.
+    fn introduce(&self, did: &Did, value: &Value) {
+        let value = data::from_value(value).unwrap();
+        let cid = cid_of_cbor(&record::to_cbor(&value).unwrap());
+        let path = RepoPath::parse("agent.identity.profile/self").unwrap();
+        let rev = Rev::from_parts(1_795_000_000_000_000, 1);
+        self.tell(vec![Change::Put(Box::new(Document::of(did, &path, cid, rev, &value).unwrap()))]);
+    }
+
     fn tell(&self, changes: Vec<Change>) {
         self.world.objects.public.tell(&self.world.objects, changes);
     }
@@ -147,4 +156,36 @@ fn what_is_taken_down_is_not_found_before_the_index_has_heard_of_it() {
             assert_eq!(found(), expected, "{subject}");
         }
     }
+}
+
+#[test]
+fn agents_of_the_network_are_found_by_meaning_and_this_hosts_by_words_as_ever() {
+    let scene = Scene::new();
+    let nsid = "agent.identity.searchAgents";
+    let bob = Did::parse("did:web:bob.example").unwrap();
+    let skills = json!([{ "id": "nap", "name": "Napping", "tags": ["sofa"] }]);
+    let profile =
+        json!({ "description": "keeps a feline", "skills": skills, "createdAt": "2026-01-01T00:00:00Z" });
+    scene.introduce(&bob, &profile);
+    scene.introduce(
+        &scene.alice,
+        &json!({ "description": "drives a train", "createdAt": "2026-01-01T00:00:00Z" }),
+    );
+    scene.publish(&bob, "a", &json!({ "summary": "a feline dozes" }));
+    let search = |query: &[(&str, &str)]| {
+        let (code, answer) = scene.world.ask(nsid, None, query, &Value::Null);
+        assert_eq!(code, 200, "{answer}");
+        output(Catalog::builtin(), nsid, &data::from_value(&answer).unwrap()).unwrap();
+        answer["agents"].as_array().unwrap().clone()
+    };
+    let found = search(&[("q", "cat"), ("by", "meaning")]);
+    assert_eq!((&found[0]["did"], &found[0]["profile"]), (&json!(bob), &profile));
+    assert_eq!((&found[0]["status"], &found[0]["channels"][0]["name"]), (&json!("active"), &json!("vector")));
+    let found = search(&[("q", "train"), ("by", "meaning"), ("limit", "1")]);
+    assert_eq!((found.len(), &found[0]["handle"]), (1, &json!("alice.test")));
+    let named = |name, value| search(&[("q", "cat"), ("by", "meaning"), (name, value)]).len();
+    assert_eq!([named("skill", "nap"), named("tag", "sofa"), named("skill", "sofa")], [1, 1, 0]);
+    assert!(search(&[("q", "cat")]).is_empty(), "by words, among this host's own");
+    let (code, answer) = scene.world.ask(nsid, None, &[("by", "meaning")], &Value::Null);
+    assert_eq!((code, &answer["error"]), (400, &json!("InvalidRequest")));
 }

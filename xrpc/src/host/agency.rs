@@ -41,6 +41,9 @@ impl Host<'_> {
 
     /// `agent.identity.searchAgents`: as `listAgents` where nothing is asked for.
     pub(crate) async fn search_agents(&self, params: &Args) -> Result<Response, XrpcError> {
+        if params.text("by") == Some("meaning") {
+            return self.agents_by_meaning(params).await;
+        }
         let Some(expression) = expression(params) else { return self.agents(params).await };
         let cursor = params.text("cursor").filter(|cursor| !cursor.is_empty()).unwrap_or("0");
         let after = cursor.parse().ok().filter(|after| *after <= MAX_ENTRY).ok_or_else(malformed_cursor)?;

@@ -1,10 +1,12 @@
-//! What is public on the network, found: `agent.memory.searchMemories` beyond what is the caller's own.
+//! What is public on the network, found: `agent.memory.searchMemories` beyond what is the caller's own, and
+//! `agent.identity.searchAgents` by meaning.
 //!
 //! What is found is strangers' word, whoever they are. Each hit says whose it is, and that the relay has verified that they have said it;
 //! nothing of it comes into a context by itself.
 
 use murmuration_bridge::CfDid;
 use murmuration_firehose::Timestamp;
+use murmuration_index::skill_tag;
 use murmuration_syntax::{AtIdentifier, Did, Nsid};
 use serde_json::{Map, Value as Json, json};
 
@@ -63,6 +65,20 @@ impl Host<'_> {
             hits.truncate(limit);
         }
         page(hits, degraded)
+    }
+
+    /// `agent.identity.searchAgents` by meaning: agents of this host and of its peers, the best first, on one page.
+    pub(super) async fn agents_by_meaning(&self, params: &Args) -> Result<Response, XrpcError> {
+        let text = params.text("q").filter(|text| !text.trim().is_empty());
+        let text = text.ok_or_else(|| XrpcError::invalid("q must say what is looked for"))?;
+        let skill = params.text("skill").map(skill_tag);
+        let tags = skill.into_iter().chain(params.text("tag").map(str::to_owned)).collect();
+        let asked =
+            Asked { agents: true, text: text.to_owned(), tags, limit: limit(params), ..Asked::default() };
+        let Answered { hits, .. } = self.ask_index(IndexCall::Search(asked)).await?;
+        let found = self.served(hits).await?.into_iter();
+        let agents = found.map(|(hit, handle)| agent(hit, handle)).collect::<Result<Vec<_>, _>>()?;
+        Response::json(&json!({ "agents": agents }))
     }
 
     /// Asks the public index.
@@ -127,9 +143,26 @@ fn asked(params: &Args) -> Result<Asked, XrpcError> {
         as_of: moment(params, "asOf")?,
         superseded: params.flag("includeSuperseded").unwrap_or(false),
         least: u16::try_from(params.number("minScore").unwrap_or(0)).unwrap_or(u16::MAX),
-        limit: params.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(DEFAULT_HITS),
+        limit: limit(params),
         gives_vector: false,
     })
+}
+
+fn limit(params: &Args) -> usize {
+    params.number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(DEFAULT_HITS)
+}
+
+/// An agent as `agent.identity.defs#agentView`.
+fn agent(hit: PublicHit, handle: Option<String>) -> Result<Json, XrpcError> {
+    let profile: Json = serde_json::from_str(hit.record.get()).map_err(XrpcError::internal)?;
+    let mut view = Map::new();
+    view.insert("did".into(), hit.did.as_str().into());
+    view.extend(handle.map(|handle| ("handle".to_owned(), handle.into())));
+    view.insert("profile".into(), profile);
+    view.insert("status".into(), Status::Active.as_str().into());
+    view.insert("score".into(), hit.score.into());
+    view.insert("channels".into(), channels(&hit).into());
+    Ok(view.into())
 }
 
 fn page(hits: Vec<Json>, degraded: bool) -> Result<Response, XrpcError> {
@@ -163,7 +196,7 @@ fn view(hit: PublicHit, handle: Option<&str>, own: Option<&Did>) -> Result<Json,
 }
 
 /// By what a document was found.
-pub(super) fn channels(hit: &PublicHit) -> Vec<Json> {
+fn channels(hit: &PublicHit) -> Vec<Json> {
     let named = [("vector", hit.vector), ("keyword", hit.keyword), ("recency", Some(hit.recency))];
     named.iter().filter_map(|(name, score)| Some(json!({ "name": name, "score": (*score)? }))).collect()
 }
