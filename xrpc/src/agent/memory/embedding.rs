@@ -21,7 +21,8 @@ pub fn texts(context: &Context<'_>, method: &Method, request: &Request) -> Resul
         "agent.memory.getContext" | "agent.memory.searchMemories" => false,
         _ => return Ok(Vec::new()),
     };
-    let Call { params, mut input, .. } = read(context, method, request)?;
+    let Call { caller, params, mut input } = read(context, method, request)?;
+    caller.claims()?;
     // What such an agent says in the open, by mistake, goes no further than here.
     if custody::is_clients(context.account)? {
         return Ok(Vec::new());
