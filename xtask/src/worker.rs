@@ -219,7 +219,7 @@ fn hash(path: &Path, root: &Path, hasher: &mut DefaultHasher) -> Result<()> {
 pub const MODEL: &str = "crates/embedding/model/minilm-static-256.bin";
 
 /// The limit of the Worker's Wasm, gzipped: the project's own (docs/decisions/0010). Cloudflare's is 64 MiB uncompressed.
-pub const GZIPPED_LIMIT: u64 = 1_900_000;
+pub const GZIPPED_LIMIT: u64 = 2_000_000;
 
 /// The level that uploads and web servers use.
 const GZIP_LEVEL: u32 = 9;

@@ -57,7 +57,13 @@ fn take_over(to: &mut World, from: &World) -> Result<(), AccountError> {
     Ok(())
 }
 
+/// Writes this and that, for which an account that rests is woken: nobody writes into one.
 fn scribble(dice: &Dice, world: &mut World, turns: u64) {
+    let rests = world.account.profile().unwrap().deactivated;
+    let rest = |world: &World, on: bool| {
+        world.account.edit(&[], world.now, |profile| profile.deactivated = on).unwrap();
+    };
+    rest(world, false);
     for _ in 0..turns {
         let writes = (0..=dice.roll(6))
             .map(|_| {
@@ -70,6 +76,7 @@ fn scribble(dice: &Dice, world: &mut World, turns: u64) {
             .collect();
         world.write(writes).unwrap();
     }
+    rest(world, rests);
 }
 
 #[test]
