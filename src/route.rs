@@ -115,7 +115,7 @@ async fn route(
     let Some(nsid) = request.path().strip_prefix(http::XRPC) else {
         return Ok(http::give(page(&request, &env).boxed_local().await?, asked));
     };
-    if nsid == "_health" {
+    if nsid == "_health" && matches!(request.verb(), plain::Verb::Get | plain::Verb::Head) {
         let answer = with_host(&env, async |host: &Host<'_>| host.health(env!("CARGO_PKG_VERSION")).await);
         return Ok(http::give(answer.boxed_local().await?, asked));
     }

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use murmuration_client::{Custody, Did, Entropy, Peer, Seen, Tid};
+use murmuration_data::{Ipld, cbor};
 use murmuration_tests::{Account, Client, Search, Setup, World};
 use serde_json::{Value, json};
 
@@ -174,15 +175,18 @@ fn now() -> u64 {
 }
 
 /// The secrets in exported keys: four of 32 bytes in each epoch's byte string of 128.
-fn secrets(mut exported: &[u8]) -> Vec<&[u8]> {
-    let mut secrets = Vec::new();
-    // Behind each string, for a secret may hold the two bytes that begin one.
-    while let Some(at) = exported.windows(2).position(|head| head == [0x58, 0x80]) {
-        let (string, rest) = exported[at + 2..].split_at(128);
-        secrets.extend(string.chunks(32));
-        exported = rest;
+fn secrets(exported: &[u8]) -> Vec<Vec<u8>> {
+    fn collect(value: &Ipld, found: &mut Vec<Vec<u8>>) {
+        match value {
+            Ipld::Bytes(bytes) if bytes.len() == 128 => found.extend(bytes.chunks(32).map(<[u8]>::to_vec)),
+            Ipld::List(items) => items.iter().for_each(|item| collect(item, found)),
+            Ipld::Map(fields) => fields.values().for_each(|field| collect(field, found)),
+            _ => {}
+        }
     }
-    secrets
+    let mut found = Vec::new();
+    collect(&cbor::decode(exported).unwrap(), &mut found);
+    found
 }
 
 #[test]
@@ -223,10 +227,10 @@ fn owners_write_each_other_natively_and_in_wasm_and_their_host_learns_nothing() 
     for (name, text) in ["first", "second", "third", "last"].into_iter().zip(TEXTS) {
         search = search.word(name, text);
     }
-    let secrets: Vec<&[u8]> = exported.iter().flat_map(|exported| secrets(exported)).collect();
+    let secrets: Vec<Vec<u8>> = exported.iter().flat_map(|exported| secrets(exported)).collect();
     assert_eq!(secrets.len(), 16);
     for secret in secrets {
-        search = search.bytes("a secret", secret);
+        search = search.bytes("a secret", &secret);
     }
     assert_eq!(search.found_below(&host.folder()), BTreeMap::new());
     for seen in [robin.sent.take(), wren.sent.take(), host.log().into_bytes()] {

@@ -21,6 +21,7 @@ fn everything_holds_that_the_demo_tells() {
         "Jay reads the memory that Robin has shared, and Wren does not",
         "after the share is revoked it is to Jay as if it had never been",
         "what Robin publishes is a public record at the same address",
+        "Jay finds by meaning what Robin has published on the other host",
         "nothing private lies open in a file or in the log of the far host",
     ] {
         assert!(claims.iter().any(|claim| claim.text == told), "{told}");

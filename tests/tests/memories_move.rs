@@ -41,6 +41,8 @@ fn moved(agent: &Agent, here: &World, there: &World) -> Agent {
     post(&new.client, "agent.identity.importKeys", &json!({ "epochs": keys["epochs"] }));
     let wanted = "com.atproto.identity.getRecommendedDidCredentials";
     let mut operation = new.client.get(wanted, &[]).ok().json();
+    // npm's PLC server is from before June 2025, and takes no such key.
+    let _ = operation["verificationMethods"].as_object_mut().unwrap().remove("agent_enc");
     post(&agent.client, "com.atproto.identity.requestPlcOperationSignature", &Value::Null);
     operation["token"] = code(here).into();
     let signed = post(&agent.client, "com.atproto.identity.signPlcOperation", &operation);

@@ -114,10 +114,10 @@ fn what_is_public_on_one_host_is_found_by_meaning_on_the_other_until_it_is_gone(
 
     // What is deleted is not.
     let again = publish(&bob, "a surgeon earns more than a nurse");
-    until(&here, "what doctors are paid", "a surgeon earns more than a nurse", true);
+    until(&here, "what a surgeon is paid", "a surgeon earns more than a nurse", true);
     let (_, rkey) = again.rsplit_once('/').unwrap();
     let gone = json!({ "repo": bob.did, "collection": "agent.memory.note", "rkey": rkey });
     let _ = bob.client.post("com.atproto.repo.deleteRecord", &gone).ok();
-    until(&here, "what doctors are paid", "a surgeon earns more than a nurse", false);
-    until(&there, "what doctors are paid", "a surgeon earns more than a nurse", false);
+    until(&here, "what a surgeon is paid", "a surgeon earns more than a nurse", false);
+    until(&there, "what a surgeon is paid", "a surgeon earns more than a nurse", false);
 }

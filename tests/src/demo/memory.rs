@@ -1,8 +1,11 @@
 //! The scene of memory: what is remembered, found by its meaning, shared, and published.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
+use crate::pause;
 
 use super::Stage;
 use super::scenes::{next, text};
@@ -16,6 +19,8 @@ const OTHERS: [&str; 3] = [
     "the northern road is closed while it snows",
 ];
 const LATER: &str = "Anna has left Bern and works as a surgeon in Basel";
+/// Within which the far host has read what the near one says.
+const PATIENCE: Duration = Duration::from_secs(40);
 /// What everybody may know.
 const PUBLIC: &str = "rowan berries are bitter before the first frost";
 
@@ -81,6 +86,36 @@ pub(super) fn scene(stage: &mut Stage, story: &mut Story) {
         "what Robin publishes is a public record at the same address",
         record["value"]["summary"] == PUBLIC && record["uri"] == open.as_str(),
     );
+    found_by_jay(stage, story, &open);
+}
+
+/// Jay, who knows nothing of it, finds on the far host what Robin has published on the near one.
+fn found_by_jay(stage: &Stage, story: &mut Story, uri: &str) {
+    let peer = json!({ "host": format!("localhost:{}", stage.near.port()), "trust": "open" });
+    let _ = stage.far.operate("agent.relay.putPeer", &peer).ok();
+    let question = "wild fruit that tastes sour";
+    story.tell(&format!(
+        "The far host follows the near one as a peer, and Jay asks what is public for \"{question}\"."
+    ));
+    let query = [("q", question), ("scope", "public"), ("limit", "50")];
+    let since = Instant::now();
+    let hits = loop {
+        let answer = stage.jay.client.get("agent.memory.searchMemories", &query).ok().json();
+        let hits = answer["hits"].as_array().cloned().unwrap_or_default();
+        if hits.iter().any(|hit| hit["memory"]["uri"] == uri) || since.elapsed() > PATIENCE {
+            break hits;
+        }
+        pause(100);
+    };
+    let best = hits.first().cloned().unwrap_or_default();
+    story.quote("Jay", text(&best["memory"]["record"]["summary"]));
+    let by_meaning =
+        best["channels"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "vector"));
+    let of_robin = best["memory"]["author"] == stage.robin.did.as_str() && best["memory"]["uri"] == uri;
+    story.check("Jay finds by meaning what Robin has published on the other host", of_robin && by_meaning);
+    let private =
+        hits.iter().any(|hit| [DOCTOR, LATER].iter().chain(&OTHERS).any(|secret| says(hit, secret)));
+    story.check("and nothing that Robin has not published", !private);
 }
 
 fn note(summary: &str) -> Value {
