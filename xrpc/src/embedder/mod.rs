@@ -77,6 +77,13 @@ fn checked(vectors: Vec<Vec<f32>>, texts: usize) -> Result<Vec<Vec<f32>>, EmbedE
 /// # Errors
 /// [`EmbedError::Away`].
 pub async fn each(embedder: &dyn Embedder, texts: &[&str]) -> Result<Vec<Option<Vector>>, EmbedError> {
+    // Of what says nothing nobody is asked: some embedders refuse it.
+    let said: Vec<&str> = texts.iter().copied().filter(|text| !text.is_empty()).collect();
+    let mut made = if said.is_empty() { Vec::new() } else { each_said(embedder, &said).await? }.into_iter();
+    Ok(texts.iter().map(|text| if text.is_empty() { None } else { made.next().flatten() }).collect())
+}
+
+async fn each_said(embedder: &dyn Embedder, texts: &[&str]) -> Result<Vec<Option<Vector>>, EmbedError> {
     let vector = |coordinates: &Vec<f32>| Vector::from_f32(coordinates).ok();
     match embedder.embed(texts).await {
         Ok(vectors) => Ok(vectors.iter().map(vector).collect()),
