@@ -140,8 +140,10 @@ fn make(root: &Path, tools: &Tools, flavour: Flavour, folder: &Path) -> Result<(
     let target = cargo_target(root);
     let module = target.join(WASM_TARGET).join("release/murmuration.wasm");
     let parts = folder.join("parts");
-    // With the features of the whole workspace, so that the tests need not compile what it stands on once more.
-    child::run(&mut cargo(&["build", "--locked", "--quiet", "--workspace", "--bin", "murmuration-bindgen"]))?;
+    // With the features that the tests of the whole workspace ask for, which cargo only gives where a test is built, too: so what
+    // it stands on is compiled once.
+    let workspace = ["build", "--locked", "--quiet", "--workspace"];
+    child::run(cargo(&workspace).args(["--bin", "murmuration-bindgen", "--test", "refusals"]))?;
     let bindgen = target.join("debug/murmuration-bindgen");
     child::run(Command::new(bindgen).arg(&module).arg(&parts))?;
 
