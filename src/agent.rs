@@ -29,6 +29,7 @@ use murmuration_account::Account;
 use murmuration_bridge::resolver::Cache;
 use murmuration_platform::{Clock, Store};
 use murmuration_rate::Tabs;
+use murmuration_xrpc::host::Residents;
 use murmuration_xrpc::{Config, XrpcError};
 use wasm_bindgen::prelude::*;
 use web_sys::Response;
@@ -80,6 +81,8 @@ struct Agent {
     readers: Readers,
     /// What was resolved for its messages.
     cache: Cache,
+    /// The neighbours that it has written to.
+    residents: Residents,
     /// How often other hosts were asked for them, once one was.
     visits: OnceCell<Option<Rc<Visits>>>,
     /// Until when calls do not wait for the embedder, in microseconds: it did not answer.
@@ -151,6 +154,7 @@ impl AgentObject {
                 alarm: Alarm::default(),
                 readers: Readers::default(),
                 cache: Cache::default(),
+                residents: Residents::default(),
                 visits: OnceCell::new(),
                 quiet_until: Cell::new(0),
                 tabs: Rc::default(),

@@ -19,7 +19,7 @@ use murmuration_xrpc::agent::{Args, check_verb};
 use murmuration_xrpc::auth::{self, Caller};
 use murmuration_xrpc::host::proxy::answer::{MAX_REFUSAL_BYTES, Reason};
 use murmuration_xrpc::host::proxy::{Treatment, leads_away};
-use murmuration_xrpc::host::{DeliveryQueue, Directory, Host, PageRequest, is_own};
+use murmuration_xrpc::host::{DeliveryQueue, Directory, Host, PageRequest, Residents, is_own};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::limits::{self, Counter};
 use murmuration_xrpc::method::{Auth, Method, Place, Route};
@@ -49,6 +49,7 @@ const GET_RECORD: &str = "com.atproto.repo.getRecord";
 struct Isolate {
     config: Config,
     cache: Cache,
+    residents: Residents,
     tabs: Rc<RefCell<Tabs>>,
     visits: Option<Rc<Visits>>,
 }
@@ -70,7 +71,13 @@ fn isolate(env: &Env) -> Result<Rc<Isolate>, XrpcError> {
         }
         let config = http::config(env)?;
         let visits = Visits::of(&config).map(Rc::new);
-        let isolate = Rc::new(Isolate { config, cache: Cache::default(), tabs: Rc::default(), visits });
+        let isolate = Rc::new(Isolate {
+            config,
+            cache: Cache::default(),
+            residents: Residents::default(),
+            tabs: Rc::default(),
+            visits,
+        });
         Ok(Rc::clone(slot.insert(isolate)))
     })
 }
@@ -321,6 +328,7 @@ async fn with_counted_host<T>(
         mailer: mailer.as_deref(),
         counter: calls.map(|calls| -> &dyn Counter { calls }),
         cache: &isolate.cache,
+        residents: &isolate.residents,
         clock: &WallClock,
         entropy: &SystemEntropy,
     };

@@ -41,6 +41,7 @@ pub(super) async fn with_host<T>(
         mailer: None,
         counter,
         cache: &agent.cache,
+        residents: &agent.residents,
         clock: &agent.clock,
         entropy: &SystemEntropy,
     };

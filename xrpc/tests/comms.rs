@@ -68,6 +68,16 @@ fn a_message_reaches_its_reader_and_is_read_by_nobody_else() {
     }
 }
 
+#[test]
+fn neighbours_who_have_written_before_cost_the_directory_nothing() {
+    let (world, alice, bob) = world();
+    world.tell(&alice, &bob.did, "first");
+    let before = world.shelf.store.counts().statements;
+    assert_eq!(states(&world.tell(&alice, &bob.did, "second")), ["delivered"]);
+    assert_eq!(world.shelf.store.counts().statements, before);
+    assert_eq!(texts(&world.claim(&bob)), ["first", "second"]);
+}
+
 /// As `hosted_agents_work_in_full_while_the_plc_directory_is_down`, for what agents say to each other.
 #[test]
 fn neighbours_write_to_each_other_while_the_plc_directory_is_down() {

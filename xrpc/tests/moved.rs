@@ -65,6 +65,11 @@ fn an_agent_that_has_moved_away_is_written_to_where_it_lives_and_is_a_stranger_t
     assert_eq!((code, &old["receipts"][0]["state"]), (200, &json!("delivered")));
     assert_eq!(texts(&hosts.here.claim(&dave)), ["from next door"], "a neighbour");
 
+    // Who will write to her again has found her here.
+    let (_, sent) =
+        hosts.here.call(&hosts.alice, "sendMessage", &json!({ "record": record, "to": [carol.did] }));
+    assert_eq!(sent["receipts"][0]["state"], "delivered", "{sent}");
+
     let moved = move_away(&hosts, &carol, "carol");
     // Two hosts of one clock would give two messages one name.
     hosts.pass_minutes(1);

@@ -59,7 +59,7 @@ use crate::token::Claims;
 use crate::{Config, XrpcError};
 
 pub use agents::{AgentAnswer, Agents, check_active};
-pub use comms::{DeliveryQueue, Redeemed, Ticket};
+pub use comms::{DeliveryQueue, Redeemed, Residents, Ticket};
 pub use directory::{Database, Directory, Task};
 pub use pages::{PageRequest, paths};
 pub use public::is_own;
@@ -96,6 +96,8 @@ pub struct Host<'a> {
     pub counter: Option<&'a dyn Counter>,
     /// What was resolved before; as long-lived as the isolate.
     pub cache: &'a Cache,
+    /// Who was seen to live here; as long-lived.
+    pub residents: &'a Residents,
     /// The time.
     pub clock: &'a dyn Clock,
     /// Randomness.

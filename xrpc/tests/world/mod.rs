@@ -37,7 +37,9 @@ use murmuration_xrpc::agent::internal::{self, AccountSeed, InternalCall};
 use murmuration_xrpc::agent::memory::share_with;
 use murmuration_xrpc::agent::{self, AgentHandler, Context, Reply};
 use murmuration_xrpc::host::directory::{Entry, MIGRATIONS, Reservation, Status};
-use murmuration_xrpc::host::{AgentAnswer, Agents, DeliveryQueue, Directory, Host, PageRequest, Task};
+use murmuration_xrpc::host::{
+    AgentAnswer, Agents, DeliveryQueue, Directory, Host, PageRequest, Residents, Task,
+};
 use murmuration_xrpc::http::{Body, Request, Response, Verb};
 use murmuration_xrpc::limits::Counter;
 use murmuration_xrpc::method::{Method, Place, Route};
@@ -278,6 +280,7 @@ pub struct World {
     pub clock: Rc<Hands>,
     pub faults: Rc<Faults>,
     cache: Cache,
+    residents: Residents,
 }
 
 impl World {
@@ -345,6 +348,7 @@ impl World {
             clock,
             faults,
             cache: Cache::default(),
+            residents: Residents::default(),
         }
     }
 
@@ -359,6 +363,7 @@ impl World {
             mailer: (!self.no_mail.get()).then_some(&self.postbox),
             counter: self.counter.as_ref().map(|counter| -> &dyn Counter { counter }),
             cache: &self.cache,
+            residents: &self.residents,
             clock: &*self.clock,
             entropy: &*self.clock,
         }

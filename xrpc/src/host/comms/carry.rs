@@ -13,7 +13,6 @@ use serde_json::{Value as Json, json as object};
 use super::super::agents::AgentAnswer;
 use super::super::{Host, agents};
 use super::TIMEOUT_MS;
-use super::home::Home;
 use super::ticket::first_wait;
 use crate::agent::internal::comms::{CommsCall, Incoming};
 use crate::agent::internal::deliveries::{NextTry, Outbound, Settled, Try, TryOutcome};
@@ -111,7 +110,7 @@ impl Host<'_> {
         to: &Did,
         parcel: &str,
     ) -> Result<TryOutcome, XrpcError> {
-        if self.home(to).await? != Home::Elsewhere {
+        let take = || {
             let incoming = Incoming {
                 parcel: parcel.to_owned(),
                 sender: sender.clone(),
@@ -119,8 +118,9 @@ impl Host<'_> {
                 same_host: true,
                 token: None,
             };
-            let take = InternalCall::Comms(CommsCall::Take(Box::new(incoming)));
-            let AgentAnswer { status, body } = self.agents.call(to, take).await?;
+            InternalCall::Comms(CommsCall::Take(Box::new(incoming)))
+        };
+        if let Some(AgentAnswer { status, body }) = self.ask_here(to, take).await? {
             return Ok(outcome(status, &body, None));
         }
         let document = self.document(to, Purpose::Authentication).await;

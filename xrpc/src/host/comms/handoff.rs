@@ -10,7 +10,6 @@ use serde_json::{Value as Json, json as object};
 use super::super::{Host, HostCall, agents};
 use super::TIMEOUT_MS;
 use super::carry::inbox;
-use super::home::Home;
 use crate::XrpcError;
 use crate::agent::internal::handoff::{EXPIRED, Given, GivenParcel, HandoffCall, expired};
 use crate::agent::internal::{InternalCall, ProxyCall};
@@ -70,9 +69,9 @@ impl Host<'_> {
 
     /// What a giver has handed over, from its object or from its host.
     async fn given(&self, own: &Did, giver: &Did, id: Tid, after: usize) -> Result<Given, XrpcError> {
-        if self.home(giver).await? != Home::Elsewhere {
-            let give = HandoffCall::Give { id, to: own.clone(), after, token: None };
-            return agents::ask(self.agents, giver, InternalCall::Handoff(give)).await;
+        let give = || InternalCall::Handoff(HandoffCall::Give { id, to: own.clone(), after, token: None });
+        if let Some(answer) = self.ask_here(giver, give).await? {
+            return agents::read(&answer);
         }
         let away = |what: String| XrpcError::upstream(format!("{giver}: {what}"));
         let document = self.document(giver, Purpose::Authentication).await;

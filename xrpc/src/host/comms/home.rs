@@ -2,13 +2,41 @@
 //!
 //! The directory keeps the row of an account that has moved away, that its owner has put to rest, or that was taken down. So a row
 //! alone says neither that messages for it are delivered here nor that what it sends comes from a neighbour.
+//!
+//! Whether it is served its object knows best. So an agent that was seen to live here is asked itself, and the directory only when
+//! that says no: between neighbours a message costs no query.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use murmuration_bridge::resolver::Purpose;
 use murmuration_syntax::Did;
+use serde::de::IgnoredAny;
 
 use super::super::Host;
+use super::super::agents::{AgentAnswer, read};
 use super::super::directory::Status;
 use crate::XrpcError;
+use crate::agent::internal::InternalCall;
+
+/// Agents that were seen to live here, as long as the isolate lives. That they still do is for their objects to say.
+#[derive(Default)]
+pub struct Residents(RefCell<BTreeSet<Did>>);
+
+impl Residents {
+    fn note(&self, did: &Did) {
+        let mut seen = self.0.borrow_mut();
+        if seen.len() >= MAX_RESIDENTS {
+            seen.clear();
+        }
+        seen.insert(did.clone());
+    }
+
+    /// Whether one was seen, which is forgotten.
+    fn take(&self, did: &Did) -> bool {
+        self.0.borrow_mut().remove(did)
+    }
+}
 
 /// Where an agent lives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,7 +58,10 @@ impl Host<'_> {
     pub(in crate::host) async fn home(&self, did: &Did) -> Result<Home, XrpcError> {
         match self.directory.by_did(did).await? {
             None => return Ok(Home::Elsewhere),
-            Some(entry) if entry.status == Status::Active => return Ok(Home::Here),
+            Some(entry) if entry.status == Status::Active => {
+                self.residents.note(did);
+                return Ok(Home::Here);
+            }
             Some(_) => {}
         }
         for purpose in [Purpose::Authentication, Purpose::Refresh] {
@@ -46,6 +77,28 @@ impl Host<'_> {
         Ok(Home::Hidden)
     }
 
+    /// What an agent's object answers to `call`; `None` of an agent that lives elsewhere, or nowhere.
+    ///
+    /// # Errors
+    /// As [`Host::home`]; those of a call that was not answered.
+    pub(in crate::host) async fn ask_here(
+        &self,
+        did: &Did,
+        call: impl Fn() -> InternalCall,
+    ) -> Result<Option<AgentAnswer>, XrpcError> {
+        if self.residents.take(did) {
+            let answer = self.agents.call(did, call()).await?;
+            if !says_unserved(&answer) {
+                self.residents.note(did);
+                return Ok(Some(answer));
+            }
+        }
+        match self.home(did).await? {
+            Home::Elsewhere => Ok(None),
+            Home::Here | Home::Hidden => self.agents.call(did, call()).await.map(Some),
+        }
+    }
+
     /// Whether an agent is a neighbour of those of this host: it lives here and is served. Nothing else makes it one, not even a
     /// document that names this host.
     pub(super) async fn is_neighbour(&self, did: &Did) -> Result<bool, XrpcError> {
@@ -57,3 +110,12 @@ impl Host<'_> {
         origin.trim_end_matches('/') == self.config.public_url
     }
 }
+
+/// Whether an object says that it has no account that is served.
+fn says_unserved(answer: &AgentAnswer) -> bool {
+    let unserved = ["RepoNotFound", "RecipientNotFound", "AccountDeactivated", "AccountTakedown"];
+    answer.status != 200 && read::<IgnoredAny>(answer).is_err_and(|error| unserved.contains(&error.error()))
+}
+
+/// Agents that an isolate keeps in mind, of some 80 bytes each.
+const MAX_RESIDENTS: usize = 10_000;

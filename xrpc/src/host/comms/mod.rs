@@ -16,6 +16,7 @@ mod handoff;
 pub(super) mod home;
 mod ticket;
 
+pub use home::Residents;
 pub use ticket::{DeliveryQueue, Redeemed, Ticket};
 
 use murmuration_bridge::BridgeError;
@@ -169,42 +170,51 @@ impl Host<'_> {
     }
 
     pub(super) async fn reader(&self, did: Did, public: bool) -> Result<Reader, XrpcError> {
-        let missing = || XrpcError::named("RecipientNotFound", format!("no agent is known as {did}"));
-        let keys = match self.home(&did).await? {
-            Home::Hidden => return Err(missing()),
-            Home::Here if public => ReaderKeys::NotNeeded,
-            Home::Here => {
-                let keys = agents::ask(self.agents, &did, InternalCall::Comms(CommsCall::Keys)).await;
-                // Taken down or put to rest.
-                let keys = keys.map_err(|error: XrpcError| match (error.status(), error.error()) {
-                    (_, "NoKeys") => {
-                        XrpcError::named("NoRecipientKey", format!("{did} publishes no encryption key"))
-                    }
-                    (400..500, _) => missing(),
-                    _ => error,
-                })?;
-                ReaderKeys::Here(keys)
-            }
-            Home::Elsewhere if public => match self.document(&did, Purpose::Authentication).await {
-                Ok(document) => document.pds().map(|_| ReaderKeys::NotNeeded).map_err(|_| missing())?,
-                Err(error) if error.is_transient() => ReaderKeys::NotNeeded,
-                Err(_) => return Err(missing()),
-            },
-            Home::Elsewhere => match self.proven_keys(&did).await {
-                Ok(shown) => shown,
-                Err(
-                    BridgeError::DidNotFound(_)
-                    | BridgeError::DidDeactivated(_)
-                    | BridgeError::UnsupportedMethod(_)
-                    | BridgeError::Document(_)
-                    | BridgeError::Web(_)
-                    | BridgeError::Cf(_),
-                ) => return Err(missing()),
-                // Away, or not to be believed: what was seen before counts, if anything was.
-                Err(_) => ReaderKeys::Unknown,
-            },
+        let keys = match public {
+            true => self.check_recipient(&did).await.map(|()| ReaderKeys::NotNeeded)?,
+            false => self.reader_keys(&did).await?,
         };
         Ok(Reader { did, keys })
+    }
+
+    /// Refuses who is known not to be there.
+    async fn check_recipient(&self, did: &Did) -> Result<(), XrpcError> {
+        match self.home(did).await? {
+            Home::Here => Ok(()),
+            Home::Hidden => Err(unknown_recipient(did)),
+            Home::Elsewhere => match self.document(did, Purpose::Authentication).await {
+                Ok(document) => document.pds().map(drop).map_err(|_| unknown_recipient(did)),
+                Err(error) if error.is_transient() => Ok(()),
+                Err(_) => Err(unknown_recipient(did)),
+            },
+        }
+    }
+
+    async fn reader_keys(&self, did: &Did) -> Result<ReaderKeys, XrpcError> {
+        if let Some(answer) = self.ask_here(did, || InternalCall::Comms(CommsCall::Keys)).await? {
+            let keys = agents::read(&answer);
+            return keys.map(ReaderKeys::Here).map_err(|error| match (error.status(), error.error()) {
+                (_, "NoKeys") => {
+                    XrpcError::named("NoRecipientKey", format!("{did} publishes no encryption key"))
+                }
+                // Taken down or put to rest.
+                (400..500, _) => unknown_recipient(did),
+                _ => error,
+            });
+        }
+        match self.proven_keys(did).await {
+            Ok(shown) => Ok(shown),
+            Err(
+                BridgeError::DidNotFound(_)
+                | BridgeError::DidDeactivated(_)
+                | BridgeError::UnsupportedMethod(_)
+                | BridgeError::Document(_)
+                | BridgeError::Web(_)
+                | BridgeError::Cf(_),
+            ) => Err(unknown_recipient(did)),
+            // Away, or not to be believed: what was seen before counts, if anything was.
+            Err(_) => Ok(ReaderKeys::Unknown),
+        }
     }
 
     /// What an agent of another host is proven to publish of its keys, by its repository.
@@ -215,6 +225,10 @@ impl Host<'_> {
         let record = cbor::decode(&record)?;
         Ok(ReaderKeys::Proven(json::to_value(&record)))
     }
+}
+
+fn unknown_recipient(did: &Did) -> XrpcError {
+    XrpcError::named("RecipientNotFound", format!("no agent is known as {did}"))
 }
 
 /// What a caller is told where nothing can be sealed: that another host is away, or why not.
