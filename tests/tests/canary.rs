@@ -369,12 +369,14 @@ fn what_is_private_lies_nowhere_and_is_told_to_nobody() {
             _ => hosts.worlds.iter_mut().for_each(World::restart),
         }
     }
+    // What follows has it tried at once, however long its own wait has become.
+    alice.tell(&bob, "follows", "private");
     let patience = Instant::now() + PATIENCE;
     while alice.status(&sent)["state"] != "delivered" {
         assert!(Instant::now() < patience, "{}", alice.status(&sent));
         pause(100);
     }
-    assert_eq!(texts(&bob.claim(60)), [WAITING]);
+    assert_eq!(texts(&bob.claim(60)), [WAITING, "follows"]);
     // And it was there to be found: both sides read it still.
     for agent in [&alice, &bob] {
         assert_eq!(texts(&agent.thread(THREAD)), [TEXT]);
