@@ -2,21 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::OnceLock;
 
+use aho_corasick::AhoCorasick;
 use data_encoding::{BASE32_NOPAD, BASE64_NOPAD, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXUPPER};
 
 /// What is searched for, all of it in one pass.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Search {
     forms: Vec<Form>,
-    /// The forms that begin with each two bytes.
-    starts: Vec<Vec<usize>>,
-}
-
-impl Default for Search {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// What finds them; made for the first search.
+    automaton: OnceLock<AhoCorasick>,
 }
 
 #[derive(Debug)]
@@ -30,7 +26,7 @@ impl Search {
     /// For nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { forms: Vec::new(), starts: vec![Vec::new(); 1 << 16] }
+        Self::default()
     }
 
     /// Also for a word: as it is, in UTF-16, escaped as in JSON and in URLs, and as its bytes may be written.
@@ -72,16 +68,9 @@ impl Search {
     /// What is in `bytes`: the name of each thing, and its form.
     #[must_use]
     pub fn found_in(&self, bytes: &[u8]) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        for (at, pair) in bytes.windows(2).enumerate() {
-            for index in &self.starts[usize::from(pair[0]) << 8 | usize::from(pair[1])] {
-                let form = &self.forms[*index];
-                if bytes[at..].starts_with(&form.bytes) {
-                    found.insert(form.name.clone());
-                }
-            }
-        }
-        found
+        let forms = || AhoCorasick::new(self.forms.iter().map(|form| &form.bytes)).unwrap();
+        let all = self.automaton.get_or_init(forms).find_overlapping_iter(bytes);
+        all.map(|at| self.forms[at.pattern()].name.clone()).collect()
     }
 
     /// What is in the files of a folder, and of those in it, by their paths.
@@ -111,7 +100,7 @@ impl Search {
 
     fn form(mut self, name: &str, form: &str, bytes: Vec<u8>) -> Self {
         assert!(bytes.len() >= SHORTEST, "{name} is found by chance");
-        self.starts[usize::from(bytes[0]) << 8 | usize::from(bytes[1])].push(self.forms.len());
+        self.automaton = OnceLock::new();
         self.forms.push(Form { name: format!("{name}: {form}"), bytes });
         self
     }
