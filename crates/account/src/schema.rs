@@ -3,7 +3,7 @@
 //! A version is a file of `migrations/agent/`. The version that an object's storage has stands in its account row, so
 //! that waking costs no row for it. An object without an account has no tables at all.
 
-use murmuration_platform::{Param, Row, Store, StoreError, run_script, transaction};
+use murmuration_platform::{Row, Store, StoreError, run_script, upgrade};
 
 /// The version that this code reads and writes: the last there is.
 // INVARIANT: there are fewer files than an i64 counts.
@@ -62,12 +62,6 @@ pub(crate) fn open(store: &dyn Store, select: &str) -> Result<Option<Row>, Store
     if version == VERSION {
         return Ok(Some(row));
     }
-    let done = usize::try_from(version).ok().filter(|done| *done <= MIGRATIONS.len()).ok_or_else(|| {
-        StoreError::Corrupt(format!("the tables are of version {version}, newer than this code"))
-    })?;
-    transaction(store, || {
-        MIGRATIONS.iter().skip(done).try_for_each(|script| run_script(store, script))?;
-        store.query(SET_VERSION, &[Param::Int(VERSION)]).map(drop)
-    })?;
+    upgrade(store, &MIGRATIONS, version, SET_VERSION)?;
     read(select)
 }

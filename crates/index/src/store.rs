@@ -1,7 +1,7 @@
 //! The tables, and their versions. A version is a file of `migrations/index/`.
 
 use murmuration_data::parse_cid;
-use murmuration_platform::{Param, Row, Store, StoreError, run_script, transaction};
+use murmuration_platform::{Param, Row, Store, StoreError};
 use murmuration_recall::{Entry, Slot};
 use murmuration_syntax::{Did, RepoPath, Tid};
 
@@ -16,10 +16,6 @@ const MIGRATIONS: [&str; 2] = [
     include_str!("../../../migrations/index/0002_outer.sql"),
 ];
 
-/// Reads 1 row.
-const SELECT_VERSION: &str = "SELECT version FROM schema WHERE id = 1";
-/// Writes 1 row.
-const UPSERT_VERSION: &str = "INSERT INTO schema (id, version) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET version = excluded.version";
 /// Reads 1 row.
 const SELECT_PLACE: &str = "SELECT cursor FROM place WHERE id = 1";
 /// Writes 1 row.
@@ -88,22 +84,7 @@ const BATCH_ROWS: i64 = 1_000;
 
 /// Brings the tables up to date: one row read when they are.
 pub(crate) fn migrate(store: &dyn Store) -> Result<(), StoreError> {
-    let version = match store.query(SELECT_VERSION, &[]) {
-        Ok(mut rows) => rows.pop().map_or(Ok(0), |mut row| row.int(0))?,
-        Err(StoreError::Engine(text)) if text.contains("no such table") => 0,
-        Err(error) => return Err(error),
-    };
-    let done = usize::try_from(version).ok().filter(|done| *done <= MIGRATIONS.len()).ok_or_else(|| {
-        StoreError::Corrupt(format!("the tables are of version {version}, newer than this code"))
-    })?;
-    if done == MIGRATIONS.len() {
-        return Ok(());
-    }
-    transaction(store, || {
-        MIGRATIONS.iter().skip(done).try_for_each(|script| run_script(store, script))?;
-        let newest = i64::try_from(MIGRATIONS.len()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        store.query(UPSERT_VERSION, &[Param::Int(newest)]).map(drop)
-    })
+    murmuration_platform::migrate(store, &MIGRATIONS)
 }
 
 /// How far the log was read.

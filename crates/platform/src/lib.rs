@@ -23,6 +23,7 @@ mod script;
 pub mod sqlite;
 mod store;
 mod vectors;
+mod versions;
 
 pub use blobs::{Blobs, BlobsError, BlobsFuture};
 pub use embedder::{EmbedError, EmbedFuture, Embedder};
@@ -31,6 +32,7 @@ pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, Out
 pub use script::{run_script, statements};
 pub use store::{Column, Param, Row, RowCounts, Store, StoreError, transaction};
 pub use vectors::{VectorEntry, VectorError, VectorFuture, VectorIndex, VectorQuery};
+pub use versions::{migrate, upgrade};
 
 /// The time of day. It may freeze during a turn (as on Workers) and may step back.
 pub trait Clock {
