@@ -65,19 +65,32 @@ impl<'a> Ranking<'a> {
         };
         let by_fit = 1.0 - weights.recency - weights.importance;
 
-        let mut hits: Vec<Hit> = rows
+        // Without a vector of the query, how much of it was found stands for how near it came.
+        let part = if has_vector { 1.0 } else { coverage };
+        let words = |bm25: f32| if bm25 > 0.0 { bm25 / best * part } else { 0.0 };
+        let score_without_recency = |Fit { row, cosine, bm25, .. }: &Fit<'_>| {
+            let vector = cosine.map_or(0.0, |cosine| (cosine - far) / (near - far));
+            let fit = by_words * words(*bm25) + (1.0 - by_words) * vector;
+            by_fit * fit + weights.importance * (f32::from(row.importance) / 1_000.0)
+        };
+        let mut fits: Vec<(f32, &Fit<'_>)> = rows
             .iter()
             .filter(|fit| fit.bm25 > 0.0 || fit.cosine.is_some_and(|cosine| cosine > 0.0))
-            .map(|Fit { row, cosine, bm25, .. }| {
-                let words = if *bm25 > 0.0 { bm25 / best } else { 0.0 };
-                // Without a vector of the query, how much of it was found stands for how near it came.
-                let words = if has_vector { words } else { words * coverage };
-                let vector = cosine.map_or(0.0, |cosine| (cosine - far) / (near - far));
-                let fit = by_words * words + (1.0 - by_words) * vector;
+            .map(|fit| (score_without_recency(fit), fit))
+            .collect();
+        // Recency costs as much as all the rest, and most are behind the last hit whatever it adds to them.
+        if let Some(last) = self.query.limit.checked_sub(1).filter(|last| *last < fits.len()) {
+            let mut scores: Vec<f32> = fits.iter().map(|(score, _)| *score).collect();
+            let (_, least, _) = scores.select_nth_unstable_by(last, |one, other| other.total_cmp(one));
+            let least = *least;
+            fits.retain(|(score, _)| score + weights.recency >= least);
+        }
+        let mut hits: Vec<Hit> = fits
+            .into_iter()
+            .map(|(score, Fit { row, cosine, bm25, .. })| {
                 let recency = self.recency(row.time);
-                let importance = f32::from(row.importance) / 1_000.0;
-                let score = by_fit * fit + weights.recency * recency + weights.importance * importance;
-                let words = (*bm25 > 0.0).then_some(words);
+                let score = score + weights.recency * recency;
+                let words = (*bm25 > 0.0).then(|| words(*bm25));
                 Hit { slot: row.slot, score, vector: *cosine, words, recency }
             })
             .collect();

@@ -198,6 +198,28 @@ fn no_more_hits_than_asked_for_and_those_the_best() {
 }
 
 #[test]
+fn what_recency_puts_among_the_first_is_found_however_few_are_asked_for() {
+    const HOUR: u64 = 60 * 60 * 1_000_000;
+    let vectors = scattered(400, 8);
+    let entry = |slot: u32| {
+        Entry::new(slot)
+            .with_vector(1, vector(&vectors[slot as usize]))
+            .with_time(u64::from(slot * 7919 % 400) * 20 * HOUR)
+            .with_importance(u16::try_from(slot * 31 % 1_000).unwrap())
+    };
+    let index = index_of((0..400).map(entry));
+    let now = 8_000 * HOUR;
+    for (asked_for, recency) in (0..40).flat_map(|n| [0.0, 0.05, 0.4].map(|recency| (n * 9, recency))) {
+        let weights = Weights { recency, ..Weights::default() };
+        let query = Query { now, weights, ..asked("", &vectors[asked_for]) };
+        let all = index.search(&Query { limit: 400, ..query.clone() }, |_| true);
+        for limit in [1, 5, 50] {
+            assert_eq!(index.search(&Query { limit, ..query.clone() }, |_| true), all[..limit]);
+        }
+    }
+}
+
+#[test]
 fn scores_are_numbers_between_0_and_1() {
     let vectors = scattered(100, 16);
     let entry = |slot: u32| {
