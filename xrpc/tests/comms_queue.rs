@@ -7,8 +7,9 @@ use murmuration_xrpc::host::{Redeemed, Ticket};
 use serde_json::{Value, json};
 
 use crate::world::agents::texts;
-use crate::world::block_on;
 use crate::world::hosts::{Hosts, Weather};
+use crate::world::operator::{account, act};
+use crate::world::{World, block_on};
 
 fn hosts() -> Hosts {
     let hosts = Hosts::new();
@@ -241,4 +242,39 @@ fn a_ticket_waits_for_its_senders_object_and_ends_with_its_account() {
     let orphan = Ticket { from: "did:plc:abcdefghijklmnopqrstuvwx".parse().unwrap(), ..ticket(&hosts) };
     assert_eq!(block_on(hosts.here.host().redeem(&orphan, 1)), Redeemed::Done);
     assert_eq!(block_on(hosts.here.host().give_up(&orphan, 1)), Redeemed::Done);
+}
+
+#[test]
+fn what_waits_of_an_account_that_was_taken_down_goes_out_when_it_is_back() {
+    for by_queue in [true, false] {
+        let world = World::new();
+        let (alice, bob) = (world.agent("alice"), world.agent("bob"));
+        world.no_queue.set(!by_queue);
+        world.objects.broken.borrow_mut().insert(bob.did.clone());
+        // A public one, for the keys of the reader are not to be had either.
+        let content = json!({ "kind": "text", "text": "wait" });
+        let record = json!({ "$type": "agent.comms.message", "content": content });
+        let input = json!({ "record": record, "to": [bob.did], "privacy": "public" });
+        let (_, sent) = world.call(&alice, "sendMessage", &input);
+        assert_eq!(sent["receipts"][0]["state"], "queued", "{sent}");
+        world.objects.broken.borrow_mut().clear();
+        let take_down = |applied: bool| {
+            let action =
+                json!({ "subject": account(alice.did.as_str()), "takedown": { "applied": applied } });
+            assert_eq!(act(&world, &action).0, 200);
+        };
+        let try_all = || {
+            for _ in 0..10 {
+                world.pass_minutes(5);
+                let _ = world.run_queue();
+                block_on(world.host().carry_due(&alice.did)).unwrap();
+            }
+        };
+        take_down(true);
+        try_all();
+        assert!(world.claim(&bob).is_empty(), "by the queue: {by_queue}");
+        take_down(false);
+        try_all();
+        assert_eq!(texts(&world.claim(&bob)), ["wait"], "by the queue: {by_queue}");
+    }
 }

@@ -6,10 +6,11 @@ use murmuration_syntax::{Did, Tid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::super::Context;
 use super::super::comms::view;
+use super::super::{Context, check_standing};
 use crate::XrpcError;
 use crate::http::Response;
+use crate::method::Standing;
 
 /// A parcel, and whom it is to be delivered to now.
 #[derive(Deserialize, Serialize)]
@@ -149,7 +150,9 @@ impl From<Due> for Outbound {
 
 pub(super) fn redeem(context: &Context<'_>, id: Tid, to: &Did) -> Result<Response, XrpcError> {
     let ticket = context.account.comms()?.redeem(id, to, context.clock.now_micros())?;
+    let served = check_standing(Standing::Active, &*context.account.profile()?).is_ok();
     Response::json(&match ticket {
+        Ticket::Try(_) if !served => Worth::Early(UNSERVED_SECONDS),
         Ticket::Void => Worth::Void,
         Ticket::Early(micros) => Worth::Early(seconds(micros)),
         Ticket::Try(parcel) => {
@@ -162,6 +165,9 @@ pub(super) fn redeem(context: &Context<'_>, id: Tid, to: &Did) -> Result<Respons
 fn seconds(micros: u64) -> u32 {
     u32::try_from(micros.div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }
+
+/// Seconds after which a ticket comes again of a sender that is not served.
+const UNSERVED_SECONDS: u32 = 10 * 60;
 
 /// Messages that one look at what is due takes up.
 const MAX_DUE: u32 = 20;

@@ -22,7 +22,7 @@ use crate::{XrpcError, retry_after};
 const DELIVER: &str = "agent.comms.deliver";
 
 impl Host<'_> {
-    /// Delivers what is the alarm's to deliver of an agent's messages.
+    /// Delivers what is the alarm's to deliver of an agent's messages. Those of one that is not served wait for its return.
     ///
     /// # Errors
     /// When the agent's object does not answer.
@@ -34,10 +34,23 @@ impl Host<'_> {
         }
         let account = agents::describe(self.agents, sender, false).await?;
         let account = account.ok_or_else(|| XrpcError::repo_not_found(sender))?;
+        if !account.active {
+            let put_off = due.into_iter().map(|parcel| self.put_off(sender, parcel));
+            return futures_util::future::try_join_all(put_off).await.map(drop);
+        }
         // Together: a host that is away is waited for, and is not to keep the others waiting.
         let key = &account.signing_key;
         let carried = due.into_iter().map(|parcel| self.carry(sender, key, parcel, MAX_LINE));
         futures_util::future::join_all(carried).await.into_iter().try_for_each(|receipts| receipts.map(drop))
+    }
+
+    /// Has the alarm keep a parcel of a sender that is not served.
+    async fn put_off(&self, sender: &Did, parcel: Outbound) -> Result<(), XrpcError> {
+        let due = parcel.first.into_iter().chain(parcel.again);
+        let outcome = || later("its sender is not served", None);
+        let tries = due.map(|to| Try { to, outcome: outcome(), next: NextTry::Alarm }).collect();
+        let settle = CommsCall::Settle { id: parcel.id, tries, random: self.random() };
+        agents::tell(self.agents, sender, InternalCall::Comms(settle)).await
     }
 
     /// Delivers a parcel to those it is due for, and `most` of those that have waited for it. `key` is the sender's, as
