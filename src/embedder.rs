@@ -3,13 +3,10 @@
 //! The model is read on first use, and once an isolate: all objects of the isolate share it, and a host that embeds nothing never
 //! copies it into the Wasm's memory.
 
-// The attribute macro of `wasm-bindgen` expands to unsafe code.
-#![allow(unsafe_code)]
-
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{ArrayBuffer, Promise, Reflect, Uint8Array, global};
+use js_sys::{ArrayBuffer, Reflect, Uint8Array, global};
 use murmuration_embedding::Model;
 use murmuration_platform::{EmbedError, EmbedFuture, Embedder};
 use murmuration_xrpc::embedder::{
@@ -17,36 +14,14 @@ use murmuration_xrpc::embedder::{
     workers_ai_request,
 };
 use murmuration_xrpc::{Config, XrpcError};
-use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen::JsCast;
 use worker::Env;
 
-use crate::body::message;
+use crate::ai::Ai;
 use crate::outbound::Fetcher;
 
 /// Where `entry.js` puts the model's file.
 const MODEL: &str = "murmurationModel";
-/// The binding of Workers AI.
-const AI: &str = "AI";
-
-#[wasm_bindgen(inline_js = "
-/** Runs a model of Workers AI, for so long at the most: its answer as JSON. */
-export async function runModel(ai, model, input, ms) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
-  });
-  try {
-    return JSON.stringify(await Promise.race([ai.run(model, JSON.parse(input)), late]));
-  } finally {
-    clearTimeout(timer);
-  }
-}
-")]
-extern "C" {
-    #[wasm_bindgen(catch, js_name = runModel)]
-    fn run_model(ai: &JsValue, model: &str, input: &str, ms: u32) -> Result<Promise, JsValue>;
-}
 
 thread_local! {
     static READ: RefCell<Option<Rc<Model>>> = const { RefCell::new(None) };
@@ -92,7 +67,7 @@ pub(crate) fn over_network(config: &Config, env: &Env, timeout_ms: u32) -> Optio
     match &config.embedder {
         EmbedderConfig::Embedded => None,
         EmbedderConfig::WorkersAi { model } => {
-            let ai = Reflect::get(env, &AI.into()).unwrap_or_default();
+            let ai = Ai::open(env);
             Some(Rc::new(WorkersAi { ai, model: model.clone(), id: workers_ai_id(model), timeout_ms }))
         }
         EmbedderConfig::OpenAi(endpoint) => {
@@ -104,7 +79,7 @@ pub(crate) fn over_network(config: &Config, env: &Env, timeout_ms: u32) -> Optio
 
 /// A model of Workers AI, by its binding.
 struct WorkersAi {
-    ai: JsValue,
+    ai: Option<Ai>,
     model: String,
     id: String,
     timeout_ms: u32,
@@ -112,14 +87,14 @@ struct WorkersAi {
 
 impl WorkersAi {
     async fn ask(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let failed = |error: JsValue| {
-            let error = message(&error);
-            if workers_ai_refuses(&error) { EmbedError::Refused(error) } else { EmbedError::Away(error) }
-        };
         let request = workers_ai_request(&self.model, texts);
-        let answer = run_model(&self.ai, &self.model, &request, self.timeout_ms).map_err(failed)?;
-        let answer = JsFuture::from(answer).await.map_err(failed)?;
-        workers_ai_answer(&answer.as_string().unwrap_or_default(), texts.len())
+        let ai = self.ai.as_ref().ok_or_else(|| EmbedError::Away("there is no binding AI".into()))?;
+        let answer = ai.ask(&self.model, &request, self.timeout_ms).await;
+        let answer = answer.map_err(|error| match workers_ai_refuses(&error) {
+            true => EmbedError::Refused(error),
+            false => EmbedError::Away(error),
+        });
+        workers_ai_answer(&answer?, texts.len())
     }
 }
 

@@ -18,6 +18,7 @@
 #![allow(unsafe_code)]
 
 mod agent;
+mod ai;
 mod blobs;
 mod body;
 mod clock;

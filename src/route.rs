@@ -19,7 +19,9 @@ use murmuration_xrpc::agent::{Args, check_verb};
 use murmuration_xrpc::auth::{self, Caller};
 use murmuration_xrpc::host::proxy::answer::{MAX_REFUSAL_BYTES, Reason};
 use murmuration_xrpc::host::proxy::{Treatment, leads_away};
-use murmuration_xrpc::host::{DeliveryQueue, Directory, Host, PageRequest, Residents, is_own};
+use murmuration_xrpc::host::{
+    DeliveryQueue, Directory, Host, LanguageModels, PageRequest, Residents, is_own,
+};
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::limits::{self, Counter};
 use murmuration_xrpc::method::{Auth, Method, Place, Route};
@@ -27,6 +29,7 @@ use murmuration_xrpc::{Config, XrpcError, table};
 use web_sys::Response;
 use worker::{Context, Env};
 
+use crate::ai::Ai;
 use crate::blobs;
 use crate::body::{self, Encoding, Sender};
 use crate::clock::WallClock;
@@ -317,7 +320,7 @@ async fn with_counted_host<T>(
     let database = D1::open(env);
     let outbound = isolate.fetcher();
     let mailer = mail::open(&isolate.config.mail, env, &outbound);
-    let queue = Deliveries::open(env);
+    let (queue, ai) = (Deliveries::open(env), Ai::open(env));
     let host = Host {
         config: &isolate.config,
         catalog: Catalog::builtin(),
@@ -326,6 +329,7 @@ async fn with_counted_host<T>(
         outbound: &outbound,
         queue: queue.as_ref().map(|queue| -> &dyn DeliveryQueue { queue }),
         mailer: mailer.as_deref(),
+        models: ai.as_ref().map(|ai| -> &dyn LanguageModels { ai }),
         counter: calls.map(|calls| -> &dyn Counter { calls }),
         cache: &isolate.cache,
         residents: &isolate.residents,

@@ -39,6 +39,7 @@ pub(super) async fn with_host<T>(
         outbound: &Fetcher::new(awake.config.allow_private_network).counting(visits.clone()),
         queue: queue.as_ref().map(|queue| -> &dyn DeliveryQueue { queue }),
         mailer: None,
+        models: None,
         counter,
         cache: &agent.cache,
         residents: &agent.residents,

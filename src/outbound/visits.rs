@@ -14,7 +14,7 @@ use murmuration_bridge::handle::DOH_URL;
 use murmuration_platform::OutboundError;
 use murmuration_rate::{Rule, Windows};
 use murmuration_xrpc::Config;
-use murmuration_xrpc::config::MailConfig;
+use murmuration_xrpc::config::{ExtractorConfig, MailConfig};
 use url::Url;
 
 /// Look-ups at one host: handles, documents. Ours: 20 a second, twice the pace that `GLOBAL` leaves one client of this host, so
@@ -51,7 +51,10 @@ impl Visits {
         };
         let services = [&config.appview, &config.moderation, &config.reports];
         let services = services.into_iter().flatten().map(|service| &service.url);
-        let extractor = config.extractor.as_ref().map(|extractor| &extractor.url);
+        let extractor = match &config.extractor {
+            ExtractorConfig::OpenAi(chat) => Some(&chat.url),
+            ExtractorConfig::Rules | ExtractorConfig::WorkersAi { .. } => None,
+        };
         let named = services
             .chain(&config.relays)
             .chain(mail)

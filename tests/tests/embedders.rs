@@ -158,3 +158,28 @@ fn another_embedder_takes_the_place_of_one_while_the_host_dies_and_both_may_be_a
     );
     assert!(!world.log().contains("a key") && !world.log().contains("felines"), "{}", world.log());
 }
+
+#[test]
+fn a_language_model_of_workers_ai_reads_what_was_said() {
+    let model = StandIn::start(|_: &Noted| {
+        let memories = json!({ "memories": [{ "kind": "note", "summary": "the well is dry" }] });
+        Reply::json(200, &json!({ "response": memories, "usage": { "total_tokens": 9 } }))
+    });
+    let world = Setup::new().ai(&model).variable("EXTRACTOR", "workers-ai").start();
+    let alice = Agent::new(&world, "alice");
+    let said = json!({ "messages": [{ "role": "user", "text": "There is no water in the well." }] });
+    let answer = alice.client.post("agent.memory.ingestMessages", &said).ok().json();
+    assert_eq!((&answer["accepted"], &answer["invalid"]), (&json!(1), &json!(0)), "{answer}");
+    assert_eq!(best(&alice, "well").0, "the well is dry");
+    let [asked] = model.take().try_into().unwrap_or_else(|asked| panic!("{asked:?}"));
+    assert_eq!(asked.header("cf-consn-model-id"), Some("@cf/meta/llama-3.3-70b-instruct-fp8-fast"));
+    let body: Value = serde_json::from_slice(&asked.body).unwrap();
+    assert!(body["inputs"]["messages"][1]["content"].as_str().unwrap().contains("no water"), "{body}");
+
+    let away =
+        json!({ "internalCode": 3040, "description": "Capacity temporarily exceeded", "name": "AiError" });
+    model.script(move |_| Reply::json(429, &away));
+    let said = json!({ "messages": [{ "role": "user", "text": "It rains." }] });
+    let answer = alice.client.post("agent.memory.ingestMessages", &said);
+    assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("ExtractorUnavailable")));
+}

@@ -22,6 +22,8 @@ const DEFAULT_RETENTION_SECONDS: u64 = 24 * 60 * 60;
 const DEFAULT_DELETION_PATIENCE_SECONDS: u64 = 3 * 24 * 60 * 60;
 /// The models that are asked where the operator names none.
 const DEFAULT_WORKERS_AI_MODEL: &str = "@cf/baai/bge-m3";
+/// The language model of Workers AI that reads messages unless another is named: one that answers in JSON where that is asked for.
+const DEFAULT_WORKERS_AI_EXTRACTOR: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 const DEFAULT_OPENAI_MODEL: &str = "text-embedding-3-small";
 /// Bytes of a model's name: with what stands around it, it is kept with each vector ([`Embedder::id`](murmuration_platform::Embedder::id)).
 const MAX_MODEL_BYTES: usize = 100;
@@ -95,8 +97,8 @@ pub struct Config {
     pub moderation: Option<Service>,
     /// Who gets reports, if not the moderation service (`REPORT_SERVICE_URL`, `REPORT_SERVICE_DID`).
     pub reports: Option<Service>,
-    /// The model that finds memories in messages; `None`: the rules that need none.
-    pub extractor: Option<ExtractorConfig>,
+    /// What finds memories in messages (`EXTRACTOR`).
+    pub extractor: ExtractorConfig,
     /// Signs session tokens (HS256).
     pub jwt_secret: Vec<u8>,
     /// The password of `Basic admin:...`.
@@ -130,11 +132,25 @@ pub enum MailConfig {
     Outbox,
 }
 
+/// What finds memories in messages.
+#[derive(Clone, Eq, PartialEq)]
+pub enum ExtractorConfig {
+    /// Rules, which need no model.
+    Rules,
+    /// A language model of Workers AI, by its binding.
+    WorkersAi {
+        /// Its name there (`EXTRACTOR_MODEL`).
+        model: String,
+    },
+    /// A language model behind an endpoint.
+    OpenAi(ChatConfig),
+}
+
 /// A language model behind an endpoint that speaks the chat completions of OpenAI (`EXTRACTOR_URL`, `EXTRACTOR_MODEL`, `EXTRACTOR_KEY`).
 ///
 /// It has a key in it, so it has no form for a log.
 #[derive(Clone, Eq, PartialEq)]
-pub struct ExtractorConfig {
+pub struct ChatConfig {
     /// The address that `/chat/completions` is below; no slash at the end.
     pub url: String,
     /// Its name there.
@@ -359,14 +375,27 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         })
     }
 
-    fn extractor(&self) -> Result<Option<ExtractorConfig>, ConfigError> {
-        let Some(url) = self.optional("EXTRACTOR_URL") else { return Ok(None) };
-        let model = self.required("EXTRACTOR_MODEL")?;
-        if model.len() > MAX_MODEL_BYTES {
-            return Err(ConfigError { name: "EXTRACTOR_MODEL", problem: "is too long" });
-        }
-        let key = self.optional("EXTRACTOR_KEY");
-        Ok(Some(ExtractorConfig { url: url.trim_end_matches('/').to_owned(), model, key }))
+    fn extractor(&self) -> Result<ExtractorConfig, ConfigError> {
+        let fitting = |model: String| {
+            let fits = model.len() <= MAX_MODEL_BYTES;
+            fits.then_some(model).ok_or(ConfigError { name: "EXTRACTOR_MODEL", problem: "is too long" })
+        };
+        Ok(match self.optional("EXTRACTOR").as_deref() {
+            None | Some("rules") => ExtractorConfig::Rules,
+            Some("workers-ai") => {
+                let model = self.optional("EXTRACTOR_MODEL");
+                let model = fitting(model.unwrap_or_else(|| DEFAULT_WORKERS_AI_EXTRACTOR.to_owned()))?;
+                ExtractorConfig::WorkersAi { model }
+            }
+            Some("openai") => ExtractorConfig::OpenAi(ChatConfig {
+                url: self.origin("EXTRACTOR_URL")?,
+                model: fitting(self.required("EXTRACTOR_MODEL")?)?,
+                key: self.optional("EXTRACTOR_KEY"),
+            }),
+            Some(_) => {
+                return Err(ConfigError { name: "EXTRACTOR", problem: "is not rules, workers-ai or openai" });
+            }
+        })
     }
 
     fn earned_invites(&self) -> Result<Option<EarnedInvites>, ConfigError> {

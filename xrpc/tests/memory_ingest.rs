@@ -44,6 +44,7 @@ fn counts(answer: &Value) -> [u64; 5] {
 /// A host with a model, and what that says from now on.
 fn host_with_model() -> World {
     World::with(&[
+        ("EXTRACTOR", "openai"),
         ("EXTRACTOR_URL", "https://llm.example/v1/"),
         ("EXTRACTOR_MODEL", "small-1"),
         ("EXTRACTOR_KEY", "secret-key"),
@@ -258,4 +259,48 @@ fn many_messages_are_read_part_by_part() {
     let shown: Vec<String> = asked(&world).into_iter().flatten().collect();
     assert_eq!(shown, (0..400).map(|n| format!("number {n}")).collect::<Vec<_>>(), "each once, in order");
     assert!(asked(&world).iter().all(|part| part.len() <= 40));
+}
+
+#[test]
+fn a_model_of_workers_ai_reads_by_its_binding_however_it_answers() {
+    let world = World::with(&[("EXTRACTOR", "workers-ai")]);
+    let alice = world.agent("alice");
+    let said = |text: &str| json!({ "messages": [say("user", text)] });
+    let (code, answer) = ingest_as(&world, &alice, &said("It rains."));
+    assert_eq!(
+        (code, &answer["error"]),
+        (400, &json!("ExtractorUnavailable")),
+        "it does not answer: {answer}"
+    );
+
+    let found = |summary: &str| json!({ "memories": [{ "kind": "note", "summary": summary }] });
+    let answers = [
+        json!({ "response": found("read already"), "usage": {} }),
+        json!({ "response": found("a text").to_string() }),
+        json!({ "choices": [{ "message": { "content": found("as OpenAI has it").to_string() } }] }),
+    ];
+    for (n, answer) in answers.into_iter().enumerate() {
+        *world.models.say.borrow_mut() = Some(answer);
+        let answer = ingest(&world, &alice, &said(&format!("It rains for {n} days.")));
+        assert_eq!(answer["extractor"], "@cf/meta/llama-3.3-70b-instruct-fp8-fast");
+        assert_eq!(counts(&answer), [1, 0, 0, 0, 0], "{answer}");
+    }
+    let summaries: Vec<_> =
+        records(&world, &alice).into_iter().map(|mut record| record["summary"].take()).collect();
+    assert_eq!(summaries, ["read already", "a text", "as OpenAI has it"]);
+    let (model, input) = world.models.asked.borrow().last().cloned().unwrap();
+    assert_eq!(model, "@cf/meta/llama-3.3-70b-instruct-fp8-fast");
+    assert_eq!(
+        (&input["max_tokens"], &input["response_format"]["type"]),
+        (&json!(4096), &json!("json_object"))
+    );
+    assert_eq!(input["messages"][1]["content"].as_str().unwrap().matches("It rains for 2 days.").count(), 1);
+
+    // Nothing that is no list of memories is taken for one.
+    for answer in [json!({ "response": "no" }), json!({ "response": { "notes": [] } }), json!([])] {
+        *world.models.say.borrow_mut() = Some(answer);
+        let (code, answer) = ingest_as(&world, &alice, &said("It snows."));
+        assert_eq!((code, &answer["error"]), (400, &json!("ExtractorUnavailable")), "{answer}");
+    }
+    assert_eq!(records(&world, &alice).len(), 3);
 }

@@ -1,29 +1,13 @@
 //! Memories that are too large for a row, as a client sees them, whatever the blob storage does.
 
-use murmuration_lexicons::{Catalog, output};
 use murmuration_platform::Clock;
 use murmuration_syntax::Did;
 use murmuration_xrpc::http::Body;
 use serde_json::{Value, json};
 
 use crate::world::agents::Agent;
+use crate::world::memories::{ask, call_later};
 use crate::world::{World, request};
-
-fn ask(world: &World, agent: &Agent, method: &str, query: &[(&str, &str)], input: &Value) -> (u16, Value) {
-    let nsid = format!("agent.memory.{method}");
-    let (code, answer) = world.ask(&nsid, Some(&format!("Bearer {}", agent.token)), query, input);
-    if code == 200 {
-        output(Catalog::builtin(), &nsid, &murmuration_data::json::from_value(&answer).unwrap()).unwrap();
-    }
-    (code, answer)
-}
-
-fn call(world: &World, agent: &Agent, method: &str, input: &Value) -> Value {
-    world.pass_minutes(1);
-    let (code, answer) = ask(world, agent, method, &[], input);
-    assert_eq!(code, 200, "{method}: {answer}");
-    answer
-}
 
 fn look(world: &World, agent: &Agent, method: &str, query: &[(&str, &str)]) -> Value {
     let (code, answer) = ask(world, agent, method, query, &Value::Null);
@@ -43,7 +27,7 @@ fn large(summary: &str) -> Value {
 }
 
 fn remember(world: &World, agent: &Agent, summary: &str) -> String {
-    let made = call(world, agent, "createMemory", &json!({ "record": large(summary) }));
+    let made = call_later(world, agent, "createMemory", &json!({ "record": large(summary) }));
     made["uri"].as_str().unwrap().to_owned()
 }
 
@@ -82,12 +66,12 @@ fn a_large_memory_is_kept_found_changed_and_published() {
     assert!(look(&world, &alice, "getStats", &[])["bytes"].as_u64().unwrap() > 320_000);
 
     let update = json!({ "uri": uri, "record": large("two"), "swapRecord": view["cid"] });
-    call(&world, &alice, "updateMemory", &update);
+    call_later(&world, &alice, "updateMemory", &update);
     assert_eq!(refused(&world, &alice, "updateMemory", &update), (400, "InvalidSwap".into()));
     assert_eq!(text(&world, &alice, &uri), large("two")["text"]);
     let once = json!({ "record": large("once"), "idempotencyKey": "k" });
-    let made = call(&world, &alice, "createMemory", &once);
-    let again = call(&world, &alice, "createMemory", &once);
+    let made = call_later(&world, &alice, "createMemory", &once);
+    let again = call_later(&world, &alice, "createMemory", &once);
     assert_eq!((&again["uri"], &again["outcome"]), (&made["uri"], &json!("repeated")));
     sweep(&world, &alice.did);
     assert_eq!(world.objects.bucket.len(), 2);
@@ -96,7 +80,7 @@ fn a_large_memory_is_kept_found_changed_and_published() {
     record["more"] = json!("x".repeat(700_000));
     let refusal = refused(&world, &alice, "createMemory", &json!({ "record": record }));
     assert_eq!(refusal, (400, "RecordTooLarge".into()));
-    let published = call(&world, &alice, "publishMemory", &json!({ "uri": uri, "confirm": true }));
+    let published = call_later(&world, &alice, "publishMemory", &json!({ "uri": uri, "confirm": true }));
     sweep(&world, &alice.did);
     assert_eq!(world.objects.bucket.len(), 1);
     let rkey = uri.rsplit('/').next().unwrap();
@@ -170,7 +154,7 @@ fn a_blob_storage_that_fails_changes_nothing() {
     bucket.is_mute.set(false);
     world.objects.crash(&alice.did);
     assert_eq!(due(), Some(world.clock.now_micros() + 10 * 60 * 1_000_000));
-    assert_eq!(call(&world, &alice, "createMemory", &create)["outcome"], "created");
+    assert_eq!(call_later(&world, &alice, "createMemory", &create)["outcome"], "created");
     world.pass_minutes(10);
     sweep(&world, &alice.did);
     assert_eq!(bucket.len(), 2);
@@ -192,9 +176,9 @@ fn a_large_memory_is_read_by_whom_it_is_shared_with() {
     let world = World::new();
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| world.agent(name));
     let uri = remember(&world, &alice, "one");
-    call(&world, &alice, "shareMemory", &json!({ "uri": uri, "subjects": [bob.did] }));
+    call_later(&world, &alice, "shareMemory", &json!({ "uri": uri, "subjects": [bob.did] }));
     assert_eq!(text(&world, &bob, &uri), large("one")["text"]);
-    call(&world, &alice, "updateMemory", &json!({ "uri": uri, "record": large("two") }));
+    call_later(&world, &alice, "updateMemory", &json!({ "uri": uri, "record": large("two") }));
     assert_eq!(text(&world, &bob, &uri), large("two")["text"]);
     world.objects.bucket.is_away.set(true);
     // Who may not read it learns nothing of where it lies.
@@ -203,7 +187,7 @@ fn a_large_memory_is_read_by_whom_it_is_shared_with() {
         assert_eq!((answer.0, &answer.1["error"]), (code, &json!(error)));
     }
     world.objects.bucket.is_away.set(false);
-    call(&world, &alice, "revokeShare", &json!({ "uri": uri, "subjects": [bob.did] }));
+    call_later(&world, &alice, "revokeShare", &json!({ "uri": uri, "subjects": [bob.did] }));
     let answer = ask(&world, &bob, "getMemory", &[("uri", &uri)], &Value::Null);
     assert_eq!((answer.0, &answer.1["error"]), (400, &json!("MemoryNotFound")));
     assert_eq!(text(&world, &alice, &uri), large("two")["text"]);
@@ -214,7 +198,7 @@ fn large_memories_are_taken_along_sealed_and_opened() {
     let world = World::new();
     let alice = world.agent("alice");
     let uris = ["one", "two"].map(|text| remember(&world, &alice, text));
-    call(
+    call_later(
         &world,
         &alice,
         "createMemory",
@@ -229,12 +213,12 @@ fn large_memories_are_taken_along_sealed_and_opened() {
         assert_eq!(json!(parts).to_string().contains("the end of"), format == "opened");
         let listed = look(&world, &alice, "listMemories", &[])["memories"].clone();
         for memory in listed.as_array().unwrap() {
-            call(&world, &alice, "deleteMemory", &json!({ "uri": memory["uri"] }));
+            call_later(&world, &alice, "deleteMemory", &json!({ "uri": memory["uri"] }));
         }
         sweep(&world, &alice.did);
         assert_eq!(world.objects.bucket.len(), 0);
         for part in parts.iter().chain(&parts) {
-            call(&world, &alice, "importMemories", &json!({ "part": part }));
+            call_later(&world, &alice, "importMemories", &json!({ "part": part }));
         }
         assert_eq!((hash(), world.objects.bucket.len()), (before.clone(), 2));
         for (uri, name) in uris.iter().zip(["one", "two"]) {
@@ -260,7 +244,7 @@ fn large_memories_are_taken_along_sealed_and_opened() {
     let header = format!("Bearer {}", alice.token);
     let request = request("agent.memory.exportMemories", Some(&header), &[], &Value::Null);
     let Body::Stream(_, chunks) = world.send(&request).unwrap().body else { panic!("no stream") };
-    call(&world, &alice, "deleteMemory", &json!({ "uri": uris[0] }));
+    call_later(&world, &alice, "deleteMemory", &json!({ "uri": uris[0] }));
     sweep(&world, &alice.did);
     let text = String::from_utf8(world.objects.bucket.read(chunks)).unwrap();
     assert_eq!(text.matches("the end of").count(), 1);
@@ -274,7 +258,7 @@ fn nothing_is_left_in_the_blob_storage_of_an_account_that_is_deleted() {
         remember(&world, &alice, text);
     }
     let uri = remember(&world, &alice, "three");
-    call(&world, &alice, "deleteMemory", &json!({ "uri": uri }));
+    call_later(&world, &alice, "deleteMemory", &json!({ "uri": uri }));
     remember(&world, &bob, "of bob");
     assert_eq!(world.objects.bucket.len(), 4);
     let (code, answer) =

@@ -1,34 +1,12 @@
 //! A memory that is shared as it is kept, and shares that come along to another host.
 
-use murmuration_lexicons::{Catalog, output};
 use murmuration_platform::Store;
 use murmuration_xrpc::http::Body;
 use serde_json::{Value, json};
 
 use crate::world::agents::Agent;
+use crate::world::memories::{ask, call_later, refused};
 use crate::world::{World, request};
-
-fn ask(world: &World, agent: &Agent, method: &str, query: &[(&str, &str)], input: &Value) -> (u16, Value) {
-    let nsid = format!("agent.memory.{method}");
-    let (code, answer) = world.ask(&nsid, Some(&format!("Bearer {}", agent.token)), query, input);
-    if code == 200 {
-        output(Catalog::builtin(), &nsid, &murmuration_data::json::from_value(&answer).unwrap()).unwrap();
-    }
-    (code, answer)
-}
-
-fn call(world: &World, agent: &Agent, method: &str, input: &Value) -> Value {
-    world.pass_minutes(1);
-    let (code, answer) = ask(world, agent, method, &[], input);
-    assert_eq!(code, 200, "{method} {input}: {answer}");
-    answer
-}
-
-fn refused(world: &World, agent: &Agent, method: &str, input: &Value) -> String {
-    let (code, answer) = ask(world, agent, method, &[], input);
-    assert_eq!(code, 400, "{method} {input}: {answer}");
-    answer["error"].as_str().unwrap().to_owned()
-}
 
 fn note(summary: &str) -> Value {
     json!({ "$type": "agent.memory.note", "summary": summary })
@@ -56,7 +34,7 @@ fn count(world: &World, agent: &Agent) -> Value {
 fn a_memory_is_kept_and_shared_in_one_call_or_neither() {
     let world = World::new();
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| world.agent(name));
-    let made = call(
+    let made = call_later(
         &world,
         &alice,
         "createMemory",
@@ -78,7 +56,7 @@ fn a_memory_is_kept_and_shared_in_one_call_or_neither() {
     );
 
     let update = json!({ "uri": made["uri"], "record": note("two"), "shareWith": [carol.did] });
-    assert_eq!(call(&world, &alice, "updateMemory", &update)["shares"].as_array().unwrap().len(), 1);
+    assert_eq!(call_later(&world, &alice, "updateMemory", &update)["shares"].as_array().unwrap().len(), 1);
     for reader in [&bob, &carol] {
         assert_eq!(read(&world, reader, &made["uri"]).as_deref(), Some("two"));
     }
@@ -87,10 +65,10 @@ fn a_memory_is_kept_and_shared_in_one_call_or_neither() {
     let mut large = note("large");
     large["text"] = "so much ".repeat(40_000).into();
     let shared = json!({ "record": large, "shareWith": [bob.did], "idempotencyKey": "k" });
-    let large = call(&world, &alice, "createMemory", &shared);
+    let large = call_later(&world, &alice, "createMemory", &shared);
     assert_eq!(read(&world, &bob, &large["uri"]).as_deref(), Some("large"));
     // Again, it is the same and shared, and nobody is told twice.
-    let again = call(&world, &alice, "createMemory", &shared);
+    let again = call_later(&world, &alice, "createMemory", &shared);
     assert_eq!((&again["outcome"], &again["uri"]), (&json!("repeated"), &large["uri"]));
     assert_eq!(told(&bob), [large["uri"].clone()]);
 
@@ -114,7 +92,7 @@ fn a_memory_is_kept_and_shared_in_one_call_or_neither() {
     assert_eq!(refused(&world, &alice, "createMemory", &wrong), "InvalidRecord");
     // One that was there already is not shared for it.
     let skipped = json!({ "record": note("two"), "onDuplicate": "skip", "shareWith": [bob.did] });
-    let skipped = call(&world, &alice, "createMemory", &skipped);
+    let skipped = call_later(&world, &alice, "createMemory", &skipped);
     assert_eq!((&skipped["outcome"], skipped.get("shares")), (&json!("skipped"), None));
     assert_eq!((count(&world, &alice), listed(&world, &alice).len()), before);
     assert!(told(&bob).is_empty());
@@ -126,8 +104,8 @@ fn shares_come_along_and_are_sealed_when_their_readers_ask() {
     let world = World::new();
     let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| world.agent(name));
     let with = json!({ "record": note("one"), "shareWith": [bob.did, carol.did] });
-    let made = call(&world, &alice, "createMemory", &with);
-    call(&world, &alice, "createMemory", &json!({ "record": note("not shared") }));
+    let made = call_later(&world, &alice, "createMemory", &with);
+    call_later(&world, &alice, "createMemory", &json!({ "record": note("not shared") }));
     for format in ["opened", "sealed"] {
         let header = format!("Bearer {}", alice.token);
         let asked =
@@ -147,19 +125,19 @@ fn shares_come_along_and_are_sealed_when_their_readers_ask() {
         world.objects.crash(&alice.did);
         assert_eq!(read(&world, &bob, &made["uri"]), None);
         for part in &parts {
-            call(&world, &alice, "importMemories", &json!({ "part": part }));
+            call_later(&world, &alice, "importMemories", &json!({ "part": part }));
         }
         assert!(listed(&world, &alice).iter().all(|share| share.get("kid").is_none()));
         assert_eq!(read(&world, &bob, &made["uri"]).as_deref(), Some("one"));
         assert_eq!(listed(&world, &alice).iter().filter(|share| share["kid"].is_string()).count(), 1);
         // Who is not to read it any more is not let in by the same part.
-        call(&world, &alice, "revokeShare", &json!({ "uri": made["uri"], "subjects": [carol.did] }));
-        call(&world, &alice, "importMemories", &json!({ "part": parts[0] }));
+        call_later(&world, &alice, "revokeShare", &json!({ "uri": made["uri"], "subjects": [carol.did] }));
+        call_later(&world, &alice, "importMemories", &json!({ "part": parts[0] }));
         assert_eq!((read(&world, &carol, &made["uri"]), listed(&world, &alice).len()), (None, 1));
-        call(&world, &alice, "shareMemory", &json!({ "uri": made["uri"], "subjects": [carol.did] }));
+        call_later(&world, &alice, "shareMemory", &json!({ "uri": made["uri"], "subjects": [carol.did] }));
         // Another's readers are none of one's own.
         if format == "opened" {
-            call(&world, &bob, "importMemories", &json!({ "part": parts[0], "acceptForeign": true }));
+            call_later(&world, &bob, "importMemories", &json!({ "part": parts[0], "acceptForeign": true }));
             assert_eq!((count(&world, &bob), listed(&world, &bob)), (json!(2), vec![]));
         }
     }

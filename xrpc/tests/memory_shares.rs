@@ -9,29 +9,9 @@ use serde_json::{Value, json};
 use crate::world::World;
 use crate::world::agents::Agent;
 use crate::world::hosts::{Hosts, Weather};
+use crate::world::memories::{ask, call, refused};
 
 const TEXT: &str = "the vault opens at nine";
-
-fn ask(world: &World, agent: &Agent, method: &str, query: &[(&str, &str)], input: &Value) -> (u16, Value) {
-    let nsid = format!("agent.memory.{method}");
-    let (code, answer) = world.ask(&nsid, Some(&format!("Bearer {}", agent.token)), query, input);
-    if code == 200 {
-        output(Catalog::builtin(), &nsid, &data::from_value(&answer).unwrap()).unwrap();
-    }
-    (code, answer)
-}
-
-fn call(world: &World, agent: &Agent, method: &str, input: &Value) -> Value {
-    let (code, answer) = ask(world, agent, method, &[], input);
-    assert_eq!(code, 200, "{method} {input}: {answer}");
-    answer
-}
-
-fn refused(world: &World, agent: &Agent, method: &str, input: &Value) -> String {
-    let (code, answer) = ask(world, agent, method, &[], input);
-    assert_eq!(code, 400, "{method} {input}: {answer}");
-    answer["error"].as_str().unwrap().to_owned()
-}
 
 /// The address of a new note.
 fn remember(world: &World, agent: &Agent, text: &str) -> String {

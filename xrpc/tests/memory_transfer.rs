@@ -1,28 +1,12 @@
 //! An agent takes its memories along: out of one host as lines, into another part by part.
 
-use murmuration_lexicons::{Catalog, output};
 use murmuration_xrpc::http::{Body, Request, Verb};
 use serde_json::{Value, json};
 
 use crate::world::World;
 use crate::world::agents::Agent;
 use crate::world::hosts::Hosts;
-
-fn call(world: &World, agent: &Agent, method: &str, input: &Value) -> (u16, Value) {
-    let nsid = format!("agent.memory.{method}");
-    let (code, answer) = world.ask(&nsid, Some(&format!("Bearer {}", agent.token)), &[], input);
-    if code == 200 {
-        output(Catalog::builtin(), &nsid, &murmuration_data::json::from_value(&answer).unwrap()).unwrap();
-    }
-    (code, answer)
-}
-
-fn made(world: &World, agent: &Agent, method: &str, input: &Value) -> Value {
-    world.pass_minutes(1);
-    let (code, answer) = call(world, agent, method, input);
-    assert_eq!(code, 200, "{method} {input}: {answer}");
-    answer
-}
+use crate::world::memories::{ask, call_later};
 
 /// What happens to a part on its way.
 type Damage = fn(&mut Value);
@@ -45,7 +29,7 @@ fn export(world: &World, agent: &Agent, format: &str) -> Vec<Value> {
 
 fn import(world: &World, agent: &Agent, part: &Value, foreign: bool) -> Result<Value, String> {
     let (code, answer) =
-        call(world, agent, "importMemories", &json!({ "part": part, "acceptForeign": foreign }));
+        ask(world, agent, "importMemories", &[], &json!({ "part": part, "acceptForeign": foreign }));
     match code {
         200 => Ok(answer),
         400 => Err(answer["error"].as_str().unwrap().to_owned()),
@@ -54,7 +38,7 @@ fn import(world: &World, agent: &Agent, part: &Value, foreign: bool) -> Result<V
 }
 
 fn space(world: &World, agent: &Agent) -> Value {
-    made(world, agent, "getStats", &Value::Null)["space"].clone()
+    call_later(world, agent, "getStats", &Value::Null)["space"].clone()
 }
 
 /// What an agent that remembers many things is left with, but for addresses and revisions.
@@ -80,17 +64,17 @@ fn fill(world: &World, agent: &Agent) {
     for n in 0..30 {
         let record =
             json!({ "$type": "agent.memory.note", "summary": format!("note number {n}"), "tags": ["all"] });
-        made(world, agent, "createMemory", &json!({ "record": record, "pinned": n == 3 }));
+        call_later(world, agent, "createMemory", &json!({ "record": record, "pinned": n == 3 }));
     }
     let fact = |object: &str| json!({ "$type": "agent.memory.fact", "subject": "s", "predicate": "p", "object": object });
     for object in ["old", "new"] {
-        made(world, agent, "createMemory", &json!({ "record": fact(object) }));
+        call_later(world, agent, "createMemory", &json!({ "record": fact(object) }));
     }
     let ends =
         json!({ "$type": "agent.memory.note", "summary": "ends", "expiresAt": "2031-11-28T05:00:00.000Z" });
-    made(world, agent, "createMemory", &json!({ "record": ends }));
+    call_later(world, agent, "createMemory", &json!({ "record": ends }));
     for key in ["context", "tasks"] {
-        made(world, agent, "putState", &json!({ "key": key, "value": { "at": key } }));
+        call_later(world, agent, "putState", &json!({ "key": key, "value": { "at": key } }));
     }
 }
 
@@ -142,7 +126,7 @@ fn a_sealed_export_says_nothing_and_opens_for_its_own_agent() {
     for word in ["number", "context", "all\""] {
         assert!(!text.contains(word), "{word}");
     }
-    made(&world, &bob, "putState", &json!({ "key": "own", "value": {} }));
+    call_later(&world, &bob, "putState", &json!({ "key": "own", "value": {} }));
     for foreign in [false, true] {
         assert_eq!(import(&world, &bob, &parts[0], foreign), Err("ForeignExport".into()));
     }
@@ -155,7 +139,7 @@ fn a_sealed_export_says_nothing_and_opens_for_its_own_agent() {
         .map(|memory| format!("at://{}/{}", alice.did, memory["path"].as_str().unwrap()))
         .collect();
     for uri in &paths {
-        made(&world, &alice, "deleteMemory", &json!({ "uri": uri }));
+        call_later(&world, &alice, "deleteMemory", &json!({ "uri": uri }));
     }
     assert_eq!(space(&world, &alice)["memories"], 0);
     for part in &parts {
@@ -170,7 +154,7 @@ fn what_is_damaged_is_refused_and_changes_nothing() {
     let world = World::new();
     let [alice, bob] = ["alice", "bob"].map(|name| world.agent(name));
     fill(&world, &alice);
-    made(&world, &bob, "putState", &json!({ "key": "own", "value": {} }));
+    call_later(&world, &bob, "putState", &json!({ "key": "own", "value": {} }));
     let before = (seen(&world, &bob), space(&world, &bob));
     for format in ["opened", "sealed"] {
         let whole = export(&world, &alice, format)[0].clone();
@@ -195,9 +179,9 @@ fn what_is_damaged_is_refused_and_changes_nothing() {
     let path = whole["memories"][7]["path"].as_str().unwrap();
     let (_, rkey) = path.split_once('/').unwrap();
     let other = json!({ "record": { "$type": "agent.memory.note", "summary": "other" }, "rkey": rkey });
-    assert_eq!(call(&world, &bob, "createMemory", &other).0, 200);
+    call_later(&world, &bob, "createMemory", &other);
     assert_eq!(import(&world, &bob, &whole, true), Err("DuplicateConflict".into()));
-    made(&world, &bob, "deleteMemory", &json!({ "uri": format!("at://{}/{path}", bob.did) }));
+    call_later(&world, &bob, "deleteMemory", &json!({ "uri": format!("at://{}/{path}", bob.did) }));
     assert_eq!(seen(&world, &bob), before.0);
     assert_eq!(space(&world, &bob)["hash"], before.1["hash"]);
     import(&world, &bob, &whole, true).unwrap();

@@ -1,4 +1,4 @@
-//! A language model as extractor: any endpoint that speaks the chat completions of OpenAI, as those of Workers AI do.
+//! A language model as extractor: one of Workers AI, by its binding, or any endpoint that speaks the chat completions of OpenAI.
 //!
 //! The texts are shown to it as data, and nothing that it says is believed but the fields of memories: whose word they are is the host's to
 //! say, and each is validated before it is kept.
@@ -10,15 +10,48 @@ use murmuration_memory::{ExtractError, ExtractFuture, Extractor, Turn};
 use murmuration_platform::{Outbound, OutboundRequest, Verb};
 use serde_json::{Value as Json, json as object};
 
-use crate::config::ExtractorConfig;
+use super::Task;
+use crate::config::ChatConfig;
+
+/// The language models of the platform. A host implements it over the binding of Workers AI.
+pub trait LanguageModels {
+    /// Has a model write: `input` and the answer are JSON, as
+    /// <https://developers.cloudflare.com/workers-ai/models/> has them for the generation of text.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    fn run<'a>(&'a self, model: &'a str, input: &'a str, timeout_ms: u32)
+    -> Task<'a, Result<String, String>>;
+}
+
+/// A model of the platform.
+pub(super) struct Hosted<'a> {
+    pub(super) model: &'a str,
+    pub(super) models: &'a dyn LanguageModels,
+}
+
+impl Extractor for Hosted<'_> {
+    fn id(&self) -> &str {
+        self.model
+    }
+
+    fn extract<'a>(&'a self, turns: &'a [Turn]) -> ExtractFuture<'a> {
+        Box::pin(async move {
+            // Else it may write no more than 256.
+            let input = request(turns, "max_tokens", MAX_TOKENS.into());
+            let answer = self.models.run(self.model, &input.to_string(), TIMEOUT_MS).await;
+            memories(answer.map_err(ExtractError)?.as_bytes())
+        })
+    }
+}
 
 /// A model behind an endpoint.
-pub(super) struct Model<'a> {
-    pub(super) config: &'a ExtractorConfig,
+pub(super) struct Remote<'a> {
+    pub(super) config: &'a ChatConfig,
     pub(super) outbound: &'a dyn Outbound,
 }
 
-impl Extractor for Model<'_> {
+impl Extractor for Remote<'_> {
     fn id(&self) -> &str {
         &self.config.model
     }
@@ -30,24 +63,14 @@ impl Extractor for Model<'_> {
             if answer.status != 200 {
                 return Err(ExtractError(format!("it answers with the status {}", answer.status)));
             }
-            memories(&answer.body).ok_or_else(|| ExtractError("its answer is no list of memories".into()))
+            memories(&answer.body)
         })
     }
 }
 
-impl Model<'_> {
+impl Remote<'_> {
     fn request(&self, turns: &[Turn]) -> OutboundRequest {
-        let texts: Vec<Json> =
-            turns.iter().map(|turn| object!({ "text": turn.text, "at": turn.at })).collect();
-        let body = object!({
-            "model": self.config.model,
-            "temperature": 0,
-            "response_format": { "type": "json_object" },
-            "messages": [
-                { "role": "system", "content": PROMPT },
-                { "role": "user", "content": Json::from(texts).to_string() },
-            ],
-        });
+        let body = request(turns, "model", self.config.model.as_str().into());
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         headers
             .extend(self.config.key.iter().map(|key| ("authorization".to_owned(), format!("Bearer {key}"))));
@@ -62,12 +85,38 @@ impl Model<'_> {
     }
 }
 
+/// What a model is asked, with one field more.
+fn request(turns: &[Turn], name: &str, value: Json) -> Json {
+    let texts: Vec<Json> = turns.iter().map(|turn| object!({ "text": turn.text, "at": turn.at })).collect();
+    object!({
+        name: value,
+        "temperature": 0,
+        "response_format": { "type": "json_object" },
+        "messages": [
+            { "role": "system", "content": PROMPT },
+            { "role": "user", "content": Json::from(texts).to_string() },
+        ],
+    })
+}
+
 /// The records of an answer. What is of another kind, or no record, is left out.
-fn memories(body: &[u8]) -> Option<Vec<Ipld>> {
-    let answer: Json = serde_json::from_slice(body).ok()?;
-    let said = answer.pointer("/choices/0/message/content")?.as_str()?;
-    let said: Json = serde_json::from_str(said).ok()?;
-    Some(said.get("memories")?.as_array()?.iter().filter_map(record).collect())
+fn memories(answer: &[u8]) -> Result<Vec<Ipld>, ExtractError> {
+    let records = || {
+        let fits = answer.len() <= MAX_ANSWER_BYTES;
+        let answer: Json = fits.then(|| serde_json::from_slice(answer).ok()).flatten()?;
+        let said = said(&answer)?;
+        Some(said.get("memories")?.as_array()?.iter().filter_map(record).collect())
+    };
+    records().ok_or_else(|| ExtractError("its answer is no list of memories".into()))
+}
+
+/// What a model has said: of Workers AI, some give it read already.
+fn said(answer: &Json) -> Option<Json> {
+    let said = answer.pointer("/choices/0/message/content").or_else(|| answer.get("response"))?;
+    match said.as_str() {
+        Some(text) => serde_json::from_str(text).ok(),
+        None => Some(said.clone()),
+    }
 }
 
 fn record(memory: &Json) -> Option<Ipld> {
@@ -100,6 +149,9 @@ const PROMPT: &str = "You extract what is worth remembering for months from mess
 
 /// Bytes of an answer, at most: forty memories with all that they may say.
 const MAX_ANSWER_BYTES: usize = 128 * 1024;
+
+/// Tokens that a model of Workers AI may write for one part.
+const MAX_TOKENS: u32 = 4096;
 
 /// Milliseconds that a model may take.
 const TIMEOUT_MS: u32 = 30_000;

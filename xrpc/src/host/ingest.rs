@@ -12,10 +12,11 @@ use murmuration_memory::{Extractor, Rules, Turn};
 use murmuration_syntax::Did;
 use serde_json::{Value as Json, json as object};
 
-use super::extractor::Model;
+use super::extractor::{Hosted, Remote};
 use super::{Host, HostCall, agents};
 use crate::XrpcError;
 use crate::agent::internal::{IngestCall, InternalCall, Learned, Said, Unread, UnreadTurn};
+use crate::config::ExtractorConfig;
 use crate::http::Response;
 
 impl Host<'_> {
@@ -51,7 +52,7 @@ impl Host<'_> {
         }
         let left: usize = parts.map(|part| part.len()).sum();
         let mut answer = object!({
-            "extractor": self.extractor().id(),
+            "extractor": self.extractor()?.id(),
             "accepted": read,
             "duplicates": unread.duplicates,
             "refused": unread.refused,
@@ -70,7 +71,7 @@ impl Host<'_> {
     async fn learn(&self, did: &Did, thread: &str, part: Vec<UnreadTurn>) -> Result<Learned, XrpcError> {
         let turns: Vec<Turn> =
             part.iter().map(|turn| Turn { text: turn.text.clone(), at: turn.at.clone() }).collect();
-        let found = self.extractor().extract(&turns).await;
+        let found = self.extractor()?.extract(&turns).await;
         let found = found.map_err(|error| XrpcError::named("ExtractorUnavailable", error.to_string()))?;
         let provenance = part.first().map_or(Json::Null, |turn| turn.provenance.clone());
         let call = IngestCall::Learn {
@@ -83,11 +84,15 @@ impl Host<'_> {
     }
 
     /// The extractor of this host: the model that its operator has named, or else the rules.
-    fn extractor(&self) -> Box<dyn Extractor + '_> {
-        match &self.config.extractor {
-            Some(model) => Box::new(Model { config: model, outbound: self.outbound }),
-            None => Box::new(Rules),
-        }
+    fn extractor(&self) -> Result<Box<dyn Extractor + '_>, XrpcError> {
+        Ok(match &self.config.extractor {
+            ExtractorConfig::Rules => Box::new(Rules),
+            ExtractorConfig::WorkersAi { model } => {
+                let models = self.models.ok_or_else(|| XrpcError::internal("there is no binding AI"))?;
+                Box::new(Hosted { model, models })
+            }
+            ExtractorConfig::OpenAi(config) => Box::new(Remote { config, outbound: self.outbound }),
+        })
     }
 }
 

@@ -61,6 +61,7 @@ use crate::{Config, XrpcError};
 pub use agents::{AgentAnswer, Agents, check_active};
 pub use comms::{DeliveryQueue, Redeemed, Residents, Ticket};
 pub use directory::{Database, Directory, Task};
+pub use extractor::LanguageModels;
 pub use pages::{PageRequest, paths};
 pub use public::is_own;
 
@@ -92,6 +93,8 @@ pub struct Host<'a> {
     pub queue: Option<&'a dyn DeliveryQueue>,
     /// The way to send letters; `None` on a host whose operator does what letters would.
     pub mailer: Option<&'a dyn Mailer>,
+    /// The language models of the platform, where it has any.
+    pub models: Option<&'a dyn LanguageModels>,
     /// Counts the client's calls; `None` where there are no rate limits.
     pub counter: Option<&'a dyn Counter>,
     /// What was resolved before; as long-lived as the isolate.

@@ -10,6 +10,7 @@ mod configured;
 mod ending;
 mod hands;
 pub mod hosts;
+pub mod memories;
 mod model;
 pub mod network;
 pub mod operator;
@@ -52,6 +53,7 @@ mod run;
 pub use ask::request;
 pub use configured::config;
 pub use hands::{Counts, Hands};
+use model::Models;
 pub use network::Network;
 pub use run::block_on;
 pub use shelf::{Shelf, everything_in};
@@ -281,6 +283,7 @@ pub struct World {
     pub faults: Rc<Faults>,
     cache: Cache,
     residents: Residents,
+    pub models: Models,
 }
 
 impl World {
@@ -349,6 +352,7 @@ impl World {
             faults,
             cache: Cache::default(),
             residents: Residents::default(),
+            models: Models::default(),
         }
     }
 
@@ -361,6 +365,7 @@ impl World {
             outbound: &*self.network,
             queue: (!self.no_queue.get()).then_some(&self.queue).map(|queue| -> &dyn DeliveryQueue { queue }),
             mailer: (!self.no_mail.get()).then_some(&self.postbox),
+            models: Some(&self.models),
             counter: self.counter.as_ref().map(|counter| -> &dyn Counter { counter }),
             cache: &self.cache,
             residents: &self.residents,
