@@ -69,6 +69,7 @@ impl Plc {
 /// The server with all its packages in one file, made when it is missing or old: read one by one they take a second of every start.
 fn program(root: &Path, tools: &Tools) -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
+    REQUIRE.hash(&mut hasher);
     for source in SOURCES {
         let path = root.join(source);
         fs::read(&path).map_err(Error::at(&path))?.hash(&mut hasher);

@@ -78,7 +78,7 @@ impl<'a> Ranking<'a> {
             .filter(|fit| fit.bm25 > 0.0 || fit.cosine.is_some_and(|cosine| cosine > 0.0))
             .map(|fit| (score_without_recency(fit), fit))
             .collect();
-        // Recency costs as much as all the rest, and most are behind the last hit whatever it adds to them.
+        // Recency takes an exponential, and most are behind the last hit whatever it adds to them.
         if let Some(last) = self.query.limit.checked_sub(1).filter(|last| *last < fits.len()) {
             let mut scores: Vec<f32> = fits.iter().map(|(score, _)| *score).collect();
             let (_, least, _) = scores.select_nth_unstable_by(last, |one, other| other.total_cmp(one));

@@ -32,9 +32,12 @@ impl Residents {
         seen.insert(did.clone());
     }
 
-    /// Whether one was seen, which is forgotten.
-    fn take(&self, did: &Did) -> bool {
-        self.0.borrow_mut().remove(did)
+    fn has(&self, did: &Did) -> bool {
+        self.0.borrow().contains(did)
+    }
+
+    fn forget(&self, did: &Did) {
+        self.0.borrow_mut().remove(did);
     }
 }
 
@@ -86,12 +89,12 @@ impl Host<'_> {
         did: &Did,
         call: impl Fn() -> InternalCall,
     ) -> Result<Option<AgentAnswer>, XrpcError> {
-        if self.residents.take(did) {
+        if self.residents.has(did) {
             let answer = self.agents.call(did, call()).await?;
             if !says_unserved(&answer) {
-                self.residents.note(did);
                 return Ok(Some(answer));
             }
+            self.residents.forget(did);
         }
         match self.home(did).await? {
             Home::Elsewhere => Ok(None),
