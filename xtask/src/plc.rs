@@ -75,7 +75,7 @@ fn program(root: &Path, tools: &Tools) -> Result<PathBuf> {
         fs::read(&path).map_err(Error::at(&path))?.hash(&mut hasher);
     }
     let wanted = hasher.finish().to_string();
-    let _lock = tools.lock()?;
+    let _lock = tools.lock("plc")?;
     let (program, stamp) = (root.join(".tools/plc.mjs"), root.join(".tools/plc.stamp"));
     if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
         return Ok(program);

@@ -104,6 +104,14 @@ impl Reference {
     }
 }
 
+/// Installs it where it is missing, so that nobody waits for it later.
+///
+/// # Errors
+/// Whatever an installation says.
+pub fn prepare(root: &Path) -> Result<()> {
+    Installed::ensure(root).map(drop)
+}
+
 /// The installed packages, and the Node that runs them.
 struct Installed {
     folder: PathBuf,
@@ -117,7 +125,7 @@ impl Installed {
         let folder = root.join("tests/reference");
         let tools = Tools::to_run(root)?;
         tools.npm(&folder)?;
-        let _lock = tools.lock()?;
+        let _lock = tools.lock("better-sqlite3")?;
         let node = NODES.iter().map(|name| folder.join("node_modules").join(name)).find(|path| path.is_dir());
         let installed = Self { folder, node };
         // `npm ci` ran no install scripts; of those there are, this one is needed.

@@ -33,7 +33,7 @@ impl Tools {
     /// As [`Tools::to_run`], or whatever `rustup` says.
     pub fn to_build(root: &Path) -> Result<Self> {
         let tools = Self::to_run(root)?;
-        let _lock = tools.lock()?;
+        let _lock = tools.lock("rust")?;
         tools.wasm_target()?;
         Ok(tools)
     }
@@ -60,11 +60,11 @@ impl Tools {
         self.root.join("node_modules/binaryen/bin/wasm-opt")
     }
 
-    /// Keeps two processes from installing at once.
-    pub(crate) fn lock(&self) -> Result<File> {
+    /// Keeps two from making the same thing at once. What some wait for is nobody else's to wait for.
+    pub(crate) fn lock(&self, what: &str) -> Result<File> {
         let folder = self.root.join(".tools");
         fs::create_dir_all(&folder).map_err(Error::at(&folder))?;
-        let path = folder.join("lock");
+        let path = folder.join(format!("{what}.lock"));
         let file = File::create(&path).map_err(Error::at(&path))?;
         file.lock().map_err(Error::at(&path))?;
         Ok(file)
@@ -75,7 +75,7 @@ impl Tools {
     /// # Errors
     /// As [`Tools::to_run`].
     pub fn npm(&self, folder: &Path) -> Result<()> {
-        let _lock = self.lock()?;
+        let _lock = self.lock(&folder.file_name().unwrap_or_default().to_string_lossy())?;
         let stamp = folder.join("node_modules/.locked");
         let lock = folder.join("package-lock.json");
         let wanted = fs::read_to_string(&lock).map_err(Error::at(&lock))?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Arguments;
 use crate::tools::WASM_TARGET;
 use crate::worker::{Build, Flavour};
-use crate::{Error, Result, layers, lexicons, root, suites};
+use crate::{Error, Result, layers, lexicons, reference, root, suites};
 
 /// Runs the stages in order, all of them even when one fails, and says how long each took.
 pub(super) fn run(mut arguments: Arguments) -> Result<()> {
@@ -117,14 +117,16 @@ fn native() -> Result<()> {
     cargo(&["test", "--workspace", "--doc", "--locked", "--quiet", "--no-fail-fast"])
 }
 
-/// Builds the Worker in both flavours, and checks for its target what neither needs.
+/// Builds the Worker in both flavours, checks for its target what neither needs, and installs what the black-box tests run
+/// beside it.
 fn worker() -> Result<()> {
     for flavour in [Flavour::Plain, Flavour::Test] {
         eprintln!("xtask: {}", Build::ensure(&root(), flavour)?.size());
     }
     let apart = layers::apart(&root())?;
     let check = ["check", "--locked", "--quiet", "--target", WASM_TARGET];
-    apart.iter().try_for_each(|name| cargo(&[&check[..], &["--package", name]].concat()))
+    apart.iter().try_for_each(|name| cargo(&[&check[..], &["--package", name]].concat()))?;
+    reference::prepare(&root())
 }
 
 fn black_box() -> Result<()> {
