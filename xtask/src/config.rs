@@ -218,7 +218,7 @@ fn quote(text: &str) -> String {
 /// V8 first looks for garbage when its heap has grown to a share of the machine's memory. Each request leaves objects of the
 /// runtime's behind that take several times as much outside of the heap, and their memory is not given back to the system.
 /// Megabytes both; the heap may still grow with what lives. `docs/benchmarks.md` has what they save.
-const V8_FLAGS: [&str; 2] = ["--initial-heap-size=16", "--max-semi-space-size=4"];
+const V8_FLAGS: [&str; 2] = ["--initial-heap-size=8", "--max-semi-space-size=1"];
 
 /// The secret of an embedder, which is nobody's but the operator's: it comes as it is in the environment.
 const EMBEDDER_KEY: &str = "EMBEDDER_KEY";
