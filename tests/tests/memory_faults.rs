@@ -1,8 +1,10 @@
-//! Memories while hosts die: shares across two of them, and `kill -9` in the middle of changes.
+//! Memories while hosts die and keys change: shares across two hosts, searches during rotations, and `kill -9` in the middle of changes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use murmuration_data::Cid;
@@ -15,6 +17,14 @@ use serde_json::{Value, json};
 const ROUNDS: u64 = 8;
 /// Changes that are answered in all the rounds together, on average.
 const CHANGES: u64 = 320;
+/// Memories of an agent whose keys are changed: more than one look of the alarm brings under the new ones.
+const UNDER_OLD_KEYS: usize = 220;
+/// Times that they are changed: one less than a day allows.
+const ROTATIONS: u32 = 3;
+/// Searches that are answered after each, at least.
+const SEARCHES: usize = 10;
+/// Within this time the alarm has brought all of them under the new keys: it is due at once.
+const REWRAPPED: Duration = Duration::from_secs(60);
 /// Two write into one agent's memories.
 const WRITERS: usize = 3;
 
@@ -101,6 +111,61 @@ fn a_share_holds_over_deaths_and_rotations_until_it_is_revoked() {
     let query = [("repo", alice.did.as_str()), ("collection", "agent.memory.note"), ("rkey", rkey)];
     let record = here.client().get("com.atproto.repo.getRecord", &query).ok().json();
     assert_eq!(record["value"]["summary"], "three");
+}
+
+#[test]
+fn searches_find_the_same_while_keys_are_rotated_and_the_object_sleeps() {
+    let world = World::start();
+    let alice = Agent::new(&world, "alice");
+    let texts: Vec<String> = (0..UNDER_OLD_KEYS).map(|n| format!("parcel{n} went to the harbour")).collect();
+    for text in &texts {
+        let _ = remember(&alice, text);
+    }
+    let pending = || {
+        let stats = alice.client.get("agent.memory.getStats", &[]).ok().json();
+        stats["rewrapPending"].as_u64().unwrap()
+    };
+    let (over, searches) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let searcher = scope.spawn(|| {
+            for (n, text) in texts.iter().enumerate().cycle() {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let query = [("q", format!("parcel{n}")), ("limit", "1".to_owned())];
+                let query = query.each_ref().map(|(name, value)| (*name, value.as_str()));
+                let found = alice.client.get("agent.memory.searchMemories", &query).ok().json();
+                assert_eq!(found["hits"][0]["memory"]["record"]["summary"], json!(text), "{found}");
+                let _ = searches.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // A failure below must end the searches, too.
+        let end = End(&over);
+        for round in 0..ROTATIONS {
+            let before = searches.load(Ordering::Relaxed);
+            let rotated = alice.client.post("agent.identity.rotateKeys", &json!({})).ok().json();
+            assert!(rotated["pending"].as_u64().unwrap() >= UNDER_OLD_KEYS as u64, "{rotated}");
+            let patience = Instant::now() + REWRAPPED;
+            while pending() > 0 || searches.load(Ordering::Relaxed) < before + SEARCHES {
+                assert!(Instant::now() < patience, "{} are left under keys of before", pending());
+                if round % 2 == 1 {
+                    world.evict("agent", &alice.did);
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        drop(end);
+        searcher.join().unwrap();
+    });
+}
+
+/// Says that it is over when it is dropped.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// One that changes memories of its own in an agent's, which it may share.
