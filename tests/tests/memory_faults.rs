@@ -18,7 +18,7 @@ const ROUNDS: u64 = 8;
 /// Changes that are answered in all the rounds together, on average.
 const CHANGES: u64 = 320;
 /// Memories of an agent whose keys are changed: more than one look of the alarm brings under the new ones.
-const UNDER_OLD_KEYS: usize = 220;
+const UNDER_OLD_KEYS: u64 = 220;
 /// Times that they are changed: one less than a day allows.
 const ROTATIONS: u32 = 3;
 /// Searches that are answered after each, at least.
@@ -144,7 +144,7 @@ fn searches_find_the_same_while_keys_are_rotated_and_the_object_sleeps() {
         for round in 0..ROTATIONS {
             let before = searches.load(Ordering::Relaxed);
             let rotated = alice.client.post("agent.identity.rotateKeys", &json!({})).ok().json();
-            assert!(rotated["pending"].as_u64().unwrap() >= UNDER_OLD_KEYS as u64, "{rotated}");
+            assert!(rotated["pending"].as_u64().unwrap() >= UNDER_OLD_KEYS, "{rotated}");
             let patience = Instant::now() + REWRAPPED;
             while pending() > 0 || searches.load(Ordering::Relaxed) < before + SEARCHES {
                 assert!(Instant::now() < patience, "{} are left under keys of before", pending());
