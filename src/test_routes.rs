@@ -24,7 +24,7 @@
 //! | `alarm` | fires the object's alarm now |
 //! | `fire` | runs what the object's alarm runs, twice: the platform may fire an alarm more than once |
 //! | `alarm-panic` | fires the object's alarm now; it panics once |
-//! | `break-take` | the object panics at the next message that is brought to it: `when=before` or `after` it has stored it |
+//! | `break-take` | the object panics at the next message or blob that is brought to it: `when=before` or `after` it has noted it |
 //! | `queue` | in the Worker: puts a message that is `body`, a JSON, into the queue of deliveries |
 //! | `socket` | a WebSocket that echoes, and panics at the message `panic` |
 //! | `bench` | answers the microseconds of a statement: `insert` and `select` of one row, `scan` of a row among many |
@@ -110,7 +110,7 @@ pub(crate) fn wants_alarm(env: &Env, request: &Incoming) -> bool {
     enabled(env) && request.path() == "/test/fire"
 }
 
-/// Where an object is to panic at the next message that is brought to it, if a request asks for that.
+/// Where an object is to panic at the next message or blob that is brought to it, if a request asks for that.
 pub(crate) fn wants_break(env: &Env, request: &Incoming) -> Option<Break> {
     if !enabled(env) || request.path() != "/test/break-take" {
         return None;
@@ -125,7 +125,7 @@ pub(crate) fn wants_break(env: &Env, request: &Incoming) -> Option<Break> {
 /// Where an object panics.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Break {
-    /// Before it has stored a message.
+    /// Before it has noted it.
     Before,
     /// After that, and before it answers.
     After,

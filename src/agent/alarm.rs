@@ -261,14 +261,14 @@ async fn collect_blobs(agent: &Agent) -> Result<(), XrpcError> {
     Ok(())
 }
 
-/// Deletes what memories had in the blob storage.
+/// Deletes what memories had in the blob storage, and what uploads of which nothing came have left there.
 async fn sweep_memories(agent: &Agent) -> Result<(), XrpcError> {
     let account = &agent.awake().await?.account;
     if account.memory_blob_due()?.is_none_or(|due| due > agent.now()) {
         return Ok(());
     }
     if let Some(error) = memory::sweep_blobs(account, &Bucket(&agent.env), &agent.clock).await? {
-        worker::console_warn!("a memory's bytes: {error}");
+        worker::console_warn!("bytes that nothing names: {error}");
     }
     Ok(())
 }

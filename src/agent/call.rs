@@ -145,7 +145,7 @@ async fn internally(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Resp
     let judged = matches!(call, InternalCall::Operator(_));
     #[cfg(feature = "test-routes")]
     let planned = match &call {
-        InternalCall::Comms(CommsCall::Take(_)) => agent.breaks.take(),
+        InternalCall::Comms(CommsCall::Take(_)) | InternalCall::AddBlob { .. } => agent.breaks.take(),
         _ => None,
     };
     #[cfg(feature = "test-routes")]

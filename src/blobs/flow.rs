@@ -31,8 +31,10 @@ const CACHE: &str = "private";
 /// Seconds after which an upload that found no room may try again.
 const RETRY_SECONDS: u32 = 5;
 
-/// `com.atproto.repo.uploadBlob` of an account that has shown its credential. To be run to its end even when the client goes
-/// away: bytes that no account knows of would stay for ever.
+/// `com.atproto.repo.uploadBlob` of an account that has shown its credential.
+///
+/// The account's object hears of the key before there are bytes under it, and deletes them when nothing comes of the upload: whoever
+/// dies on the way leaves nothing behind. To be run to its end even when the client goes away, so that what is stored is noted.
 ///
 /// # Errors
 /// What the caller is to see.
@@ -53,6 +55,9 @@ pub(crate) async fn upload(
 
     let store = BlobStore::open(env).map_err(XrpcError::internal)?;
     let key = BlobStore::fresh_key();
+    let (stubs, expected) =
+        (Stubs::new(env), InternalCall::ExpectBlob { uploader: uploader.clone(), key: key.clone() });
+    accepted(&stubs.call(&uploader, expected).await?)?;
     let stored = match store.put(&key, &body, encoding, length, config.blob_limit_bytes).await {
         // Nothing was sent: a body of no bytes and no body look the same from here.
         Ok(stored) if stored.size == 0 => {
@@ -65,7 +70,7 @@ pub(crate) async fn upload(
             return Err(match error {
                 BlobError::TooLarge(limit) => XrpcError::too_large(limit),
                 BlobError::Body(_) => XrpcError::invalid(error.to_string()),
-                BlobError::Late => XrpcError::new(408, "RequestTimeout", "The blob took too long to arrive"),
+                BlobError::Late => XrpcError::upload_late(),
                 BlobError::Busy => {
                     let busy = "Other blobs are being uploaded at the moment: try again, or say the length";
                     XrpcError::new(503, "NotEnoughResources", busy)
@@ -85,7 +90,7 @@ pub(crate) async fn upload(
         "$type": "blob", "ref": { "$link": blob.cid }, "mimeType": blob.mime_type, "size": blob.size
     } });
     let call = InternalCall::AddBlob { uploader: uploader.clone(), blob };
-    let noted = Stubs::new(env).call(&uploader, call).await;
+    let noted = stubs.call(&uploader, call).await;
     match noted.and_then(|answer| entry(&answer)) {
         Ok(kept) => {
             if kept.key != key {
@@ -94,7 +99,7 @@ pub(crate) async fn upload(
             plain::Response::json(&view)
         }
         Err(error) => {
-            // An object that did not answer may have noted the blob: its bytes stay.
+            // An object that did not answer may have noted the blob: it knows whether its bytes stay.
             if error.cause().is_none() {
                 drop_bytes(&store, &key).await;
             }
@@ -145,15 +150,21 @@ pub(crate) async fn download(request: &Incoming, method: &Method, env: &Env) -> 
     }
 }
 
-/// Deletes bytes that no account knows of. If that fails they stay, and only the operator's bill knows.
+/// Deletes bytes that nothing came of. If that fails they stay until the account's object does it, which expects them.
 async fn drop_bytes(store: &BlobStore, key: &str) {
     if let Err(error) = store.delete(key).await {
-        worker::console_error!("bytes under {key} are left behind: {error}");
+        worker::console_warn!("bytes under {key} are left for later: {error}");
     }
 }
 
-/// The blob that an object answered with, or its refusal. A fault stays a fault; its cause was logged over there.
+/// The blob that an object answered with, or its refusal.
 fn entry(answer: &AgentAnswer) -> Result<BlobEntry, XrpcError> {
+    accepted(answer)?;
+    serde_json::from_slice(&answer.body).map_err(XrpcError::internal)
+}
+
+/// The refusal of an object, if it refused. A fault stays a fault; its cause was logged over there.
+fn accepted(answer: &AgentAnswer) -> Result<(), XrpcError> {
     #[derive(Deserialize)]
     struct Refusal {
         error: String,
@@ -161,7 +172,7 @@ fn entry(answer: &AgentAnswer) -> Result<BlobEntry, XrpcError> {
     }
     let broken = || XrpcError::internal(format!("an agent's object answered with status {}", answer.status));
     if answer.status == 200 {
-        return serde_json::from_slice(&answer.body).map_err(XrpcError::internal);
+        return Ok(());
     }
     let refusal: Refusal = serde_json::from_slice(&answer.body).map_err(|_| broken())?;
     let is_refusal = (400..500).contains(&answer.status);

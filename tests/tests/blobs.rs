@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// Within this time the alarm has collected what it should: it is due after a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// An upload of a few kilobytes is expected for so long.
+const EXPECTED: Duration = Duration::from_secs(31);
+
 /// A world in which an upload waits one second for a record.
 fn world() -> World {
     Setup::new().variable("BLOB_PATIENCE_SECONDS", "1").start()
@@ -44,7 +47,12 @@ fn files(folder: &Path) -> usize {
 
 #[track_caller]
 fn await_files(world: &World, count: usize) {
-    let end = Instant::now() + PATIENCE;
+    await_files_for(world, count, PATIENCE);
+}
+
+#[track_caller]
+fn await_files_for(world: &World, count: usize, patience: Duration) {
+    let end = Instant::now() + patience;
     while files(&world.folder().join("blobs")) != count {
         assert!(Instant::now() < end, "{} files, not {count}", files(&world.folder().join("blobs")));
         thread::sleep(Duration::from_millis(50));
@@ -67,6 +75,25 @@ fn the_alarm_collects_uploads_that_no_record_came_for() {
     let body = json!({ "repo": account.did, "collection": "com.example.file", "record": record });
     let refused = client.post("com.atproto.repo.createRecord", &body);
     assert_eq!((refused.status, refused.json()["error"].as_str()), (400, Some("BlobNotFound")));
+}
+
+#[test]
+fn an_upload_that_nobody_came_to_note_leaves_no_bytes() {
+    // Small, so that the slowest upload is soon over.
+    let world =
+        Setup::new().variable("BLOB_PATIENCE_SECONDS", "1").variable("BLOB_LIMIT_BYTES", "8192").start();
+    let account = world.account("alice");
+    let client = world.client().with_token(&account.access);
+    let path = format!("/test/break-take?object=agent&name={}&when=before", account.did);
+    let _ = client.path(&path).ok();
+    let lost = client.post_bytes("com.atproto.repo.uploadBlob", "text/plain", b"lost on the way");
+    assert_eq!(lost.status, 500, "{}", lost.text());
+    assert_eq!(files(&world.folder().join("blobs")), 1, "the object died before the bytes were there");
+    await_files_for(&world, 0, EXPECTED + PATIENCE);
+    // It can be uploaded again.
+    let blob = upload(&client, b"lost on the way");
+    refer(&client, &account, "found", &blob);
+    assert_eq!(status(&client, &account, &blob), 200);
 }
 
 #[test]

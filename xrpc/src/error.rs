@@ -72,6 +72,12 @@ impl XrpcError {
         Self::named("ExpiredToken", "Token has expired")
     }
 
+    /// An upload that took too long.
+    #[must_use]
+    pub fn upload_late() -> Self {
+        Self::new(408, "RequestTimeout", "The blob took too long to arrive")
+    }
+
     /// 413 `PayloadTooLarge`.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {

@@ -31,6 +31,7 @@ fn world() -> (World, Did, Value) {
             mime_type: "text/plain".into(),
             size: 3,
         };
+        accounts[&did].expect_blob(&blob.key, 1, 1).unwrap();
         accounts[&did].add_blob(&blob, 1).unwrap();
         world.objects.outside.blobs.borrow_mut().insert(key.into());
     }
@@ -108,6 +109,7 @@ fn a_blob_that_stays_is_in_the_way_of_no_other_and_the_account_goes_when_it_goes
             let (cid, key) = (cid_of_raw(&[n]), format!("k{n}"));
             world.objects.outside.blobs.borrow_mut().insert(key.clone());
             let blob = Blob { cid, key, mime_type: "text/plain".into(), size: 1 };
+            accounts[&did].expect_blob(&blob.key, 1, 1).unwrap();
             accounts[&did].add_blob(&blob, 1).unwrap();
         }
     }

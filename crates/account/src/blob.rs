@@ -4,7 +4,7 @@
 //! refers to it is gone, or when no record ever did within [`UNREFERENCED_MICROS`], it is condemned: no record may
 //! refer to it any more, and an alarm deletes the bytes and then the row; bytes that cannot be deleted are put off, so that
 //! they are in nobody's way. If it is uploaded again meanwhile, the row names the new bytes, and the sweep, which goes by
-//! `key`, leaves them alone.
+//! `key`, leaves them alone; the old ones are then deleted as those of an upload of which nothing came.
 //!
 //! A blob that the operator has taken down is in *quarantine*: nobody but the operator and the owner can read it, no new
 //! record may refer to it, and it cannot be uploaded again. Its row and its bytes stay until that is lifted, be there
@@ -100,10 +100,18 @@ pub struct MissingBlob {
     pub path: RepoPath,
 }
 
-/// Notes an upload. The answer is the key of the bytes that count: another than the upload's if the blob was there
-/// already, and the caller deletes the bytes that do not count.
-pub(crate) fn register(store: &dyn Store, blob: &Blob, now: u64) -> Result<String, AccountError> {
-    if find(store, &blob.cid)?.is_some_and(|row| row.takedown.is_some()) {
+/// What became of an upload.
+pub(crate) struct Registered {
+    /// The key of the bytes that count: another than the upload's if the blob was there already.
+    pub(crate) key: String,
+    /// The key of the bytes that counted until then and do not any more.
+    pub(crate) replaced: Option<String>,
+}
+
+/// Notes an upload.
+pub(crate) fn register(store: &dyn Store, blob: &Blob, now: u64) -> Result<Registered, AccountError> {
+    let before = find(store, &blob.cid)?;
+    if before.as_ref().is_some_and(|row| row.takedown.is_some()) {
         return Err(AccountError::BlobTakendown);
     }
     let cid = blob.cid.to_bytes();
@@ -115,7 +123,9 @@ pub(crate) fn register(store: &dyn Store, blob: &Blob, now: u64) -> Result<Strin
         .query(SELECT, &[Param::Blob(&cid)])?
         .pop()
         .ok_or_else(|| StoreError::Corrupt("a blob's row is gone".into()))?;
-    Ok(row.text(0)?)
+    let key = row.text(0)?;
+    let replaced = before.map(|row| row.blob.key).filter(|old| *old != key);
+    Ok(Registered { key, replaced })
 }
 
 /// A blob that a record refers to. One in quarantine only if `quarantined`, and then whether there is a record or not.

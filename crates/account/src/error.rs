@@ -48,6 +48,9 @@ pub enum AccountError {
     /// An upload of a blob that the operator has taken down.
     #[error("Blob has been takendown, cannot re-upload")]
     BlobTakendown,
+    /// An upload that took so long that its bytes may have been deleted.
+    #[error("The blob took too long to arrive")]
+    UploadLate,
     /// A record describes a blob with another MIME type than its bytes have.
     #[error("Referenced Mimetype does not match stored blob. Expected: {stored}, Got: {referenced}")]
     BlobType {
@@ -166,6 +169,7 @@ impl AccountError {
                 | Self::NoSuchRecord(_)
                 | Self::NoSuchBlob(_)
                 | Self::BlobTakendown
+                | Self::UploadLate
                 | Self::BlobType { .. }
                 | Self::BlobSize { .. }
                 | Self::CommitTooLarge

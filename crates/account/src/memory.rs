@@ -104,7 +104,7 @@ impl Account {
         self.memories.let_go(names);
     }
 
-    /// When blobs of memories are to be deleted, in microseconds since the Unix epoch.
+    /// When blobs of memories, and bytes of uploads of which nothing came, are to be deleted, in microseconds since the Unix epoch.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
@@ -113,7 +113,7 @@ impl Account {
         Ok(self.memories.next_blob()?)
     }
 
-    /// Blobs of memories to delete now, at most so many.
+    /// Blobs of memories, and bytes of uploads of which nothing came, to delete now, at most so many.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.

@@ -4,6 +4,7 @@ use murmuration_data::Cid;
 use murmuration_syntax::{Nsid, RepoPath, Rev, Tid};
 
 use crate::account::{Account, clock_id};
+use crate::blob::Registered;
 use crate::{AccountError, Blob, Listing, MissingBlob, Page, Push, Record, Session, blob, record, session};
 
 impl Account {
@@ -49,15 +50,33 @@ impl Account {
         })
     }
 
-    /// Notes an upload. The answer is the key of the bytes that count: another than the upload's if the blob was there
-    /// already, and the caller deletes the bytes that do not count.
+    /// Notes under which key an upload's bytes are about to be stored, so that they do not stay if nothing comes of it. Within
+    /// `patience` microseconds [`Account::add_blob`] follows, or they are deleted. Writes 1 row.
     ///
     /// # Errors
     /// [`AccountError::Vacant`] if there is no account.
+    pub fn expect_blob(&self, key: &str, now: u64, patience: u64) -> Result<(), AccountError> {
+        self.change(|_| Ok(self.memories.expect_blob(key, now.saturating_add(patience))?))
+    }
+
+    /// Notes an upload whose key was expected. The answer is the key of the bytes that count: another than the upload's if the
+    /// blob was there already; the upload's own are then deleted when nobody expects them any more, if the caller has not. Writes 2 rows,
+    /// and 1 more if old bytes were condemned, which are due then.
+    ///
+    /// # Errors
+    /// [`AccountError::Vacant`] if there is no account; [`AccountError::BlobTakendown`];
+    /// [`AccountError::UploadLate`] when the bytes may have been deleted meanwhile.
     pub fn add_blob(&self, blob: &Blob, now: u64) -> Result<String, AccountError> {
         self.change(|open| {
             open.blobs_touched = true;
-            blob::register(&*self.store, blob, now)
+            let Registered { key, replaced } = blob::register(&*self.store, blob, now)?;
+            if key == blob.key && !self.memories.claim_blob(&key)? {
+                return Err(AccountError::UploadLate);
+            }
+            if let Some(old) = replaced {
+                self.memories.expect_blob(&old, now)?;
+            }
+            Ok(key)
         })
     }
 

@@ -13,6 +13,7 @@ fn upload(world: &World, bytes: &[u8], key: &str) -> Cid {
     let cid = cid_of_raw(bytes);
     let size = u64::try_from(bytes.len()).unwrap();
     let blob = Blob { cid, key: key.into(), mime_type: "image/png".into(), size };
+    world.account.expect_blob(key, world.now, DAY).unwrap();
     world.account.add_blob(&blob, world.now).unwrap();
     cid
 }
@@ -115,6 +116,39 @@ fn an_upload_while_the_old_bytes_are_being_deleted_is_saved() {
     world.write(vec![image("com.example.note/b", cid, "image/png", 5)]).unwrap();
     world.account.forget_blob(&condemned[0].0, &condemned[0].1).unwrap();
     assert_eq!(world.account.blob(&cid, false).unwrap().unwrap().key, "k2");
+}
+
+#[test]
+fn the_bytes_of_an_upload_of_which_nothing_came_are_deleted_and_count_no_more() {
+    let world = World::new();
+    let account = &world.account;
+    account.expect_blob("k1", world.now, DAY).unwrap();
+    let due = world.now + DAY;
+    assert_eq!(account.memory_blob_due().unwrap(), Some(due));
+    assert!(account.memory_blobs_due(due - 1, 10).unwrap().is_empty());
+    assert_eq!(account.memory_blobs_due(due, 10).unwrap(), ["k1"]);
+    account.memory_blob_gone("k1").unwrap();
+    // It comes back after all, and there is nothing that it could name.
+    let cid = cid_of_raw(b"bytes");
+    let late = Blob { cid, key: "k1".into(), mime_type: "image/png".into(), size: 5 };
+    assert!(matches!(account.add_blob(&late, due), Err(AccountError::UploadLate)));
+    assert_eq!((account.next_sweep(DAY).unwrap(), account.memory_blob_due().unwrap()), (None, None));
+}
+
+#[test]
+fn of_two_uploads_of_the_same_the_bytes_that_do_not_count_are_deleted() {
+    let mut world = World::new();
+    let cid = upload(&world, b"bytes", "k1");
+    assert_eq!(world.account.memory_blob_due().unwrap(), None);
+    upload(&world, b"bytes", "k2");
+    assert_eq!(world.account.memory_blobs_due(world.now + DAY, 10).unwrap(), ["k2"]);
+    world.account.memory_blob_gone("k2").unwrap();
+    // Condemned, and uploaded again before the sweep has come: it goes by the row, which names the new bytes.
+    world.write(vec![image("com.example.note/a", cid, "image/png", 5)]).unwrap();
+    world.write(vec![delete("com.example.note/a")]).unwrap();
+    upload(&world, b"bytes", "k3");
+    assert!(world.account.condemned_blobs(world.now, DAY).unwrap().is_empty());
+    assert_eq!(world.account.memory_blobs_due(world.now, 10).unwrap(), ["k1"]);
 }
 
 #[test]

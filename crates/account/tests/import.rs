@@ -234,6 +234,7 @@ fn upload(world: &World, bytes: &[u8], key: &str) -> Cid {
     let cid = cid_of_raw(bytes);
     let size = u64::try_from(bytes.len()).unwrap();
     let blob = Blob { cid, key: key.into(), mime_type: "image/png".into(), size };
+    world.account.expect_blob(key, world.now, DAY).unwrap();
     world.account.add_blob(&blob, world.now).unwrap();
     cid
 }
@@ -316,6 +317,7 @@ fn a_record_that_describes_its_blob_otherwise_than_this_host_can_still_be_edited
     let mut to = world(false, None);
     take_over(&mut to, &from).unwrap();
     let blob = Blob { cid, key: "here".into(), mime_type: "image/x-png".into(), size: 5 };
+    to.account.expect_blob(&blob.key, to.now, DAY).unwrap();
     to.account.add_blob(&blob, to.now).unwrap();
     let Ipld::Map(mut fields) = with_blob(cid, "image/png", 5) else { panic!() };
     fields.insert("text".into(), Ipld::String("edited".into()));

@@ -123,6 +123,7 @@ const CALLS: &[Named] = &[
     ("forget a blob", |account, _| account.forget_blob(&cid_of_cbor(b"old"), "key")),
     ("remove a blob", |account, _| account.remove_blob(&cid_of_cbor(b"old"))),
     ("end a session", |account, _| account.end_session("old")),
+    ("expect a blob", |account, now| account.expect_blob("unheard", now, HOUR)),
     ("upload", |account, now| account.add_blob(&blob(b"new"), now).map(drop)),
     ("condemn", |account, now| account.condemned_blobs(now + YEAR, 1).map(drop)),
     ("put a blob off", |account, now| account.put_blob_off(&cid_of_cbor(b"old"), "key", now)),
@@ -175,7 +176,9 @@ fn sim_every_statement_of_every_call_fails_once() {
             let mut world = World::new();
             world.write(vec![create("com.example.note/a", "x")]).unwrap();
             world.account.begin_session(&session("old"), world.now + HOUR, world.now).unwrap();
+            world.account.expect_blob("key", world.now, HOUR).unwrap();
             world.account.add_blob(&blob(b"old"), world.now).unwrap();
+            world.account.expect_blob("key", world.now, HOUR).unwrap();
             world.account.issue_code(Purpose::UpdateEmail, &Fixed, world.now).unwrap();
             world.account.issue_code(Purpose::ResetPassword, &Fixed, world.now).unwrap();
             remember(&world);

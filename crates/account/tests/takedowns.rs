@@ -26,6 +26,7 @@ fn shown(world: &World) -> Vec<String> {
 fn upload(world: &World, bytes: &[u8], key: &str) -> Result<(Cid, String), AccountError> {
     let (cid, size) = (cid_of_raw(bytes), u64::try_from(bytes.len()).unwrap());
     let blob = Blob { cid, key: key.into(), mime_type: "image/png".into(), size };
+    world.account.expect_blob(key, world.now, DAY).unwrap();
     world.account.add_blob(&blob, world.now).map(|key| (cid, key))
 }
 

@@ -10,6 +10,8 @@
 //! *Nothing leaks, and nothing in use is deleted.* Before a blob is stored its name is a row of `memory_blob`; the turn that names it
 //! takes that row away; the turn that lets it go puts it back. The object's alarm deletes what is there and due. What it deletes it takes
 //! from [`Memories::hold`] first, and no turn names what is not held: so a call that comes back too late stores anew.
+//!
+//! The account has the bytes of its uploads watched over in the same table, by [`Memories::expect_blob`] and [`Memories::claim_blob`].
 
 use std::collections::BTreeMap;
 
@@ -130,6 +132,22 @@ impl Memories {
         Ok(())
     }
 
+    /// Notes a blob that somebody else is about to store: it is deleted at `due` (microseconds) unless it is claimed before. Writes 1 row.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn expect_blob(&self, name: &str, due: u64) -> Result<(), MemoryError> {
+        Ok(self.note_blob(name, due)?)
+    }
+
+    /// Claims an expected blob, which is deleted no more; `false` if it may have been already. Writes 1 row.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn claim_blob(&self, name: &str) -> Result<bool, MemoryError> {
+        Ok(self.take_blob(name)?)
+    }
+
     /// Lets blobs go that a call has held: what no memory names is deleted when it is due.
     pub fn let_go(&self, names: &[String]) {
         let mut held = self.held.borrow_mut();
@@ -175,8 +193,7 @@ impl Memories {
     /// # Errors
     /// The storage's.
     pub fn blob_gone(&self, name: &str) -> Result<(), MemoryError> {
-        self.next_blob.set(None);
-        Ok(self.store.query(TAKE, &[Param::Text(name)]).map(drop)?)
+        Ok(self.take_blob(name).map(drop)?)
     }
 
     /// Puts off the deletion of a blob. Writes 1 row.
@@ -226,8 +243,7 @@ impl Memories {
         let cid = cid_of_cbor(record);
         for stored in desk.stored_of(&cid) {
             let is_held = self.held.borrow().contains_key(&stored.name);
-            if is_held && !self.store.query(TAKE, &[Param::Text(&stored.name)])?.is_empty() {
-                self.next_blob.set(None);
+            if is_held && self.take_blob(&stored.name)? {
                 let stub = Stub { key: stored.key, cid, head: head_of(record)? };
                 let parts = self.seal(keeper, path, &stub.write()?)?;
                 return Ok((parts, Some(Apart { name: stored.name, bytes: stored.bytes })));
@@ -251,6 +267,12 @@ impl Memories {
             Some(bytes) => Ok(Some(bytes.to_vec())),
             None => Err(StoreError::Corrupt("what lies apart of a memory is gone".into()).into()),
         }
+    }
+
+    /// Takes a blob from those that are to be deleted; says whether it was among them.
+    fn take_blob(&self, name: &str) -> Result<bool, StoreError> {
+        self.next_blob.set(None);
+        Ok(!self.store.query(TAKE, &[Param::Text(name)])?.is_empty())
     }
 
     fn note_blob(&self, name: &str, due: u64) -> Result<(), StoreError> {

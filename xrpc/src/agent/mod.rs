@@ -265,6 +265,7 @@ impl From<AccountError> for XrpcError {
             AccountError::CommitTooLarge | AccountError::BlocksTooLarge | AccountError::BlobTakendown => {
                 Self::invalid(text)
             }
+            AccountError::UploadLate => Self::upload_late(),
             AccountError::NoSuchBlob(_) => Self::named("BlobNotFound", text),
             AccountError::BlobType { .. } => Self::named("InvalidMimeType", text),
             AccountError::BlobSize { .. } => Self::named("InvalidSize", text),

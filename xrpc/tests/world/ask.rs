@@ -137,8 +137,14 @@ impl World {
             Ok(uploader) => uploader,
             Err(refusal) => return plain(Err(refusal)),
         };
-        let call = InternalCall::AddBlob { uploader, blob };
-        plain(self.inside(&did.parse().unwrap(), |context| internal::answer(context, call)))
+        let did = did.parse().unwrap();
+        let answer = |call| plain(self.inside(&did, |context| internal::answer(context, call)));
+        let expected = InternalCall::ExpectBlob { uploader: uploader.clone(), key: blob.key.clone() };
+        let (status, refusal) = answer(expected);
+        if status != 200 {
+            return (status, refusal);
+        }
+        answer(InternalCall::AddBlob { uploader, blob })
     }
 
     /// Runs something in an object.

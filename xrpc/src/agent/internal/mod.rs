@@ -53,7 +53,14 @@ pub enum InternalCall {
         /// Whether an account that is taken down may have a session that does next to nothing.
         allow_takendown: bool,
     },
-    /// Note an upload.
+    /// Expect an upload, whose bytes are about to be stored.
+    ExpectBlob {
+        /// Who uploads, verified by the Worker.
+        uploader: Did,
+        /// The key of the bytes.
+        key: String,
+    },
+    /// Note an upload that was expected.
     AddBlob {
         /// Who uploads, verified by the Worker: a service token would take the object an answer of another host.
         uploader: Did,
@@ -161,6 +168,7 @@ pub fn answer(context: &Context<'_>, call: InternalCall) -> Result<Response, Xrp
             session::begin(context, &password, allow_takendown)
         }
         InternalCall::Session(call) => session::answer(context, call),
+        InternalCall::ExpectBlob { uploader, key } => expect_blob(context, &uploader, &key),
         InternalCall::AddBlob { uploader, blob } => add_blob(context, &uploader, &blob),
         InternalCall::Describe { collections } => describe(context, collections),
         InternalCall::Identity(call) => identity::answer(context, call),
@@ -191,12 +199,23 @@ fn create_account(context: &Context<'_>, seed: AccountSeed) -> Result<Response, 
     Response::json(&server::begin(context, Scope::Access, None)?)
 }
 
-fn add_blob(context: &Context<'_>, uploader: &Did, entry: &BlobEntry) -> Result<Response, XrpcError> {
+fn expect_blob(context: &Context<'_>, uploader: &Did, key: &str) -> Result<Response, XrpcError> {
+    check_uploader(context, uploader)?;
+    let (now, patience) = (context.clock.now_micros(), context.config.upload_patience_micros());
+    context.account.expect_blob(key, now, patience)?;
+    Ok(Response::empty())
+}
+
+fn check_uploader(context: &Context<'_>, uploader: &Did) -> Result<(), XrpcError> {
     let profile = context.account.profile()?;
     if profile.did != *uploader {
         return Err(XrpcError::auth_required("Authentication Required"));
     }
-    check_standing(Standing::NotTakendown, &profile)?;
+    check_standing(Standing::NotTakendown, &profile)
+}
+
+fn add_blob(context: &Context<'_>, uploader: &Did, entry: &BlobEntry) -> Result<Response, XrpcError> {
+    check_uploader(context, uploader)?;
     let blob = Blob {
         cid: Cid::try_from(entry.cid.as_str()).map_err(XrpcError::internal)?,
         key: entry.key.clone(),

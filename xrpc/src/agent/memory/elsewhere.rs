@@ -46,7 +46,7 @@ pub async fn with_blobs<T>(
     done
 }
 
-/// Deletes blobs that no memory names any more, if it is time.
+/// Deletes blobs that no memory names any more, and bytes of uploads of which nothing came, if it is time.
 ///
 /// # Errors
 /// The storage's; where a blob cannot be deleted, that is put off.
