@@ -88,7 +88,7 @@ pub struct Appended {
 }
 
 /// Frames with their numbers.
-type Frames = Vec<(Seq, Vec<u8>)>;
+pub(crate) type Frames = Vec<(Seq, Vec<u8>)>;
 
 /// A stretch of the log.
 #[derive(Debug, Default)]
@@ -141,6 +141,17 @@ impl Log {
         push: &Push<'_>,
         now_ms: u64,
     ) -> Result<Appended, RelayError> {
+        self.append_with(store, push, now_ms, |_| Ok(()))
+    }
+
+    /// As [`Log::append`], in one transaction with what `beside` writes for the new frames. It is not called where none is new.
+    pub(crate) fn append_with(
+        &mut self,
+        store: &dyn Store,
+        push: &Push<'_>,
+        now_ms: u64,
+        beside: impl FnOnce(&Frames) -> Result<(), RelayError>,
+    ) -> Result<Appended, RelayError> {
         push.check()?;
         let did = push.did.as_str();
         let known = self.known_ord(store, push)?;
@@ -148,7 +159,7 @@ impl Log {
         let new = push.items.iter().filter(is_new);
         let (packs, frames) = self.packed(new.map(|item| (item.ord, item.draft)))?;
         if !packs.is_empty() {
-            self.store_packs(store, did, &packs, now_ms, || Ok(()))?;
+            self.store_packs(store, did, &packs, now_ms, || beside(&frames))?;
         }
         let last = push.items.last().map_or(0, |item| item.ord);
         let through = known.map_or(last, |known| known.max(last));
@@ -173,9 +184,10 @@ impl Log {
         host: &str,
         drafts: &[(u64, Vec<u8>)],
         now_ms: u64,
-        beside: impl FnOnce() -> Result<(), RelayError>,
+        beside: impl FnOnce(&Frames) -> Result<(), RelayError>,
     ) -> Result<Frames, RelayError> {
         let (packs, frames) = self.packed(drafts.iter().map(|(ord, draft)| (*ord, draft.as_slice())))?;
+        let beside = || beside(&frames);
         if packs.is_empty() {
             transaction(store, beside)?;
         } else {

@@ -76,10 +76,10 @@ impl Relay {
         Ok(())
     }
 
-    /// Numbers, stores and publishes what is new in a push.
+    /// Numbers, stores and publishes what is new in a push. What webhooks are owed for it, and what it says of them, is stored with it.
     ///
     /// # Errors
-    /// As [`Log::append`]; then nothing was stored, and nothing was sent.
+    /// As [`Log::append`]; then no event was stored, and nothing was sent. After [`RelayError::Store`] the relay is to be opened anew.
     pub fn append(
         &mut self,
         store: &dyn Store,
@@ -88,58 +88,26 @@ impl Relay {
         now_ms: u64,
     ) -> Result<Ack, RelayError> {
         self.holdings.learn(store, push)?;
-        let appended = self.log.append(store, push, now_ms)?;
-        self.publish(store, sockets, &appended.frames, Scope::Own, now_ms)?;
-        if self.hooks.has(push.did.as_str()) {
-            self.note_standing(store, push.did.as_str(), &appended.frames)?;
-        }
-        if !appended.frames.is_empty() {
-            self.crawl.want(store, now_ms)?;
-        }
+        let (hooks, crawl, did) = (&mut self.hooks, &mut self.crawl, push.did.as_str());
+        let mut news = News::of(Scope::Own, &self.waiting);
+        let appended = self.log.append_with(store, push, now_ms, |frames| {
+            news.note(store, hooks, frames, now_ms)?;
+            if hooks.has(did) {
+                note_standing(store, hooks, did, frames)?;
+            }
+            Ok(crawl.want(store, now_ms)?)
+        })?;
+        self.tell(sockets, &appended.frames, news);
         Ok(appended.ack)
     }
 
-    /// Tells new events to all who follow.
-    fn publish(
-        &mut self,
-        store: &dyn Store,
-        sockets: &dyn Sockets,
-        frames: &[(Seq, Vec<u8>)],
-        of: Scope,
-        now_ms: u64,
-    ) -> Result<(), StoreError> {
-        self.feed.publish(sockets, frames, of);
-        for (_, frame) in frames {
-            self.poke = self.poke || published::concerns(store, of == Scope::Own, frame)?;
+    /// Tells new events, which are stored, to all who follow.
+    fn tell(&mut self, sockets: &dyn Sockets, frames: &[(Seq, Vec<u8>)], news: News) {
+        self.feed.publish(sockets, frames, news.of);
+        for sight in news.sights {
+            sockets.wake(&self.waiting.take(&sight));
         }
-        for (seq, frame) in frames {
-            if self.waiting.is_empty() && self.hooks.is_idle() {
-                break;
-            }
-            if let Some(sight) = Sight::of_frame(frame) {
-                sockets.wake(&self.waiting.take(&sight));
-                self.hooks.owe(store, *seq, &sight, now_ms)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes whether an account is active, if it says so: the webhooks of one that is not rest.
-    fn note_standing(
-        &mut self,
-        store: &dyn Store,
-        did: &str,
-        frames: &[(Seq, Vec<u8>)],
-    ) -> Result<(), StoreError> {
-        for (_, frame) in frames {
-            // Most frames are commits, whose decoding is not for nothing.
-            if Glance::of(frame).is_ok_and(|glance| glance.collections.is_none())
-                && let Ok(Frame::Event { event: Event::Account(event), .. }) = Frame::decode(frame)
-            {
-                self.hooks.rest(store, did, event.inactive.is_some())?;
-            }
-        }
-        Ok(())
+        self.poke = self.poke || news.poke;
     }
 
     /// Whether the public index is to be poked: it may have something to read. Answers so once.
@@ -408,4 +376,63 @@ impl Relay {
     pub const fn feed(&self) -> &Feed {
         &self.feed
     }
+}
+
+/// New events, as far as they concern those who do not read the stream.
+struct News {
+    of: Scope,
+    /// Whether somebody waits for one.
+    awaited: bool,
+    /// What those see of each who wait.
+    sights: Vec<Sight>,
+    /// Whether the public index is to be poked.
+    poke: bool,
+}
+
+impl News {
+    /// None yet.
+    fn of(of: Scope, waiting: &Waiting) -> Self {
+        Self { of, awaited: !waiting.is_empty(), sights: Vec::new(), poke: false }
+    }
+
+    /// Notes new events with the webhooks that want them: to be stored with the events, for they are told of but once.
+    fn note(
+        &mut self,
+        store: &dyn Store,
+        hooks: &mut Hooks,
+        frames: &[(Seq, Vec<u8>)],
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        for (seq, frame) in frames {
+            self.poke = self.poke || published::concerns(store, self.of == Scope::Own, frame)?;
+            if !self.awaited && hooks.is_idle() {
+                continue;
+            }
+            if let Some(sight) = Sight::of_frame(frame) {
+                hooks.owe(store, *seq, &sight, now_ms)?;
+                if self.awaited {
+                    self.sights.push(sight);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Notes whether an account is active, if it says so: the webhooks of one that is not rest.
+fn note_standing(
+    store: &dyn Store,
+    hooks: &mut Hooks,
+    did: &str,
+    frames: &[(Seq, Vec<u8>)],
+) -> Result<(), StoreError> {
+    for (_, frame) in frames {
+        // Most frames are commits, whose decoding is not for nothing.
+        if Glance::of(frame).is_ok_and(|glance| glance.collections.is_none())
+            && let Ok(Frame::Event { event: Event::Account(event), .. }) = Frame::decode(frame)
+        {
+            hooks.rest(store, did, event.inactive.is_some())?;
+        }
+    }
+    Ok(())
 }

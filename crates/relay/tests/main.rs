@@ -18,5 +18,6 @@ mod holdings;
 mod hooks;
 mod log;
 mod peers;
+mod sim;
 mod topics;
 mod visits;

@@ -4,11 +4,11 @@ use murmuration_firehose::SyncEvent;
 use murmuration_platform::Store;
 use murmuration_syntax::Did;
 
-use super::Relay;
+use super::{News, Relay};
 use crate::RelayError;
 use crate::feed::Sockets;
 use crate::limits::PEER_MENDS;
-use crate::log::Scope;
+use crate::log::{Frames, Scope};
 use crate::peers::{
     End, Identities, Judge, NewPeer, PeerHost, PeerView, Peers, Verdicts, Visit, Visited, Want, mends,
 };
@@ -120,10 +120,14 @@ impl Relay {
         if verdicts.is_stored() {
             let mut peers = self.peers.left(&verdicts);
             peers.push(peer);
-            let beside = || Ok(Peers::write(store, &peers, &verdicts, now_ms)?);
+            let (hooks, mut news) = (&mut self.hooks, News::of(Scope::All, &self.waiting));
+            let beside = |frames: &Frames| {
+                Peers::write(store, &peers, &verdicts, now_ms)?;
+                Ok(news.note(store, hooks, frames, now_ms)?)
+            };
             let frames = self.log.merge(store, host.as_str(), &verdicts.told, now_ms, beside)?;
             peers.into_iter().for_each(|peer| self.peers.keep(peer));
-            self.publish(store, sockets, &frames, Scope::All, now_ms)?;
+            self.tell(sockets, &frames, news);
         } else {
             self.peers.keep(peer);
         }
