@@ -33,8 +33,8 @@ const RETRY_SECONDS: u32 = 5;
 
 /// `com.atproto.repo.uploadBlob` of an account that has shown its credential.
 ///
-/// The account's object hears of the key before there are bytes under it, and deletes them when nothing comes of the upload: whoever
-/// dies on the way leaves nothing behind. To be run to its end even when the client goes away, so that what is stored is noted.
+/// The account's object hears of the key when all has arrived, before there are bytes under it, and deletes them when nothing comes of
+/// the upload: whoever dies on the way leaves nothing behind, and what is refused writes no row. To be run to its end even when the client goes away, so that what is stored is noted.
 ///
 /// # Errors
 /// What the caller is to see.
@@ -55,36 +55,24 @@ pub(crate) async fn upload(
 
     let store = BlobStore::open(env).map_err(XrpcError::internal)?;
     let key = BlobStore::fresh_key();
-    let (stubs, expected) =
-        (Stubs::new(env), InternalCall::ExpectBlob { uploader: uploader.clone(), key: key.clone() });
-    accepted(&stubs.call(&uploader, expected).await?)?;
-    let stored = match store.put(&key, &body, encoding, length, config.blob_limit_bytes).await {
-        // Nothing was sent: a body of no bytes and no body look the same from here.
-        Ok(stored) if stored.size == 0 => {
-            drop_bytes(&store, &key).await;
-            return Err(no_body());
-        }
-        Ok(stored) => stored,
-        Err(error) => {
-            drop_bytes(&store, &key).await;
-            return Err(match error {
-                BlobError::TooLarge(limit) => XrpcError::too_large(limit),
-                BlobError::Body(_) => XrpcError::invalid(error.to_string()),
-                BlobError::Late => XrpcError::upload_late(),
-                BlobError::Busy => {
-                    let busy = "Other blobs are being uploaded at the moment: try again, or say the length";
-                    XrpcError::new(503, "NotEnoughResources", busy)
-                        .with("retry-after", RETRY_SECONDS.to_string())
-                }
-                other => XrpcError::internal(other),
-            });
-        }
-    };
+    let arrived = store.take(&key, &body, encoding, length, config.blob_limit_bytes).await;
+    // A body of no bytes and no body look the same from here.
+    let arrived = arrived.map_err(refused)?.ok_or_else(no_body)?;
+    let stubs = Stubs::new(env);
+    let expected = InternalCall::ExpectBlob { uploader: uploader.clone(), key: key.clone() };
+    if let Err(error) = stubs.call(&uploader, expected).await.and_then(|answer| accepted(&answer)) {
+        arrived.abandon().await;
+        return Err(error);
+    }
+    if let Err(error) = arrived.finish().await {
+        drop_bytes(&store, &key).await;
+        return Err(refused(error));
+    }
     let blob = BlobEntry {
-        cid: cid_of_digest(RAW, &stored.sha256).to_string(),
+        cid: cid_of_digest(RAW, &arrived.sha256).to_string(),
         key: key.clone(),
-        mime_type: sniffed(&stored.head).map_or(claimed, str::to_owned),
-        size: stored.size,
+        mime_type: sniffed(&arrived.head).map_or(claimed, str::to_owned),
+        size: arrived.size,
     };
     let view = json!({ "blob": {
         "$type": "blob", "ref": { "$link": blob.cid }, "mimeType": blob.mime_type, "size": blob.size
@@ -147,6 +135,20 @@ pub(crate) async fn download(request: &Incoming, method: &Method, env: &Env) -> 
     match store.get(&blob.key).await.map_err(XrpcError::internal)? {
         Some(stream) => Ok(head.stream(200, &stream)),
         None => Err(XrpcError::internal(format!("the bytes of blob {} of {did} are gone", blob.cid))),
+    }
+}
+
+/// What a client is told whose body was not stored.
+fn refused(error: BlobError) -> XrpcError {
+    match error {
+        BlobError::TooLarge(limit) => XrpcError::too_large(limit),
+        BlobError::Body(_) => XrpcError::invalid(error.to_string()),
+        BlobError::Late => XrpcError::upload_late(),
+        BlobError::Busy => {
+            let busy = "Other blobs are being uploaded at the moment: try again, or say the length";
+            XrpcError::new(503, "NotEnoughResources", busy).with("retry-after", RETRY_SECONDS.to_string())
+        }
+        other => XrpcError::internal(other),
     }
 }
 

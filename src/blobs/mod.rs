@@ -81,10 +81,13 @@ async function* received(body, encoding) {
   }
 }
 
-/** Stores a body: [sha-256, size, first bytes], or undefined for one above the limit. */
-export async function putBlob(store, disk, key, body, encoding, length, limit, headBytes) {
+/**
+ * Takes a body up to its last bytes, which are held back, so that nothing is stored: `{ sha256, size, head, finish, abandon }`, of
+ * which one of no bytes has the size alone; undefined for one above the limit.
+ */
+export async function takeBlob(store, disk, key, body, encoding, length, limit, headBytes) {
   const chunks = received(body, encoding);
-  if (length !== undefined) return pump(store, disk, key, chunks, length, headBytes);
+  if (length !== undefined) return take(store, disk, key, chunks, length, headBytes);
   const kept = [];
   let held = 0;
   length = 0;
@@ -104,22 +107,36 @@ export async function putBlob(store, disk, key, body, encoding, length, limit, h
       }
     }
     if (length > limit) return undefined;
-    return await pump(store, disk, key, kept, length, headBytes);
+    return await take(store, disk, key, kept, length, headBytes);
   } finally {
     gathered -= held;
   }
 }
 
-async function pump(store, disk, key, chunks, length, headBytes) {
+async function take(store, disk, key, chunks, length, headBytes) {
+  if (length === 0) return { size: 0 };
   const hash = new crypto.DigestStream('SHA-256');
   hash.digest.catch(() => {});
   const pipe = new FixedLengthStream(length);
-  const writers = [hash.getWriter(), pipe.writable.getWriter()];
+  const [hashed, piped] = [hash.getWriter(), pipe.writable.getWriter()];
   const stored = write(store, disk, key, pipe.readable);
   const broken = new Promise((_, reject) => stored.catch(reject));
-  const each = (call) => Promise.race([Promise.all(writers.map(call)), broken]);
-  let head = new Uint8Array(0);
-  try {
+  broken.catch(() => {});
+  const all = (...writes) => Promise.race([Promise.all(writes), broken]);
+  const abandon = async (error) => {
+    for (const writer of [hashed, piped]) writer.abort(error).catch(() => {});
+    await stored.catch(() => {});
+  };
+  const orAbandon = async (work) => {
+    try {
+      return await work();
+    } catch (error) {
+      await abandon(error);
+      throw error;
+    }
+  };
+  let [head, held, size] = [new Uint8Array(0), undefined, 0];
+  const sha256 = await orAbandon(async () => {
     for await (const chunk of chunks) {
       if (head.byteLength < headBytes) {
         const more = new Uint8Array(Math.min(headBytes, head.byteLength + chunk.byteLength));
@@ -127,16 +144,20 @@ async function pump(store, disk, key, chunks, length, headBytes) {
         more.set(chunk.subarray(0, more.byteLength - head.byteLength), head.byteLength);
         head = more;
       }
-      await each((writer) => writer.write(chunk));
+      await all(hashed.write(chunk), held && piped.write(held));
+      held = chunk;
+      size += chunk.byteLength;
     }
-    await each((writer) => writer.close());
+    if (size !== length) throw Object.assign(new Error('it is not as long as it says'), { name: 'BodyError' });
+    await all(hashed.close());
+    return new Uint8Array(await hash.digest);
+  });
+  const finish = () => orAbandon(async () => {
+    await all(piped.write(held));
+    await all(piped.close());
     await stored;
-  } catch (error) {
-    for (const writer of writers) writer.abort(error).catch(() => {});
-    await stored.catch(() => {});
-    throw error;
-  }
-  return [new Uint8Array(await hash.digest), length, head];
+  });
+  return { sha256, size, head, finish, abandon };
 }
 
 /** The bytes under a key, or undefined. */
@@ -182,9 +203,26 @@ export async function deleteBlob(store, disk, key) {
 }
 ")]
 extern "C" {
-    #[wasm_bindgen(catch, js_name = putBlob)]
+    type Taken;
+
+    #[wasm_bindgen(method, getter)]
+    fn sha256(this: &Taken) -> Uint8Array;
+
+    #[wasm_bindgen(method, getter)]
+    fn size(this: &Taken) -> f64;
+
+    #[wasm_bindgen(method, getter)]
+    fn head(this: &Taken) -> Uint8Array;
+
+    #[wasm_bindgen(method, catch)]
+    fn finish(this: &Taken) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn abandon(this: &Taken) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = takeBlob)]
     #[allow(clippy::too_many_arguments)]
-    fn put_blob(
+    fn take_blob(
         store: &JsValue,
         disk: bool,
         key: &str,
@@ -234,14 +272,31 @@ pub(crate) enum BlobError {
     Failed(JsValue),
 }
 
-/// What is known of bytes that were stored.
-pub(crate) struct Stored {
-    /// Their SHA-256.
+/// A body that has arrived and is not stored yet: its last bytes are held back.
+pub(crate) struct Arrived {
+    /// The SHA-256 of its bytes.
     pub(crate) sha256: [u8; 32],
     /// How many.
     pub(crate) size: u64,
     /// The first of them.
     pub(crate) head: Vec<u8>,
+    rest: Taken,
+}
+
+impl Arrived {
+    /// Stores it.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`] when the store does not do its part. It may hold the bytes all the same.
+    pub(crate) async fn finish(&self) -> Result<(), BlobError> {
+        settle(self.rest.finish()).await.map(drop)
+    }
+
+    /// Lets it go.
+    pub(crate) async fn abandon(self) {
+        // That it was abandoned is what the store says to it.
+        let _ = settle(self.rest.abandon()).await;
+    }
 }
 
 /// The bytes of all blobs of this host.
@@ -276,24 +331,24 @@ impl BlobStore {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Stores a body of at most `limit` bytes, counted after decoding. `length` is what the client says of the decoded
-    /// body, if it does.
+    /// Takes a body of at most `limit` bytes, counted after decoding, on its way into the store. `length` is what the client says of
+    /// the decoded body, if it does. `None` for one of no bytes.
     ///
     /// # Errors
-    /// [`BlobError::TooLarge`], or what says which end broke. The store may then hold bytes under the key.
-    pub(crate) async fn put(
+    /// [`BlobError::TooLarge`], or what says which end broke. Nothing is stored then.
+    pub(crate) async fn take(
         &self,
         key: &str,
         body: &ReadableStream,
         encoding: Encoding,
         length: Option<usize>,
         limit: usize,
-    ) -> Result<Stored, BlobError> {
+    ) -> Result<Option<Arrived>, BlobError> {
         if length.is_some_and(|length| length > limit) {
             return Err(BlobError::TooLarge(limit));
         }
         let float = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-        let promise = put_blob(
+        let promise = take_blob(
             &self.store,
             self.disk,
             key,
@@ -307,14 +362,14 @@ impl BlobStore {
         if result.is_undefined() {
             return Err(BlobError::TooLarge(limit));
         }
-        let result = js_sys::Array::from(&result);
-        let bytes = |index| result.get(index).unchecked_into::<Uint8Array>().to_vec();
+        let rest: Taken = result.unchecked_into();
         let broken = || BlobError::Failed(JsError::new("the hash is not one").into());
-        Ok(Stored {
-            sha256: bytes(0).try_into().map_err(|_| broken())?,
-            size: result.get(1).as_f64().and_then(size).ok_or_else(broken)?,
-            head: bytes(2),
-        })
+        let size = size(rest.size()).ok_or_else(broken)?;
+        if size == 0 {
+            return Ok(None);
+        }
+        let sha256 = rest.sha256().to_vec().try_into().map_err(|_| broken())?;
+        Ok(Some(Arrived { sha256, size, head: rest.head().to_vec(), rest }))
     }
 
     /// The bytes under a key; `None` if there are none.

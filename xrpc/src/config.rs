@@ -29,10 +29,8 @@ const DEFAULT_OPENAI_MODEL: &str = "text-embedding-3-small";
 const MAX_MODEL_BYTES: usize = 100;
 /// Microseconds in a second.
 const MICROS: u64 = 1_000_000;
-/// Bytes a second of the slowest upload that the Worker waits for, rounded down: it gives up on 256 KiB that take 30 seconds.
-const SLOWEST_UPLOAD: u64 = 8 * 1024;
-/// Seconds that the first and the last of an upload may take besides.
-const UPLOAD_SLACK_SECONDS: u64 = 30;
+/// Seconds in which an upload that has arrived is stored and noted, be the storage as slow as it likes.
+const LEAST_UPLOAD_PATIENCE_SECONDS: u64 = 30;
 /// Bytes of the shortest secret that signs session tokens.
 const MIN_JWT_SECRET_BYTES: usize = 16;
 
@@ -262,13 +260,11 @@ impl Config {
         self.blob_patience_seconds.saturating_mul(MICROS)
     }
 
-    /// Microseconds that an upload is expected for after it has begun: as long as it then waits for a record, and never less than the
-    /// slowest upload of the largest blob takes.
+    /// Microseconds that an upload which has arrived is expected for, until it is stored and noted: as long as it then waits for a
+    /// record, and long enough for that in any case.
     #[must_use]
     pub fn upload_patience_micros(&self) -> u64 {
-        let bytes = u64::try_from(self.blob_limit_bytes).unwrap_or(u64::MAX);
-        let slowest = (bytes / SLOWEST_UPLOAD).saturating_add(UPLOAD_SLACK_SECONDS);
-        slowest.saturating_mul(MICROS).max(self.blob_patience_micros())
+        self.blob_patience_micros().max(LEAST_UPLOAD_PATIENCE_SECONDS * MICROS)
     }
 
     /// Microseconds at the least from a deactivation to the deletion that it asks for.
