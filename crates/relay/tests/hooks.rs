@@ -5,29 +5,21 @@ use std::collections::BTreeMap;
 
 use murmuration_firehose::{AccountEvent, AccountStatus, Event, Timestamp};
 use murmuration_keys::seal::Keks;
+use murmuration_platform::Store as _;
 use murmuration_platform::sqlite::SqliteStore;
-use murmuration_platform::{Entropy, Store as _};
 use murmuration_relay::limits::{
     HOOK_BACKSTOP_MS, HOOK_GIVEN_UP_KEPT_MS, MAX_FLYING, MAX_HOOK_FAILURES, MAX_HOOKS_OF_ACCOUNT,
 };
 use murmuration_relay::{Delivery, Filter, HookState, LogConfig, NewHook, Outcome, Relay};
 use serde_json::Value;
 
-use crate::common::{Dice, Drafts, T0, Wires, did, small};
+use crate::common::{Dice, Drafts, Seeded, T0, Wires, did, small};
 
 const TAKEN: Outcome = Outcome::Answered { status: 204, retry_after: None };
 const BUSY: Outcome = Outcome::Answered { status: 503, retry_after: None };
 
 fn keks(digit: &str) -> Keks {
     Keks::parse(&digit.repeat(64)).unwrap()
-}
-
-struct Seeded(RefCell<Dice>);
-
-impl Entropy for Seeded {
-    fn fill(&self, buffer: &mut [u8]) {
-        buffer.fill_with(|| self.0.borrow_mut().roll(256) as u8);
-    }
 }
 
 struct World {

@@ -14,20 +14,12 @@ use murmuration_relay::{
 use murmuration_syntax::Nsid;
 
 use crate::common::author::{Author, frame};
-use crate::common::{Dice, Drafts, T0, Wires, did, small};
+use crate::common::{Dice, Drafts, Seeded, T0, Wires, did, small};
 
 const READER: u64 = 1;
 const RELAYS: [&str; 2] = ["https://one.relay.example", "https://two.relay.example"];
 /// When the calls are made: what the world has told is old enough to go.
 const NOW: u64 = T0 + 60_000;
-
-struct Seeded(RefCell<Dice>);
-
-impl Entropy for Seeded {
-    fn fill(&self, buffer: &mut [u8]) {
-        buffer.fill_with(|| self.0.borrow_mut().roll(256) as u8);
-    }
-}
 
 /// A relay with events, webhooks that were told some of them, a peer, and relays that are to be asked to come.
 struct World {

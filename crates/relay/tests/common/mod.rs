@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use murmuration_firehose::{Event, Frame, IdentityEvent, Timestamp};
+use murmuration_platform::Entropy;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::wire::{Item, Push};
 use murmuration_relay::{LogConfig, Message, Relay, Sockets, SubscriberId};
@@ -60,6 +61,15 @@ pub fn small() -> LogConfig {
         known_accounts: 4,
         batch_rows: 5,
         batch_bytes: 1_000,
+    }
+}
+
+/// Random bytes that are the same each time.
+pub struct Seeded(pub RefCell<Dice>);
+
+impl Entropy for Seeded {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill_with(|| self.0.borrow_mut().roll(256) as u8);
     }
 }
 
