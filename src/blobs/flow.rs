@@ -34,7 +34,8 @@ const RETRY_SECONDS: u32 = 5;
 /// `com.atproto.repo.uploadBlob` of an account that has shown its credential.
 ///
 /// The account's object hears of the key when all has arrived, before there are bytes under it, and deletes them when nothing comes of
-/// the upload: whoever dies on the way leaves nothing behind, and what is refused writes no row. To be run to its end even when the client goes away, so that what is stored is noted.
+/// the upload: whoever dies on the way leaves nothing behind, and what is refused writes no row. To be run to its end even when the
+/// client goes away, so that what is stored is noted.
 ///
 /// # Errors
 /// What the caller is to see.

@@ -70,7 +70,7 @@ impl Account {
         self.change(|open| {
             open.blobs_touched = true;
             let Registered { key, replaced } = blob::register(&*self.store, blob, now)?;
-            if key == blob.key && !self.memories.claim_blob(&key)? {
+            if key == blob.key && !self.memories.claim_blob(&key, now)? {
                 return Err(AccountError::UploadLate);
             }
             if let Some(old) = replaced {

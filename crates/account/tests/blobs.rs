@@ -127,10 +127,11 @@ fn the_bytes_of_an_upload_of_which_nothing_came_are_deleted_and_count_no_more() 
     assert_eq!(account.memory_blob_due().unwrap(), Some(due));
     assert!(account.memory_blobs_due(due - 1, 10).unwrap().is_empty());
     assert_eq!(account.memory_blobs_due(due, 10).unwrap(), ["k1"]);
-    account.memory_blob_gone("k1").unwrap();
-    // It comes back after all, and there is nothing that it could name.
+    // It comes back after all, while its bytes are being deleted, and when they are gone.
     let cid = cid_of_raw(b"bytes");
     let late = Blob { cid, key: "k1".into(), mime_type: "image/png".into(), size: 5 };
+    assert!(matches!(account.add_blob(&late, due), Err(AccountError::UploadLate)));
+    account.memory_blob_gone("k1").unwrap();
     assert!(matches!(account.add_blob(&late, due), Err(AccountError::UploadLate)));
     assert_eq!((account.next_sweep(DAY).unwrap(), account.memory_blob_due().unwrap()), (None, None));
 }

@@ -35,6 +35,8 @@ const NOTE: &str =
     "INSERT INTO memory_blob (name, due) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET due = excluded.due";
 /// Writes 1 row, if there is one.
 const TAKE: &str = "DELETE FROM memory_blob WHERE name = ?1 RETURNING name";
+/// Writes 1 row, if there is one that is not due.
+const CLAIM: &str = "DELETE FROM memory_blob WHERE name = ?1 AND due > ?2 RETURNING name";
 /// Reads the table, which has what waits to be deleted.
 const NEXT: &str = "SELECT min(due) FROM memory_blob";
 /// The same.
@@ -140,12 +142,14 @@ impl Memories {
         Ok(self.note_blob(name, due)?)
     }
 
-    /// Claims an expected blob, which is deleted no more; `false` if it may have been already. Writes 1 row.
+    /// Claims an expected blob, which is deleted no more; `false` if it is due, for then it may have been already, or is being. Writes
+    /// 1 row.
     ///
     /// # Errors
     /// The storage's.
-    pub fn claim_blob(&self, name: &str) -> Result<bool, MemoryError> {
-        Ok(self.take_blob(name)?)
+    pub fn claim_blob(&self, name: &str, now: u64) -> Result<bool, MemoryError> {
+        self.next_blob.set(None);
+        Ok(!self.store.query(CLAIM, &[Param::Text(name), int(now)])?.is_empty())
     }
 
     /// Lets blobs go that a call has held: what no memory names is deleted when it is due.
