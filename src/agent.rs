@@ -25,6 +25,7 @@ mod turn;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
+use futures_util::future::FutureExt as _;
 use murmuration_account::Account;
 use murmuration_bridge::resolver::Cache;
 use murmuration_platform::{Clock, Store};
@@ -32,6 +33,7 @@ use murmuration_rate::Tabs;
 use murmuration_xrpc::host::Residents;
 use murmuration_xrpc::{Config, XrpcError};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
 use web_sys::Response;
 use worker::worker_sys::DurableObjectState;
 use worker::{Env, State, WebSocket, WebSocketIncomingMessage};
@@ -124,8 +126,39 @@ impl Agent {
         Ok(())
     }
 
+    /// Answers a request.
+    async fn respond(self: &Rc<Self>, request: Incoming) -> Response {
+        #[cfg(feature = "test-routes")]
+        if test_routes::wants_alarm(&self.env, &request) {
+            alarm::fire(self).await;
+            alarm::fire(self).await;
+            return Head::new(Asked::default()).empty(200);
+        }
+        #[cfg(feature = "test-routes")]
+        if let Some(planned) = test_routes::wants_break(&self.env, &request) {
+            self.breaks.set(Some(planned));
+            return Head::new(Asked::default()).empty(200);
+        }
+        #[cfg(feature = "test-routes")]
+        if let Some(answer) = test_routes::fetch(&self.state, &self.store, &self.env, &request).await {
+            return answer.into();
+        }
+        call::answer(self, request).await
+    }
+
     fn now(&self) -> u64 {
         self.clock.now_micros()
+    }
+}
+
+/// An answer, if it is ready when it is asked for, as most that only read are; else a promise of it. A promise costs more than
+/// it takes to read a record.
+fn now_or_later(answer: impl Future<Output = Response> + 'static) -> JsValue {
+    let mut answer = Box::pin(answer);
+    // Nobody is woken by this look: the promise looks again.
+    match answer.as_mut().now_or_never() {
+        Some(answer) => answer.into(),
+        None => future_to_promise(async { Ok(answer.await.into()) }).into(),
     }
 }
 
@@ -164,27 +197,10 @@ impl AgentObject {
         }
     }
 
-    /// A request, from the Worker.
-    pub async fn fetch(&self, request: web_sys::Request) -> Response {
-        let request = Incoming::of(request);
-        #[cfg(feature = "test-routes")]
-        if test_routes::wants_alarm(&self.agent.env, &request) {
-            alarm::fire(&self.agent).await;
-            alarm::fire(&self.agent).await;
-            return Head::new(Asked::default()).empty(200);
-        }
-        #[cfg(feature = "test-routes")]
-        if let Some(planned) = test_routes::wants_break(&self.agent.env, &request) {
-            self.agent.breaks.set(Some(planned));
-            return Head::new(Asked::default()).empty(200);
-        }
-        #[cfg(feature = "test-routes")]
-        if let Some(answer) =
-            test_routes::fetch(&self.agent.state, &self.agent.store, &self.agent.env, &request).await
-        {
-            return answer.into();
-        }
-        call::answer(&self.agent, request).await
+    /// A request, from the Worker: its answer, or a promise of it.
+    pub fn fetch(&self, request: web_sys::Request) -> JsValue {
+        let agent = Rc::clone(&self.agent);
+        now_or_later(async move { agent.respond(Incoming::of(request)).await })
     }
 
     /// The alarm.

@@ -71,10 +71,10 @@ function isRunning(object) {
   }
 }
 
-/** Fails every call in flight. Runs in the context of the call that panicked. */
-function die() {
+/** Fails every call in flight, and names `last` with them. Runs in the context of the call that panicked. */
+function die(last) {
   instance.criticalError = true;
-  const calls = [...inFlight];
+  const calls = last ? [...inFlight, last] : [...inFlight];
   inFlight.clear();
   const own = new Set(calls.filter((call) => call.object && isRunning(call.object)));
   // A request reaches an object as it reached the Worker, so its path tells which of the Worker's calls panicked. With no
@@ -94,8 +94,23 @@ addEventListener("error", (event) => {
 
 // Nearly all calls go well, and what stands around them costs as much as some of them: no asynchronous functions here.
 
-/** Runs `call`, and fails with `InstanceDied` as soon as the instance is dead. */
+/** Fails a call that is not in flight any more. */
+function failWith(error, call) {
+  if (!isFatal(error)) return call.fail(error);
+  // A panic that came straight back instead of through a microtask: everybody else must hear of it, too.
+  call.fail(new InstanceDied(true));
+  die(call);
+}
+
+/** Runs `call`: what it has at once, or a promise, which fails with `InstanceDied` as soon as the instance is dead. */
 function guard(call, object, request) {
+  let outcome;
+  try {
+    outcome = call();
+  } catch (error) {
+    return new Promise((_, fail) => failWith(error, { object, request, fail }));
+  }
+  if (!(outcome instanceof Promise)) return outcome;
   return new Promise((settle, fail) => {
     const entry = { object, request, fail };
     inFlight.add(entry);
@@ -103,27 +118,21 @@ function guard(call, object, request) {
       inFlight.delete(entry);
       settle(value);
     };
-    const failed = (error) => {
-      if (isFatal(error)) {
-        // A panic that came straight back here instead of through a microtask: everybody else must hear of it, too.
-        fail(new InstanceDied(true));
-        die();
-      } else {
-        inFlight.delete(entry);
-        fail(error);
-      }
-    };
-    try {
-      call().then(done, failed);
-    } catch (error) {
-      failed(error);
-    }
+    outcome.then(done, (error) => {
+      inFlight.delete(entry);
+      failWith(error, entry);
+    });
   });
+}
+
+/** What comes of `outcome`, or of its failure. */
+function rescue(outcome, failed) {
+  return outcome instanceof Promise ? outcome.catch(failed) : outcome;
 }
 
 /** As `guard`, for a request: a read that did not itself panic is asked once more. */
 function guardRequest(call, object, request) {
-  return guard(call, object, request).catch((error) => {
+  return rescue(guard(call, object, request), (error) => {
     const read = request.method === "GET" || request.method === "HEAD";
     if (!read || !(error instanceof InstanceDied) || error.own) throw error;
     return guard(call, object, request);
@@ -167,7 +176,7 @@ class GuardedObject extends DurableObject {
 
   /** The outcome of a call, behind which the object ends if it has panicked. */
   #outcome(call) {
-    return call.catch((error) => {
+    return rescue(call, (error) => {
       if (error instanceof InstanceDied && error.own) this.ctx.abort(error.message);
       throw error;
     });
@@ -236,7 +245,7 @@ function call(handler, what, env) {
 /** What comes from outside: requests, queue batches, cron. No class, of which the runtime makes an object for each. */
 export default {
   fetch(request, env) {
-    return guardRequest(() => call("fetch", request, env), undefined, request).catch((error) => {
+    return rescue(guardRequest(() => call("fetch", request, env), undefined, request), (error) => {
       console.error("a request failed:", error?.message);
       const body = { error: "InternalServerError", message: "Internal Server Error" };
       return Response.json(body, { status: 500, headers: { "access-control-allow-origin": "*" } });

@@ -3,6 +3,8 @@
 // The attribute macro of `wasm-bindgen` expands to unsafe code.
 #![allow(unsafe_code)]
 
+use std::borrow::Cow;
+
 use js_sys::Uint8Array;
 use murmuration_xrpc::http::{self as plain, Body, Chunk, Chunks, Make, Verb};
 use murmuration_xrpc::{Config, XrpcError};
@@ -20,9 +22,18 @@ pub(crate) const XRPC: &str = "/xrpc/";
 const PREFLIGHT_SECONDS: &str = "86400";
 /// Methods that CORS allows: those of the reference server.
 const ALLOWED_METHODS: &str = "GET,HEAD,PUT,PATCH,POST,DELETE";
-/// Headers that a page of another origin may read.
-const EXPOSED_HEADERS: &str = "atproto-content-labelers, atproto-repo-rev, dpop-nonce, ratelimit-limit, \
-     ratelimit-policy, ratelimit-remaining, ratelimit-reset, retry-after, www-authenticate";
+/// Headers that a page of another origin may read, where an answer has them.
+const EXPOSED: [&str; 7] = [
+    "atproto-content-labelers",
+    "atproto-repo-rev",
+    "ratelimit-limit",
+    "ratelimit-policy",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "retry-after",
+];
+/// The header that names those of them that there are.
+pub(crate) const EXPOSE: &str = "access-control-expose-headers";
 /// Bytes that a stream hands over at once: enough that what a chunk costs on its way does not count.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Bytes that the headers of most answers fit.
@@ -32,23 +43,43 @@ const JSON: &str = "application/json; charset=utf-8";
 
 // A stream whose chunks are made by a synchronous call, so that nothing stays pending when the Wasm instance dies: the
 // next call throws, and the stream with it. A chunk that is a text names what `read` brings, for the next call to make a chunk of.
+// The runtime says when it has taken one, whose bytes are given back then: the collector would leave a whole repository of them.
 #[wasm_bindgen(inline_js = "
 export function streamOf(pull, read) {
-  return new ReadableStream({
-    async pull(controller) {
-      let chunk;
-      try {
-        chunk = pull();
-        if (typeof chunk === 'string') chunk = pull(await read(chunk));
-      } catch (error) {
-        // A panic in here would be seen by nobody else.
-        if (error instanceof WebAssembly.RuntimeError) reportError(error);
-        throw error;
-      }
-      if (chunk === undefined) controller.close();
-      else controller.enqueue(chunk);
-    },
-  });
+  const { readable, writable } = new IdentityTransformStream();
+  feed(writable.getWriter(), pull, read);
+  return readable;
+}
+
+async function feed(writer, pull, read) {
+  try {
+    for (let chunk; (chunk = pull()) !== undefined;) {
+      if (typeof chunk === 'string') chunk = pull(await read(chunk));
+      await writer.write(chunk);
+      chunk.buffer.transfer(0);
+    }
+    await writer.close();
+  } catch (error) {
+    // A panic in here would be seen by nobody else.
+    if (error instanceof WebAssembly.RuntimeError) reportError(error);
+    // A reader that went away needs no word.
+    await writer.abort(error).catch(() => {});
+  }
+}
+
+// Most answers have the same headers as many others.
+const heads = new Map();
+
+function headersOf(head) {
+  let headers = heads.get(head);
+  if (headers === undefined) {
+    headers = new Headers();
+    const lines = head.split('\\n');
+    for (let at = 1; at < lines.length; at += 2) headers.set(lines[at - 1], lines[at]);
+    if (heads.size === 64) heads.clear();
+    heads.set(head, headers);
+  }
+  return headers;
 }
 
 /**
@@ -56,15 +87,13 @@ export function streamOf(pull, read) {
  * memory, or nothing.
  */
 export function respond(status, head, body) {
-  const lines = head.split('\\n');
-  const headers = {};
-  for (let at = 1; at < lines.length; at += 2) headers[lines[at - 1]] = lines[at];
   try {
-    if (!(body instanceof Uint8Array)) return new Response(body, { status, headers });
+    const how = { status, headers: headersOf(head) };
+    if (!(body instanceof Uint8Array)) return new Response(body, how);
     const bytes = body.slice();
-    const answer = new Response(bytes, { status, headers });
-    // The answer has taken hold of the bytes. Left to the collector, a second of them would be tens of megabytes.
-    bytes.buffer.transfer(0);
+    const answer = new Response(bytes, how);
+    // The answer has taken hold of the bytes. Left to the collector, a second of large ones would be tens of megabytes.
+    if (bytes.length >= 4096) bytes.buffer.transfer(0);
     return answer;
   } catch (error) {
     console.error('an answer could not be made:', error?.message);
@@ -159,14 +188,15 @@ pub(crate) fn refusal(error: &XrpcError) -> plain::Response {
 /// The headers of an answer, and then the answer.
 pub(crate) struct Head {
     lines: String,
+    /// Those that a page of another origin may read.
+    exposed: Vec<&'static str>,
 }
 
 impl Head {
     /// The headers that every answer carries.
     pub(crate) fn new(asked: Asked) -> Self {
-        let mut head = Self { lines: String::with_capacity(HEAD_BYTES) };
+        let mut head = Self { lines: String::with_capacity(HEAD_BYTES), exposed: Vec::new() };
         head.set("access-control-allow-origin", "*");
-        head.set("access-control-expose-headers", EXPOSED_HEADERS);
         if asked.authorized {
             head.set("cache-control", "private");
             head.set("vary", "Authorization");
@@ -184,21 +214,30 @@ impl Head {
         for line in [name, "\n", value, "\n"] {
             self.lines.push_str(line);
         }
+        self.exposed.extend(EXPOSED.iter().find(|exposed| exposed.eq_ignore_ascii_case(name)));
+    }
+
+    /// All of them.
+    fn lines(&self) -> Cow<'_, str> {
+        match self.exposed.as_slice() {
+            [] => Cow::Borrowed(&self.lines),
+            exposed => Cow::Owned(format!("{}{EXPOSE}\n{}\n", self.lines, exposed.join(", "))),
+        }
     }
 
     /// An answer without a body.
     pub(crate) fn empty(&self, status: u16) -> Response {
-        respond(status, &self.lines, None)
+        respond(status, &self.lines(), None)
     }
 
     /// An answer with a whole body.
     fn bytes(&self, status: u16, body: &[u8]) -> Response {
-        respond(status, &self.lines, Some(body))
+        respond(status, &self.lines(), Some(body))
     }
 
     /// An answer whose body is a stream.
     pub(crate) fn stream(&self, status: u16, body: &ReadableStream) -> Response {
-        respond_with_stream(status, &self.lines, body)
+        respond_with_stream(status, &self.lines(), body)
     }
 }
 
@@ -220,9 +259,12 @@ pub(crate) fn give_reading(response: plain::Response, asked: Asked, read: &JsVal
         Body::Bytes(content_type, bytes) => (content_type, bytes),
         Body::Stream(content_type, chunks) => {
             head.set("content-type", content_type);
-            return match (asked.head, stream(chunks, read)) {
-                (false, Ok(stream)) => head.stream(status, &stream),
-                _ => head.empty(status),
+            if asked.head {
+                return head.empty(status);
+            }
+            return match stream(chunks, read) {
+                Ok(stream) => head.stream(status, &stream),
+                Err(_) => head.empty(500),
             };
         }
     };

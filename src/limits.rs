@@ -16,17 +16,20 @@ use web_sys::Response;
 use worker::Env;
 
 use crate::clock::WallClock;
+use crate::http::EXPOSE;
 use crate::request::Incoming;
 use crate::stubs::Stubs;
 
 /// The header by which a caller shows the key that frees of the limits.
 pub(crate) const BYPASS_HEADER: &str = "x-ratelimit-bypass";
 
-// An answer that came from an object cannot be changed, so it is made anew around the same body.
+// An answer that came from an object cannot be changed, so it is made anew around the same body. Pages of other origins may
+// read what is added.
 #[wasm_bindgen(inline_js = "
-export function withHeaders(response, names, values) {
+export function withHeaders(response, names, values, expose) {
   const answer = new Response(response.body, response);
   names.forEach((name, index) => answer.headers.set(name, values[index]));
+  answer.headers.append(expose, names.join(', '));
   return answer;
 }
 ")]
@@ -36,6 +39,7 @@ extern "C" {
         response: &Response,
         names: Vec<String>,
         values: Vec<String>,
+        expose: &str,
     ) -> Result<Response, JsValue>;
 }
 
@@ -83,7 +87,7 @@ impl Calls {
         }
         let (names, values) =
             limits::headers(&status).into_iter().map(|(name, value)| (name.to_owned(), value)).unzip();
-        with_headers(&answer, names, values).unwrap_or(answer)
+        with_headers(&answer, names, values, EXPOSE).unwrap_or(answer)
     }
 
     async fn spend(&self, key: &str, bucket: &str, rule: Rule, points: u32) -> Result<Status, Status> {

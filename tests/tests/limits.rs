@@ -36,7 +36,10 @@ fn a_client_is_counted_by_the_header_that_the_operator_named() {
     assert_eq!(number(&first, "ratelimit-limit"), 3000);
     assert_eq!(number(&first, "ratelimit-remaining"), 2999);
     assert_eq!(first.header("ratelimit-policy"), Some("3000;w=300"));
-    assert!(first.header("access-control-expose-headers").unwrap().contains("ratelimit-remaining"));
+    assert_eq!(
+        first.header("access-control-expose-headers"),
+        Some("ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-policy")
+    );
     assert!(first.header("retry-after").is_none());
     for left in (0..2999).rev() {
         assert_eq!(number(&asked_from(&world, "192.0.2.1").ok(), "ratelimit-remaining"), left);
@@ -46,6 +49,8 @@ fn a_client_is_counted_by_the_header_that_the_operator_named() {
     assert!((1..=300).contains(&number(&over, "retry-after")));
     assert_eq!(number(&over, "ratelimit-remaining"), 0);
     assert_eq!(over.header("access-control-allow-origin"), Some("*"));
+    let exposed = over.header("access-control-expose-headers").unwrap();
+    assert!(exposed.contains("ratelimit-remaining") && exposed.contains("retry-after"), "{exposed}");
     let unknown =
         world.client().send("GET", "/xrpc/com.example.nothing", &[("x-real-ip", "192.0.2.1")], Vec::new());
     assert_eq!(unknown.unwrap().status, 429, "what does not exist is counted, too");
@@ -58,6 +63,7 @@ fn a_client_is_counted_by_the_header_that_the_operator_named() {
     let free = [("x-real-ip", "192.0.2.1"), ("x-ratelimit-bypass", KEY)];
     let free = world.client().send("GET", path, &free, Vec::new()).unwrap().ok();
     assert!(free.header("ratelimit-limit").is_none());
+    assert!(free.header("access-control-expose-headers").is_none(), "nothing to be exposed is there");
     let wrong = [("x-real-ip", "192.0.2.1"), ("x-ratelimit-bypass", "a guess")];
     assert_eq!(world.client().send("GET", path, &wrong, Vec::new()).unwrap().status, 429);
 }
