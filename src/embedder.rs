@@ -1,12 +1,15 @@
-//! The embedder of this host: the model that stands beside the Wasm, or the one that the operator chose.
+//! The embedder of this host: the model among the Worker's assets, or the one that the operator chose.
 //!
-//! The model is read on first use, and once an isolate: all objects of the isolate share it, and a host that embeds nothing never
-//! copies it into the Wasm's memory.
+//! The model is brought on first use, and once an isolate: all objects of the isolate share it, and a host that embeds nothing has
+//! it nowhere in memory. A module beside the Wasm would be there from the start, twice.
+
+// The attribute macro of `wasm-bindgen` expands to unsafe code.
+#![allow(unsafe_code)]
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{ArrayBuffer, Reflect, Uint8Array, global};
+use js_sys::{Promise, Reflect};
 use murmuration_embedding::Model;
 use murmuration_platform::{EmbedError, EmbedFuture, Embedder};
 use murmuration_xrpc::embedder::{
@@ -14,14 +17,31 @@ use murmuration_xrpc::embedder::{
     workers_ai_request,
 };
 use murmuration_xrpc::{Config, XrpcError};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Response;
 use worker::Env;
 
 use crate::ai::Ai;
+use crate::body::{self, Encoding, Sender, message};
 use crate::outbound::Fetcher;
 
-/// Where `entry.js` puts the model's file.
-const MODEL: &str = "murmurationModel";
+#[wasm_bindgen(inline_js = "
+export function fetchAsset(assets, url) {
+  return assets.fetch(url);
+}
+")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = fetchAsset)]
+    fn fetch_asset(assets: &JsValue, url: &str) -> Result<Promise, JsValue>;
+}
+
+/// The binding of the Worker's assets.
+const ASSETS: &str = "ASSETS";
+/// Where the model lies among them. Their host may be any.
+const MODEL: &str = "https://assets/minilm-static-256.bin";
+/// Bytes of the largest model.
+const MAX_MODEL_BYTES: usize = 16_000_000;
 
 thread_local! {
     static READ: RefCell<Option<Rc<Model>>> = const { RefCell::new(None) };
@@ -30,24 +50,30 @@ thread_local! {
 /// What says which embedder there is in a turn, and makes vectors of what is at hand.
 pub(crate) type AtHand = Box<dyn Fn() -> Option<Rc<dyn Embedder>>>;
 
-/// The model beside the Wasm.
+/// The model of this project, brought where this isolate does not have it yet.
 ///
 /// # Errors
-/// [`XrpcError::internal`] on a build whose model is missing or broken.
-pub(crate) fn open() -> Result<Rc<dyn Embedder>, XrpcError> {
-    let known = READ.with_borrow(Option::clone);
-    let model = match known {
-        Some(model) => model,
-        None => {
-            let file = Reflect::get(&global(), &MODEL.into()).unwrap_or_default();
-            let file: ArrayBuffer =
-                file.dyn_into().map_err(|_| XrpcError::internal("the model is not beside the Wasm"))?;
-            let model = Rc::new(Model::read(Uint8Array::new(&file).to_vec()).map_err(XrpcError::internal)?);
-            READ.set(Some(Rc::clone(&model)));
-            model
-        }
-    };
+/// [`XrpcError::internal`] where it is not among the assets, or broken.
+pub(crate) async fn open(env: &Env) -> Result<Rc<dyn Embedder>, XrpcError> {
+    if let Some(model) = known() {
+        return Ok(model);
+    }
+    let failed = |error: JsValue| XrpcError::internal(format!("the embedding model: {}", message(&error)));
+    let assets = Reflect::get(env, &ASSETS.into()).map_err(failed)?;
+    let answer = JsFuture::from(fetch_asset(&assets, MODEL).map_err(failed)?).await.map_err(failed)?;
+    let answer: Response = answer.unchecked_into();
+    if answer.status() != 200 {
+        return Err(XrpcError::internal(format!("the embedding model: status {}", answer.status())));
+    }
+    let file = body::read(answer.body().as_ref(), Encoding::Identity, MAX_MODEL_BYTES, Sender::Server).await;
+    let model = Rc::new(Model::read(file.map_err(XrpcError::internal)?).map_err(XrpcError::internal)?);
+    READ.set(Some(Rc::clone(&model)));
     Ok(model)
+}
+
+/// The model, if this isolate has it.
+fn known() -> Option<Rc<dyn Embedder>> {
+    READ.with_borrow(|model| model.clone().map(|model| -> Rc<dyn Embedder> { model }))
 }
 
 /// The embedder of this host as a turn knows it, which waits for nobody.
@@ -57,8 +83,7 @@ pub(crate) fn at_hand(config: &Config, env: &Env) -> AtHand {
             let waited_for: Rc<dyn Embedder> = Rc::new(Ready::new(embedder.id(), None));
             Box::new(move || Some(Rc::clone(&waited_for)))
         }
-        // A memory without a vector is better than none. The log says why there is none.
-        None => Box::new(|| open().inspect_err(|error| worker::console_error!("embedder: {error}")).ok()),
+        None => Box::new(known),
     }
 }
 

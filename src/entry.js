@@ -13,10 +13,6 @@
 
 import { DurableObject, waitUntil } from "cloudflare:workers";
 import * as rust from "../build/index.js";
-import model from "../build/model.bin";
-
-// The embedding model stands beside the Wasm, not in it: Rust copies it when a text is first embedded, once an isolate.
-globalThis.murmurationModel = model;
 
 /** The Wasm instance as the crate `worker` knows it: whether it has died, and its number. */
 const instance = rust.__worker_init_state();

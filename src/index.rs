@@ -154,7 +154,7 @@ impl Host {
 
     async fn search(self: &Rc<Self>, asked: &Asked) -> std::result::Result<Json, XrpcError> {
         let config = self.config()?;
-        let embedder = self.embedder(&config, CALL_MS)?;
+        let embedder = self.embedder(&config, CALL_MS).await?;
         let vector = match self.is_quiet() {
             true => None,
             false => match embedder.embed(&[&asked.text]).await {
@@ -266,7 +266,6 @@ impl Host {
 
     async fn read_on(self: &Rc<Self>) -> std::result::Result<(), XrpcError> {
         let config = self.config()?;
-        let embedder = self.embedder(&config, ALARM_MS)?;
         let stubs = Stubs::new(&self.env);
         loop {
             let page = stubs.published(self.turn(|index| Ok(index.cursor()))?).await?;
@@ -277,19 +276,29 @@ impl Host {
                     *documents = list(stubs, did, *rev).await;
                 }
             }
-            if !changes.is_empty()
+            // A host on which nothing is public has no need of one.
+            let has_documents = changes.iter().any(Change::brings_documents);
+            let embedder = match has_documents || !self.turn(|index| Ok(index.is_empty()))? {
+                true => Some(self.embedder(&config, ALARM_MS).await?),
+                false => None,
+            };
+            if has_documents
                 && !self.is_quiet()
-                && let Err(error) = public::embed(&*embedder, &mut changes).await
+                && let Some(embedder) = &embedder
+                && let Err(error) = public::embed(&**embedder, &mut changes).await
             {
                 self.hush(&error);
             }
-            self.turn(|index| index.apply(&self.store, changes, embedder.id(), page.cursor))?;
+            let model = embedder.as_ref().map_or("", |embedder| embedder.id());
+            self.turn(|index| index.apply(&self.store, changes, model, page.cursor))?;
             if page.at_head {
+                if let Some(embedder) = embedder {
+                    self.embed_rest(&*embedder).await?;
+                }
                 break;
             }
             wait(0).await;
         }
-        self.embed_rest(&*embedder).await?;
         self.tell_outside(&config).await
     }
 
@@ -314,8 +323,11 @@ impl Host {
         }
     }
 
-    fn embedder(&self, config: &Config, ms: u32) -> std::result::Result<Rc<dyn Embedder>, XrpcError> {
-        embedder::over_network(config, &self.env, ms).map_or_else(embedder::open, Ok)
+    async fn embedder(&self, config: &Config, ms: u32) -> std::result::Result<Rc<dyn Embedder>, XrpcError> {
+        match embedder::over_network(config, &self.env, ms) {
+            Some(embedder) => Ok(embedder),
+            None => embedder::open(&self.env).await,
+        }
     }
 
     fn is_quiet(&self) -> bool {

@@ -79,7 +79,7 @@ pub(crate) async fn outside(request: &Incoming, env: &Env) -> Option<Response> {
         Some("index") => "INDEX",
         _ if verb == "queue" => return Some(enqueued(env, &url).await),
         _ if verb == "owner" => return Some(owned(request).await),
-        _ => return Some(in_worker(verb, &url).await),
+        _ => return Some(in_worker(env, verb, &url).await),
     };
     let name = parameter(&url, "name").unwrap_or_else(|| "test".into());
     let answer = async {
@@ -176,7 +176,7 @@ pub(crate) fn message(
     }
 }
 
-async fn in_worker(verb: &str, url: &Url) -> Response {
+async fn in_worker(env: &Env, verb: &str, url: &Url) -> Response {
     match verb {
         "panic" => {
             sleep(url).await;
@@ -189,9 +189,9 @@ async fn in_worker(verb: &str, url: &Url) -> Response {
         "fetch" => json(fetched(url).await),
         "pass" => passed(url).await,
         "seal" => sealed(url),
-        "embed" => measured(recall::embed(&parameter(url, "text").unwrap_or_default()).await),
+        "embed" => measured(recall::embed(env, &parameter(url, "text").unwrap_or_default()).await),
         "recall" => measured(
-            recall::search(number(url, "entries").unwrap_or(1000), number(url, "ms").unwrap_or(0)).await,
+            recall::search(env, number(url, "entries").unwrap_or(1000), number(url, "ms").unwrap_or(0)).await,
         ),
         "registers" => measured(registers::check().map(|vectors| json!({ "vectors": vectors }))),
         "stream" => http::give(streamed(url), Asked::default()).into(),

@@ -10,7 +10,6 @@ use murmuration_xrpc::agent::internal::comms::CommsCall;
 use murmuration_xrpc::agent::internal::comms::Reader;
 use murmuration_xrpc::agent::internal::{self, InternalCall};
 use murmuration_xrpc::agent::{self, Context, Reply, import as repo, index as profile, memory};
-use murmuration_xrpc::embedder::EmbedderConfig;
 use murmuration_xrpc::http as plain;
 use murmuration_xrpc::inbox::PATH;
 use murmuration_xrpc::limits;
@@ -67,10 +66,10 @@ async fn outwardly(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Respo
     if awake.account.has_unsent().unwrap_or(false) {
         outbox::start(agent);
     }
-    // Boxed, and only where there is somebody to ask.
-    let ready = match awake.config.embedder {
-        EmbedderConfig::Embedded => None,
-        _ => embedding::ask(agent, awake, method, &plain).boxed_local().await,
+    // Boxed, and only where vectors may be wanted.
+    let ready = match memory::may_embed(method) {
+        true => embedding::ask(agent, awake, method, &plain).boxed_local().await,
+        false => None,
     };
     let readers = readers(agent, awake, method, &plain).await?;
     let vectors = || ready.clone();
@@ -153,6 +152,7 @@ async fn internally(agent: &Rc<Agent>, request: &Incoming) -> Result<plain::Resp
     let response = match call {
         // They are read anew when they are made again.
         InternalCall::Memory(_) | InternalCall::Ingest(_) => {
+            embedding::bring(agent, awake).boxed_local().await;
             let answer =
                 |clock: &dyn Clock| internal::answer(&Context { clock, ..context(agent, awake) }, read()?);
             let response = with_blobs(agent, awake, answer).await?;

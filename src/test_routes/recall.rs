@@ -6,6 +6,7 @@ use murmuration_embedding::Vector;
 use murmuration_platform::Clock;
 use murmuration_recall::{Embedded, Entry, Index, Query, tokens};
 use serde_json::{Value, json};
+use worker::Env;
 
 use crate::clock::WallClock;
 use crate::embedder;
@@ -20,17 +21,17 @@ const ASKED: u64 = 7;
 const TEXTS: u64 = 500;
 
 /// The vector of a text, and who made it.
-pub(super) async fn embed(text: &str) -> Result<Value, Box<dyn Error>> {
-    let embedder = embedder::open().map_err(|error| error.to_string())?;
+pub(super) async fn embed(env: &Env, text: &str) -> Result<Value, Box<dyn Error>> {
+    let embedder = embedder::open(env).await.map_err(|error| error.to_string())?;
     let vectors = embedder.embed(&[text]).await?;
     Ok(json!({ "id": embedder.id(), "vector": vectors.first() }))
 }
 
 /// Builds an index of so many entries from their bytes, searches it for so many milliseconds, embedding included, and answers
 /// the microseconds of each.
-pub(super) async fn search(entries: u32, ms: u32) -> Result<Value, Box<dyn Error>> {
+pub(super) async fn search(env: &Env, entries: u32, ms: u32) -> Result<Value, Box<dyn Error>> {
     let started = WallClock.now_micros();
-    let embedder = embedder::open().map_err(|error| error.to_string())?;
+    let embedder = embedder::open(env).await.map_err(|error| error.to_string())?;
     let read = WallClock.now_micros() - started;
     let mut pages = Vec::new();
     let texts: Vec<String> = (0..TEXTS).map(|text| words(text, WORDS)).collect();

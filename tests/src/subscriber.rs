@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use murmuration_data::{Ipld, cbor};
 use serde_json::Value;
+use tungstenite::handshake::client::Response;
 use tungstenite::{ClientRequestBuilder, Error, Message, WebSocket};
 
 /// A WebSocket to `com.atproto.sync.subscribeRepos`, or to any other path.
@@ -20,10 +21,7 @@ impl Subscriber {
     /// When the host refuses.
     #[must_use]
     pub fn connect(address: &str, path: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (socket, _) = tungstenite::client(format!("ws://{address}{path}"), stream).unwrap();
-        Self { socket }
+        Self::ask(address, path, |request| request).0
     }
 
     /// Connects in the name of an account.
@@ -32,12 +30,21 @@ impl Subscriber {
     /// When the host refuses.
     #[must_use]
     pub fn with_token(address: &str, path: &str, token: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let uri = format!("ws://{address}{path}").parse().unwrap();
-        let request = ClientRequestBuilder::new(uri).with_header("authorization", format!("Bearer {token}"));
-        let (socket, _) = tungstenite::client(request, stream).unwrap();
-        Self { socket }
+        let token = format!("Bearer {token}");
+        Self::ask(address, path, |request| request.with_header("authorization", token)).0
+    }
+
+    /// Connects, and offers `extension`: with what the host agrees to.
+    ///
+    /// # Panics
+    /// When the host refuses.
+    #[must_use]
+    pub fn offering(address: &str, path: &str, extension: &str) -> (Self, Option<String>) {
+        let (reader, answer) = Self::ask(address, path, |request| {
+            request.with_header("sec-websocket-extensions", extension.to_owned())
+        });
+        let agreed = answer.headers().get("sec-websocket-extensions");
+        (reader, agreed.and_then(|name| name.to_str().ok()).map(str::to_owned))
     }
 
     /// Connects, and has the host agree to speak `protocol`, the last of those that are offered.
@@ -46,14 +53,24 @@ impl Subscriber {
     /// When the host refuses, or chooses another.
     #[must_use]
     pub fn speaking(address: &str, path: &str, protocol: &str) -> Self {
+        let (reader, answer) = Self::ask(address, path, |request| {
+            request.with_sub_protocol("xrpc.v9.other").with_sub_protocol(protocol)
+        });
+        let chosen = answer.headers().get("sec-websocket-protocol").and_then(|name| name.to_str().ok());
+        assert_eq!(chosen, Some(protocol));
+        reader
+    }
+
+    fn ask(
+        address: &str,
+        path: &str,
+        more: impl FnOnce(ClientRequestBuilder) -> ClientRequestBuilder,
+    ) -> (Self, Response) {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let uri = format!("ws://{address}{path}").parse().unwrap();
-        let request = ClientRequestBuilder::new(uri).with_sub_protocol("xrpc.v9.other");
-        let (socket, answer) = tungstenite::client(request.with_sub_protocol(protocol), stream).unwrap();
-        let chosen = answer.headers().get("sec-websocket-protocol").and_then(|name| name.to_str().ok());
-        assert_eq!(chosen, Some(protocol));
-        Self { socket }
+        let (socket, answer) = tungstenite::client(more(ClientRequestBuilder::new(uri)), stream).unwrap();
+        (Self { socket }, answer)
     }
 
     /// The next message.

@@ -2,10 +2,13 @@
 //! endpoint that speaks OpenAI's protocol. The host goes from one to the other in the middle of its life, and dies on the way.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use murmuration_tests::{Agent, Noted, Reply, Setup, StandIn, World, pause};
 use serde_json::{Value, json};
+use xtask::worker::MODEL;
 
 /// Memories, more than are embedded at once.
 const MEMORIES: usize = 70;
@@ -157,6 +160,23 @@ fn another_embedder_takes_the_place_of_one_while_the_host_dies_and_both_may_be_a
         texts.len()
     );
     assert!(!world.log().contains("a key") && !world.log().contains("felines"), "{}", world.log());
+}
+
+#[test]
+fn without_the_model_memories_are_kept_and_embedded_when_it_is_back() {
+    let world = World::start();
+    let model = world.folder().join("assets").join(Path::new(MODEL).file_name().unwrap());
+    let bytes = fs::read(&model).unwrap();
+    fs::remove_file(&model).unwrap();
+    let alice = Agent::new(&world, "alice");
+    remember(&alice, "felines doze");
+    let (found, channels, degraded) = best(&alice, "felines");
+    assert_eq!((found.as_str(), degraded), ("felines doze", json!(["vector"])));
+    assert!(!channels.contains(&"vector".to_owned()), "{channels:?}");
+    assert!(stats(&alice).1);
+    fs::write(&model, bytes).unwrap();
+    wait_for_vectors(&alice);
+    is_found_by_meaning(&alice, "cats that sleep", "felines doze");
 }
 
 #[test]

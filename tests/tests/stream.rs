@@ -165,6 +165,17 @@ fn what_is_no_websocket_is_told_to_upgrade() {
 }
 
 #[test]
+fn frames_are_not_compressed_for_who_offers_to_take_them_so() {
+    let world = World::start();
+    let (alice, client) = author(&world, "alice");
+    let path = "/xrpc/com.atproto.sync.subscribeRepos?cursor=0";
+    let (mut reader, agreed) = Subscriber::offering(&world.address(), path, "permessage-deflate");
+    assert_eq!(agreed, None, "a compressor takes 300 kB a reader");
+    create(&client, &alice.did, "as it is");
+    assert_eq!(seqs(&reader.until(BIRTH + 1)), (1..=BIRTH + 1).collect::<Vec<_>>());
+}
+
+#[test]
 fn readers_that_come_while_writes_go_on_miss_nothing() {
     let world = World::start();
     let (alice, alice_client) = author(&world, "alice");

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! socket http ──> main ──> AgentObject, RelayObject, IndexObject, LimiterObject (storage/), DIRECTORY ──> d1 (storage/),
-//!                  ▲       BLOBS ──> blobs/, OUTBOX ──> outbox/, DELIVERIES ─┐
-//!                  └──────────────────────── queues (storage/) ◄─────────────┘
+//!                  ▲       ASSETS ──> assets/, BLOBS ──> blobs/, OUTBOX ──> outbox/, DELIVERIES ─┐
+//!                  └─────────────────────────────── queues (storage/) ◄──────────────────────────┘
 //! ```
 //!
 //! Secrets come from the process's environment, never from the file.
@@ -126,7 +126,7 @@ impl Settings {
         let private = self.variables().get("ALLOW_PRIVATE_NETWORK").is_some_and(|allowed| allowed == "true");
         let networks = if private { r#""public", "private""# } else { r#""public""# };
         let (modules, flags) = match self.flavour {
-            Flavour::Plain => ("", ""),
+            Flavour::Plain => ("", FLAGS),
             Flavour::Test => (TEST_ENTRY, TEST_FLAGS),
         };
         let (queues, bindings) = match &self.queue {
@@ -160,11 +160,12 @@ impl Settings {
             .replace("PORT", &self.port.to_string())
             .replace("NETWORKS", networks)
             .replace("STORAGE", &folder("storage"))
+            .replace("ASSETS_PATH", &folder("assets"))
             .replace("BLOBS_PATH", &folder("blobs"))
             .replace("OUTBOX_PATH", &folder("outbox"))
             .replace("DATE", &quote(compatibility_date))
             .replace("TEST_ENTRY", modules)
-            .replace("TEST_FLAGS", flags)
+            .replace("FLAGS", &flags.iter().copied().map(quote).collect::<Vec<_>>().join(", "))
             .replace("VARIABLES", &bindings)
     }
 }
@@ -215,10 +216,14 @@ fn quote(text: &str) -> String {
     quoted
 }
 
-/// V8 first looks for garbage when its heap has grown to a share of the machine's memory. Each request leaves objects of the
-/// runtime's behind that take several times as much outside of the heap, and their memory is not given back to the system.
-/// Megabytes both; the heap may still grow with what lives. `docs/benchmarks.md` has what they save.
-const V8_FLAGS: [&str; 2] = ["--initial-heap-size=8", "--max-semi-space-size=1"];
+/// Each request leaves objects of the runtime's behind that take several times as much outside of V8's heap, and memory that is
+/// freed late is not given back to the system. So V8 looks for garbage each two megabytes, and everywhere: its heap is small, for
+/// what lives long is in the Wasm's memory. `docs/benchmarks.md` has what this saves.
+const V8_FLAGS: [&str; 2] = ["--max-semi-space-size=2", "--gc-global"];
+
+/// workerd's allocator, tcmalloc, keeps its free lists by processor where glibc leaves that to it, which takes less memory than lists
+/// by thread. A variable of the process's environment.
+pub const ALLOCATOR: (&str, &str) = ("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
 
 /// The secret of an embedder, which is nobody's but the operator's: it comes as it is in the environment.
 const EMBEDDER_KEY: &str = "EMBEDDER_KEY";
@@ -232,6 +237,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
     (name = "storage", disk = (path = STORAGE, writable = true)),
+    (name = "assets", disk = (path = ASSETS_PATH)),
     (name = "blobs", disk = (path = BLOBS_PATH, writable = true)),
     (name = "outbox", disk = (path = OUTBOX_PATH, writable = true)),
     (name = "internet", network = (allow = [NETWORKS], tlsOptions = (trustBrowserCas = true))),
@@ -247,9 +253,9 @@ const main :Workerd.Worker = (
     (name = "src/entry.js", esModule = embed "entry.js"),
     (name = "build/index.js", esModule = embed "index.js"),
     (name = "build/index_bg.wasm", wasm = embed "index_bg.wasm"),
-    (name = "build/model.bin", data = embed "model.bin"),
   ],
-  compatibilityDate = DATE,TEST_FLAGS
+  compatibilityDate = DATE,
+  compatibilityFlags = [FLAGS],
   durableObjectNamespaces = [
     (className = "AgentObject", uniqueKey = "agent", enableSql = true),
     (className = "RelayObject", uniqueKey = "relay", enableSql = true),
@@ -265,6 +271,7 @@ const main :Workerd.Worker = (
     (name = "DIRECTORY", wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [
       (name = "fetcher", service = (name = "d1", props = (json = "{\"database\":\"directory\"}"))),
     ])),
+    (name = "ASSETS", service = "assets"),
     (name = "BLOBS", service = "blobs"),
     (name = "OUTBOX", service = "outbox"),
 VARIABLES  ],
@@ -357,8 +364,11 @@ const UNDELIVERED: &str = "murmuration-undelivered";
 const TEST_ENTRY: &str = r#"
     (name = "src/entry.test.js", esModule = embed "entry.test.js"),"#;
 
-const TEST_FLAGS: &str = r#"
-  compatibilityFlags = ["experimental", "unsafe_module"],"#;
+/// As in `wrangler.toml`.
+const FLAGS: &[&str] = &["no_web_socket_compression"];
+
+/// The same, and with what it takes to put objects out of memory.
+const TEST_FLAGS: &[&str] = &["no_web_socket_compression", "experimental", "unsafe_module"];
 
 #[cfg(test)]
 mod tests {
@@ -374,8 +384,10 @@ mod tests {
     }
 
     #[test]
-    fn the_queues_are_those_of_wrangler() {
+    fn the_flags_and_the_queues_are_those_of_wrangler() {
         let text = fs::read_to_string(crate::root().join("wrangler.toml")).unwrap();
+        assert!(text.contains(&format!("compatibility_flags = {FLAGS:?}")));
+        assert!(TEST_FLAGS.starts_with(FLAGS));
         let consumers: serde_json::Value = serde_json::from_str(&consumers(RETRIES)).unwrap();
         for part in text.split("[[queues.consumers]]").skip(1) {
             let part = part.split("[[").next().unwrap();

@@ -15,6 +15,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -49,13 +51,13 @@ impl State {
     /// never replaced, for what they sealed would be lost.
     pub fn open(folder: &Path) -> Result<Self> {
         private_folder(folder)?;
-        for name in ["storage", "blobs", "outbox", "worker"] {
+        for name in ["storage", "assets", "blobs", "outbox", "worker"] {
             private_folder(&folder.join(name))?;
         }
         let folder = folder.canonicalize().map_err(Error::at(folder))?;
         let path = folder.join("lock");
         let lock = File::create(&path).map_err(Error::at(&path))?;
-        lock.try_lock().map_err(|_| Error::StateBusy { path: folder.clone() })?;
+        take(&lock, &folder)?;
         let secrets = Secrets::load(&folder.join("secrets.json"))?;
         Ok(Self { folder, secrets, _lock: lock })
     }
@@ -74,7 +76,7 @@ impl State {
         }
         let path = folder.join("lock");
         if let Ok(lock) = File::open(&path) {
-            lock.try_lock().map_err(|_| Error::StateBusy { path: folder.to_path_buf() })?;
+            take(&lock, folder)?;
         }
         fs::remove_dir_all(folder).map_err(Error::at(folder))
     }
@@ -127,6 +129,20 @@ impl State {
         serde_json::from_str(&text).unwrap_or_default()
     }
 }
+
+/// Takes the lock of a state folder. A process that another thread has just forked holds what we hold until it is another program.
+fn take(lock: &File, folder: &Path) -> Result<()> {
+    for _ in 0..LOCK_TRIES {
+        if lock.try_lock().is_ok() {
+            return Ok(());
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
+    Err(Error::StateBusy { path: folder.to_path_buf() })
+}
+
+const LOCK_TRIES: usize = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 impl Secrets {
     /// New ones.

@@ -26,7 +26,7 @@ use crate::{Error, Result, child, names};
 /// A built Worker.
 #[derive(Clone, Debug)]
 pub struct Build {
-    /// The folder with `index.js`, `index_bg.wasm` and the embedding model, `model.bin`.
+    /// The folder with `index.js` and `index_bg.wasm`.
     pub folder: PathBuf,
     /// Which one it is.
     pub flavour: Flavour,
@@ -103,9 +103,7 @@ impl Build {
 
     fn stamped(folder: &Path, flavour: Flavour, stamp: &Path, sources: u64) -> Option<Self> {
         let value: Value = serde_json::from_str(&fs::read_to_string(stamp).ok()?).ok()?;
-        if value.get("sources")?.as_str()? != sources.to_string()
-            || !["index_bg.wasm", "model.bin"].iter().all(|file| folder.join(file).is_file())
-        {
+        if value.get("sources")?.as_str()? != sources.to_string() || !folder.join("index_bg.wasm").is_file() {
             return None;
         }
         let number = |name: &str| value.get(name)?.as_u64();
@@ -125,7 +123,7 @@ impl Build {
     }
 }
 
-/// Makes `index_bg.wasm`, `index.js` and `model.bin` in `folder`.
+/// Makes `index_bg.wasm` and `index.js` in `folder`.
 fn make(root: &Path, tools: &Tools, flavour: Flavour, folder: &Path) -> Result<()> {
     let cargo = |arguments: &[&str]| {
         let mut command = Command::new("cargo");
@@ -178,8 +176,6 @@ fn make(root: &Path, tools: &Tools, flavour: Flavour, folder: &Path) -> Result<(
     let text =
         fs::read_to_string(&bundled).map_err(Error::at(&bundled))?.replace("import source ", "import ");
     fs::write(&script, text).map_err(Error::at(&script))?;
-    let model = folder.join("model.bin");
-    fs::copy(root.join(MODEL), &model).map_err(Error::at(&model))?;
     fs::remove_dir_all(&parts).map_err(Error::at(&parts))
 }
 
@@ -217,7 +213,7 @@ fn hash(path: &Path, root: &Path, hasher: &mut DefaultHasher) -> Result<()> {
     Ok(())
 }
 
-/// The embedding model that goes beside the Wasm.
+/// The embedding model, an asset of the Worker.
 pub const MODEL: &str = "crates/embedding/model/minilm-static-256.bin";
 
 /// The limit of the Worker's Wasm, gzipped: the project's own (docs/decisions/0010). Cloudflare's is 64 MiB uncompressed.

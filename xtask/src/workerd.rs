@@ -11,7 +11,7 @@ use crate::child::{self, Child, Echo, Log};
 use crate::config::{self, Settings};
 use crate::state::State;
 use crate::tools::Tools;
-use crate::worker::Build;
+use crate::worker::{Build, MODEL};
 use crate::{Error, Result};
 
 /// A running workerd that answers.
@@ -32,9 +32,11 @@ impl Workerd {
         for module in ["entry.js", "entry.test.js"] {
             copy(&root.join("src").join(module), &folder.join(module))?;
         }
-        for module in ["index.js", "index_bg.wasm", "model.bin"] {
+        for module in ["index.js", "index_bg.wasm"] {
             copy(&build.folder.join(module), &folder.join(module))?;
         }
+        let model = root.join(MODEL);
+        copy(&model, &state.path("assets").join(model.file_name().unwrap_or_default()))?;
         let file = folder.join("config.capnp");
         let date = config::compatibility_date(root)?;
         let text = settings.capnp(&date, state.folder());
@@ -47,7 +49,7 @@ impl Workerd {
         let mut command = Command::new(tools.workerd());
         // Events come on standard output, the one descriptor that needs no unsafe code to hand over.
         command.args(["serve", "--experimental", "--control-fd=1", "--binary"]).arg(&encoded);
-        command.envs(config::environment(state.secrets()));
+        command.envs(config::environment(state.secrets())).env(config::ALLOCATOR.0, config::ALLOCATOR.1);
         let echo = if echo == Echo::Show { Echo::ShowBut(OWN_SCRIPTS) } else { echo };
         let mut child = Child::start("workerd", command, echo)?;
         child.event(START_LIMIT)?;

@@ -117,6 +117,18 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Whether it brings documents, which are to be embedded.
+    #[must_use]
+    pub fn brings_documents(&self) -> bool {
+        match self {
+            Self::Put(_) => true,
+            Self::Another { documents, .. } => !documents.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// What a frame of the relay's log says. The relay has verified it: its commit is signed, and its records are those of the tree.
 #[must_use]
 pub fn changes_of(own: bool, frame: &[u8]) -> Vec<Change> {

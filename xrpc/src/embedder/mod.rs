@@ -6,7 +6,7 @@
 //!                                                 └─► the memory is written without a vector, and the alarm embeds it
 //! ```
 //!
-//! Whoever operates the embedder reads the texts. That is the operator's choice; where none is made, the model beside the Wasm does it.
+//! Whoever operates the embedder reads the texts. That is the operator's choice; where none is made, the model among the Worker's assets does it.
 
 mod openai;
 mod ready;
@@ -22,7 +22,7 @@ pub use workers_ai::{workers_ai_answer, workers_ai_id, workers_ai_refuses, worke
 /// What makes vectors of texts, as the operator has decided.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EmbedderConfig {
-    /// The model that stands beside the Wasm.
+    /// The model among the Worker's assets.
     Embedded,
     /// A model of Workers AI, by the binding `AI`.
     WorkersAi {

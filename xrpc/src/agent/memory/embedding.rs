@@ -11,6 +11,12 @@ use crate::embedder::each;
 use crate::http::Request;
 use crate::method::Method;
 
+/// Whether calls of a method may want vectors.
+#[must_use]
+pub fn may_embed(method: &Method) -> bool {
+    method.nsid.starts_with("agent.memory.")
+}
+
 /// The texts of which a call will want vectors, if its caller may make it.
 ///
 /// # Errors

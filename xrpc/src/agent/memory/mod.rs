@@ -27,7 +27,7 @@ use crate::http::Response;
 pub use compact::compact_memories;
 pub use create::create_memory;
 pub use elsewhere::{sweep_blobs, with_blobs};
-pub use embedding::{embed_due, texts};
+pub use embedding::{embed_due, may_embed, texts};
 pub(in crate::agent) use ingest::{learn, unread};
 pub use murmuration_memory::limits::MAX_BLOB_BYTES;
 pub use publish::publish_memory;
@@ -129,10 +129,10 @@ pub fn stats(context: &Context<'_>, _call: Call) -> Result<Reply, XrpcError> {
         "indexed": indexed,
         "space": view::space(&space),
         "upkeep": upkeep,
+        "embeddingPending": context.account.embedding_due()?.is_some(),
     });
     if let (Some(fields), Some(embedder)) = (answer.as_object_mut(), (context.embedder)()) {
         fields.insert("embedder".into(), embedder.id().into());
-        fields.insert("embeddingPending".into(), context.account.embedding_due()?.is_some().into());
     }
     if let (Some(fields), Ok(ring)) = (answer.as_object_mut(), context.account.ring()) {
         let epoch = ring.current().number();
