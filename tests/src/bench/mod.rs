@@ -67,7 +67,7 @@ impl Plan {
         batches: 3,
         gets: 1600,
         lists: 320,
-        exports: 3,
+        exports: 8,
         subscribers: 100,
         messages: 60,
         filtered: 300,
