@@ -154,27 +154,29 @@ impl Host {
 
     async fn search(self: &Rc<Self>, asked: &Asked) -> std::result::Result<Json, XrpcError> {
         let config = self.config()?;
-        let embedder = self.embedder(&config, CALL_MS).await?;
-        let vector = match self.is_quiet() {
-            true => None,
-            false => match embedder.embed(&[&asked.text]).await {
+        let embedder = self.embedder(&config, CALL_MS).await;
+        let embedder = embedder.inspect_err(|error| worker::console_warn!("{error}")).ok();
+        let vector = match &embedder {
+            Some(embedder) if !self.is_quiet() => match embedder.embed(&[&asked.text]).await {
                 Ok(mut vectors) => vectors.pop(),
                 Err(error) => {
                     self.hush(&error);
                     None
                 }
             },
+            _ => None,
         };
+        let model = embedder.as_ref().map_or("", |embedder| embedder.id());
         let outside = self.search_outside(&config, asked, vector.as_deref()).await;
         let now = WallClock.now_micros();
         let (found, embedded) = self.turn(|index| {
             let outside = outside.as_deref().unwrap_or_default();
-            let known = Known { model: embedder.id(), vector, outside };
+            let known = Known { model, vector, outside };
             let found = public::answer(index, &self.store, asked, known, now);
-            Ok((found, index.is_embedded(embedder.id())))
+            Ok((found, index.is_embedded(model)))
         })?;
         let found = found.map(|found| Answered { whole: found.whole && outside.is_some(), ..found });
-        if !embedded && !self.is_quiet() {
+        if !embedded && embedder.is_some() && !self.is_quiet() {
             // Another embedder than the one that they have their vectors of, or one that did not answer when they came.
             self.start();
         }
@@ -279,20 +281,21 @@ impl Host {
             // A host on which nothing is public has no need of one.
             let has_documents = changes.iter().any(Change::brings_documents);
             let embedder = match has_documents || !self.turn(|index| Ok(index.is_empty()))? {
-                true => Some(self.embedder(&config, ALARM_MS).await?),
-                false => None,
+                true => self.embedder(&config, ALARM_MS).await.map(Some),
+                false => Ok(None),
             };
             if has_documents
                 && !self.is_quiet()
-                && let Some(embedder) = &embedder
+                && let Ok(Some(embedder)) = &embedder
                 && let Err(error) = public::embed(&**embedder, &mut changes).await
             {
                 self.hush(&error);
             }
-            let model = embedder.as_ref().map_or("", |embedder| embedder.id());
+            // What has no vector is of no model.
+            let model = embedder.as_ref().ok().and_then(Option::as_ref).map_or("", |embedder| embedder.id());
             self.turn(|index| index.apply(&self.store, changes, model, page.cursor))?;
             if page.at_head {
-                if let Some(embedder) = embedder {
+                if let Some(embedder) = embedder? {
                     self.embed_rest(&*embedder).await?;
                 }
                 break;

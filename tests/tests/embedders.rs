@@ -62,9 +62,14 @@ fn stats(agent: &Agent) -> (Value, bool) {
 }
 
 fn wait_for_vectors(agent: &Agent) {
+    until(|| !stats(agent).1);
+}
+
+#[track_caller]
+fn until(holds: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(60);
-    while stats(agent).1 {
-        assert!(Instant::now() < patience, "the alarm has not embedded what was left to it");
+    while !holds() {
+        assert!(Instant::now() < patience);
         pause(200);
     }
 }
@@ -174,9 +179,20 @@ fn without_the_model_memories_are_kept_and_embedded_when_it_is_back() {
     assert_eq!((found.as_str(), degraded), ("felines doze", json!(["vector"])));
     assert!(!channels.contains(&"vector".to_owned()), "{channels:?}");
     assert!(stats(&alice).1);
+    let (note, late) = ("agent.memory.note", "the railway is late");
+    let body = json!({ "record": { "$type": note, "summary": late }, "privacy": "public" });
+    let _ = alice.client.post("agent.memory.createMemory", &body).ok();
+    // What anybody finds, and which channels could not be asked.
+    let anybody = |text: &str| {
+        let answer = world.client().get("agent.memory.searchMemories", &[("q", text)]).ok().json();
+        (answer["hits"][0]["memory"]["record"]["summary"].clone(), answer["degraded"].clone())
+    };
+    until(|| anybody("railway") == (json!(late), json!(["vector"])));
+
     fs::write(&model, bytes).unwrap();
     wait_for_vectors(&alice);
     is_found_by_meaning(&alice, "cats that sleep", "felines doze");
+    until(|| anybody("a delayed train") == (json!(late), json!([])));
 }
 
 #[test]
