@@ -13,6 +13,7 @@ use xtask::child::{Child, Echo};
 use xtask::plc::Plc;
 use xtask::state::State;
 use xtask::tools::Tools;
+use xtask::worker::MODEL;
 use xtask::{config, ports};
 
 /// wrangler reads the configuration, builds (nothing to do), bundles and starts: seconds, on a busy machine a minute.
@@ -40,7 +41,7 @@ fn deploy_passes_a_dry_run() {
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    for binding in ["AGENT", "RELAY", "DIRECTORY", "BLOBS"] {
+    for binding in ["AGENT", "RELAY", "DIRECTORY", "BLOBS", "ASSETS"] {
         assert!(text.contains(binding), "no {binding}: {text}");
     }
     fs::remove_dir_all(&folder).unwrap();
@@ -101,6 +102,13 @@ fn dev_hosts_an_account_with_a_record_and_a_blob() {
     let cid = blob["ref"]["$link"].as_str().unwrap();
     let found = client.get("com.atproto.sync.getBlob", &[("did", &carol.did), ("cid", cid)]).ok();
     assert_eq!(found.body, bytes);
+
+    // The model is there to search with, and for nobody else.
+    let anybody = Client::new(&url);
+    let found = anybody.get("agent.memory.searchMemories", &[("q", "a picture")]).ok().json();
+    assert_eq!(found["degraded"], json!([]), "{}", dev.log().tail(100));
+    let model = MODEL.rsplit('/').next().unwrap();
+    assert_eq!(anybody.path(&format!("/{model}")).status, 404);
 
     drop(dev);
     plc.stop();
