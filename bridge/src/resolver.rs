@@ -53,8 +53,8 @@ type Held = Option<Rc<[u8]>>;
 pub struct Sources<'a> {
     /// The PLC directory's origin, without a slash at the end.
     pub plc_url: &'a str,
-    /// A resolver that speaks the JSON form of DNS over HTTPS: see [`handle::DOH_URL`].
-    pub doh_url: &'a str,
+    /// Resolvers that speak the JSON form of DNS over HTTPS, in the order in which they are asked; [`handle::DOH_URL`] where there is none.
+    pub doh_urls: &'a [String],
     /// Whether a did:web may be on localhost. Only in development.
     pub allow_localhost: bool,
 }
@@ -122,7 +122,7 @@ impl<'a> Resolver<'a> {
         {
             return Ok(did.clone());
         }
-        let resolved = handle::resolve(self.outbound, self.sources.doh_url, handle).await;
+        let resolved = handle::resolve(self.outbound, self.sources.doh_urls, handle).await;
         settle(&self.cache.handles, handle, cached, purpose, self.now(), resolved)
     }
 

@@ -11,6 +11,8 @@ use crate::fake::{Hands, Network, block_on};
 
 const PLC: &str = "https://plc.example";
 const DOH: &str = "https://dns.example/query";
+/// Another, which nobody answers for unless a test says so.
+const BACKUP: &str = "https://backup.example/query";
 /// Whose genesis is that of `log("alice.example.com")`.
 const ALICE: &str = "did:plc:ilotyq33g5fhauu3oxtzkzje";
 /// And of `log("bob.example.com")`.
@@ -64,7 +66,37 @@ fn txt(records: &[&str]) -> String {
 const NO_SUCH_NAME: &str = r#"{"Status":3}"#;
 
 fn resolve(network: &Network, handle: &str) -> Result<Did, BridgeError> {
-    block_on(handle::resolve(network, DOH, &name(handle)))
+    block_on(handle::resolve(network, &[DOH.to_owned(), BACKUP.to_owned()], &name(handle)))
+}
+
+/// What the second resolver has.
+fn backup_url(handle: &str) -> String {
+    format!("{BACKUP}?name=_atproto.{handle}&type=TXT")
+}
+
+#[test]
+fn the_other_resolvers_are_asked_when_the_first_and_the_host_have_nothing() {
+    let network = Network::default();
+    network.get(&backup_url("alice.example.com"), 200, txt(&[&format!("did={ALICE}")]));
+    network.get(&file_url("alice.example.com"), 404, "");
+    network.get(&dns_url("alice.example.com"), 200, NO_SUCH_NAME);
+    assert_eq!(resolve(&network, "alice.example.com").unwrap(), did(ALICE));
+    assert_eq!(network.times_asked(), 3, "last of all");
+    network.cut(&dns_url("alice.example.com"));
+    network.cut(&file_url("alice.example.com"));
+    assert_eq!(resolve(&network, "alice.example.com").unwrap(), did(ALICE));
+
+    // The host's own word comes first, and nobody is asked behind it.
+    network.get(&file_url("alice.example.com"), 200, BOB);
+    assert_eq!(resolve(&network, "alice.example.com").unwrap(), did(BOB));
+    assert_eq!(network.times_asked(), 8);
+    // One that answers is enough to know that there is none.
+    network.get(&file_url("alice.example.com"), 404, "");
+    network.get(&backup_url("alice.example.com"), 200, NO_SUCH_NAME);
+    assert!(matches!(resolve(&network, "alice.example.com"), Err(BridgeError::HandleNotFound)));
+    let both = [format!("did={ALICE}"), format!("did={BOB}")];
+    network.get(&backup_url("alice.example.com"), 200, txt(&[&both[0], &both[1]]));
+    assert!(matches!(resolve(&network, "alice.example.com"), Err(BridgeError::HandleAmbiguous)));
 }
 
 #[test]
@@ -140,11 +172,13 @@ struct World {
     network: Network,
     clock: Hands,
     cache: Cache,
+    resolvers: [String; 1],
 }
 
 impl World {
     fn new() -> Self {
-        let world = Self { network: Network::default(), clock: Hands::default(), cache: Cache::default() };
+        let (network, clock, cache) = <(Network, Hands, Cache)>::default();
+        let world = Self { network, clock, cache, resolvers: [DOH.to_owned()] };
         world.clock.0.set(100 * HOUR);
         world.publish("alice.example.com");
         world.network.get(&dns_url("alice.example.com"), 200, txt(&[&format!("did={ALICE}")]));
@@ -173,7 +207,7 @@ impl World {
     }
 
     fn resolver(&self) -> Resolver<'_> {
-        let sources = Sources { plc_url: PLC, doh_url: DOH, allow_localhost: true };
+        let sources = Sources { plc_url: PLC, doh_urls: &self.resolvers, allow_localhost: true };
         Resolver::new(&self.cache, sources, &self.network, &self.clock)
     }
 

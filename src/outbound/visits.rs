@@ -59,6 +59,7 @@ impl Visits {
             .chain(&config.relays)
             .chain(mail)
             .chain(extractor)
+            .chain(&config.doh_urls)
             .chain([&config.plc_url, &config.public_url]);
         let own = named.map(String::as_str).chain([DOH_URL]);
         config.rate_limits.then(|| Self::new(own))

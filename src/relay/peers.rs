@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use murmuration_bridge::handle::DOH_URL;
 use murmuration_bridge::resolver::{Resolver, Sources};
 use murmuration_lexicons::Catalog;
 use murmuration_relay::limits::{
@@ -169,7 +168,7 @@ impl Host {
         visitor.may_ask = visitor.may_ask.saturating_sub(1);
         let sources = Sources {
             plc_url: &visitor.config.plc_url,
-            doh_url: DOH_URL,
+            doh_urls: &visitor.config.doh_urls,
             allow_localhost: visitor.config.allow_private_network,
         };
         let resolver = Resolver::new(&self.cache, sources, &visitor.fetcher, &WallClock);

@@ -31,6 +31,8 @@ const MAX_MODEL_BYTES: usize = 100;
 const MICROS: u64 = 1_000_000;
 /// Seconds in which an upload that has arrived is stored and noted, be the storage as slow as it likes.
 const LEAST_UPLOAD_PATIENCE_SECONDS: u64 = 30;
+/// Resolvers that are asked for one handle.
+const MAX_RESOLVERS: usize = 8;
 /// Bytes of the shortest secret that signs session tokens.
 const MIN_JWT_SECRET_BYTES: usize = 16;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub user_domains: Vec<String>,
     /// Words that are refused in handles and in record keys.
     pub refused_words: RefusedWords,
+    /// Resolvers of DNS over HTTPS, in its JSON form, in the order in which they are asked for handles; none for the default.
+    pub doh_urls: Vec<String>,
     /// Relays that are asked to crawl: origins, no slash at the end.
     pub relays: Vec<String>,
     /// Bytes of the largest blob.
@@ -200,6 +204,7 @@ impl Config {
             plc_url: given.origin("PLC_URL")?,
             user_domains: given.list("USER_DOMAINS"),
             refused_words: RefusedWords::new(&given.list("REFUSED_WORDS")),
+            doh_urls: given.doh_urls()?,
             relays: given.list("RELAYS"),
             blob_limit_bytes: usize::try_from(given.number("BLOB_LIMIT_BYTES", default_blob_limit)?)
                 .map_err(|_| ConfigError { name: "BLOB_LIMIT_BYTES", problem: "is too large" })?,
@@ -299,6 +304,15 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     fn list(&self, name: &'static str) -> Vec<String> {
         let text = self.optional(name).unwrap_or_default();
         text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn doh_urls(&self) -> Result<Vec<String>, ConfigError> {
+        let (name, urls) = ("DOH_URLS", self.list("DOH_URLS"));
+        match urls.iter().all(|url| url.starts_with("https://") && !url.contains(['?', '#'])) {
+            true if urls.len() <= MAX_RESOLVERS => Ok(urls),
+            true => Err(ConfigError { name, problem: "has more than eight resolvers" }),
+            false => Err(ConfigError { name, problem: "has what is no https URL without a query" }),
+        }
     }
 
     fn number(&self, name: &'static str, default: u64) -> Result<u64, ConfigError> {

@@ -6,7 +6,7 @@ use murmuration_xrpc::host::Directory;
 use murmuration_xrpc::host::directory::{Entry, Reservation, Status};
 use serde_json::json;
 
-use crate::world::{Fault, PLC, World, block_on, did, plain};
+use crate::world::{Fault, PLC, World, block_on, config, did, plain};
 
 const RESOLVE: &str = "com.atproto.identity.resolveHandle";
 const LIST: &str = "com.atproto.sync.listRepos";
@@ -117,6 +117,27 @@ fn other_handles_resolve_outward() {
     assert_eq!(resolve().1["error"], "HandleNotFound");
     page(file, 200, BOB);
     assert_eq!(resolve(), (200, json!({ "did": BOB })));
+}
+
+#[test]
+fn the_operators_resolvers_are_asked_for_handles() {
+    let world = World::with(&[("DOH_URLS", "https://first.example/dns, https://second.example/dns")]);
+    let page = |url: &str, status, body: &str| {
+        world.network.pages.borrow_mut().insert(url.into(), (status, body.into()));
+    };
+    let resolve = || world.get(RESOLVE, &[("handle", "bob.example.com")]);
+    page("https://first.example/dns?name=_atproto.bob.example.com&type=TXT", 200, r#"{"Status":3}"#);
+    page("https://bob.example.com/.well-known/atproto-did", 404, "");
+    assert_eq!(resolve().0, 400, "the second does not answer");
+    let record = json!({ "Status": 0, "Answer": [{ "type": 16, "data": format!("did={BOB}") }] });
+    let second = "https://second.example/dns?name=_atproto.bob.example.com&type=TXT";
+    page(second, 200, &record.to_string());
+    assert_eq!(resolve(), (200, json!({ "did": BOB })));
+
+    let many = ["https://dns.example/query"; 9].join(",");
+    for wrong in ["http://dns.example/query", "https://dns.example/query?name=x", "1.1.1.1", &many] {
+        assert!(config(&[("DOH_URLS", wrong)]).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! How a handle resolves: a TXT record in DNS, or a file on the host of that name.
 //!
 //! DNS is asked first, over HTTPS, because a Worker has no sockets for it: `_atproto.<handle>` TXT `did=<did>`. If it has
-//! no such record, `https://<handle>/.well-known/atproto-did` is fetched. Records that name different DIDs are an error,
+//! no such record, `https://<handle>/.well-known/atproto-did` is fetched, and then the resolvers behind the first are asked, which may
+//! know of domains that it does not. Records that name different DIDs are an error,
 //! not a reason to look elsewhere. What comes out is one direction only: the DID's document must claim the handle too.
 //! <https://atproto.com/specs/handle#handle-resolution>
 
@@ -11,31 +12,46 @@ use serde::Deserialize;
 
 use crate::{BridgeError, fetch};
 
-/// A public resolver that speaks the JSON form of DNS over HTTPS.
+/// A public resolver that speaks the JSON form of DNS over HTTPS, where the operator names no other.
 pub const DOH_URL: &str = "https://cloudflare-dns.com/dns-query";
 
-/// Resolves a handle over DNS, then HTTPS.
+/// Resolves a handle over DNS, then HTTPS, then DNS again by the resolvers behind the first.
 ///
 /// # Errors
 /// [`BridgeError::HandleNotFound`] when neither has it, also for top-level domains that never resolve;
 /// [`BridgeError::HandleAmbiguous`] when DNS has several; else why the last one asked could not be reached, so that
 /// nobody takes a failure for an absence.
-pub async fn resolve(outbound: &dyn Outbound, doh_url: &str, handle: &Handle) -> Result<Did, BridgeError> {
+pub async fn resolve(
+    outbound: &dyn Outbound,
+    doh_urls: &[String],
+    handle: &Handle,
+) -> Result<Did, BridgeError> {
     if handle.is_reserved() {
         return Err(BridgeError::HandleNotFound);
     }
-    let by_dns = match resolve_dns(outbound, doh_url, handle).await {
+    let (first, others) = doh_urls.split_first().map_or((DOH_URL, &[][..]), |(first, rest)| (first, rest));
+    let mut by_dns = match resolve_dns(outbound, first, handle).await {
         Ok(Some(did)) => return Ok(did),
         Err(BridgeError::HandleAmbiguous) => return Err(BridgeError::HandleAmbiguous),
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    match resolve_https(outbound, handle).await {
-        Ok(Some(did)) => Ok(did),
-        Ok(None) => by_dns.and(Err(BridgeError::HandleNotFound)),
-        // Most domains of DNS handles serve nothing on this path, or no website at all: what DNS said stands.
-        Err(error) => by_dns.and(Err(error)),
+    let by_https = match resolve_https(outbound, handle).await {
+        Ok(Some(did)) => return Ok(did),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    for other in others {
+        match resolve_dns(outbound, other, handle).await {
+            Ok(Some(did)) => return Ok(did),
+            Err(BridgeError::HandleAmbiguous) => return Err(BridgeError::HandleAmbiguous),
+            // One that answers is enough.
+            Ok(None) => by_dns = Ok(()),
+            Err(_) => {}
+        }
     }
+    // Most domains of DNS handles serve nothing on this path, or no website at all: what DNS said stands.
+    by_dns.and(by_https).and(Err(BridgeError::HandleNotFound))
 }
 
 async fn resolve_dns(

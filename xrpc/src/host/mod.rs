@@ -40,7 +40,7 @@ mod signup;
 mod spent;
 
 use murmuration_bridge::Resolver;
-use murmuration_bridge::handle::{DOH_URL, Refusal, UserDomains};
+use murmuration_bridge::handle::{Refusal, UserDomains};
 use murmuration_bridge::resolver::{Cache, Sources};
 use murmuration_data::Ipld;
 use murmuration_keys::Zeroize;
@@ -272,7 +272,7 @@ impl Host<'_> {
     pub fn resolver(&self) -> Resolver<'_> {
         let sources = Sources {
             plc_url: &self.config.plc_url,
-            doh_url: DOH_URL,
+            doh_urls: &self.config.doh_urls,
             allow_localhost: self.config.allow_private_network,
         };
         Resolver::new(self.cache, sources, self.outbound, self.clock)
