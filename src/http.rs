@@ -69,6 +69,9 @@ async function feed(writer, pull, read) {
 
 // Most answers have the same headers as many others.
 const heads = new Map();
+const MAX_HEADS = 64;
+// From how many bytes on a body is given back by hand: left to the collector, a second of them would be tens of megabytes.
+const LARGE = 4096;
 
 function headersOf(head) {
   let headers = heads.get(head);
@@ -76,7 +79,7 @@ function headersOf(head) {
     headers = new Headers();
     const lines = head.split('\\n');
     for (let at = 1; at < lines.length; at += 2) headers.set(lines[at - 1], lines[at]);
-    if (heads.size === 64) heads.clear();
+    if (heads.size === MAX_HEADS) heads.clear();
     heads.set(head, headers);
   }
   return headers;
@@ -92,8 +95,8 @@ export function respond(status, head, body) {
     if (!(body instanceof Uint8Array)) return new Response(body, how);
     const bytes = body.slice();
     const answer = new Response(bytes, how);
-    // The answer has taken hold of the bytes. Left to the collector, a second of large ones would be tens of megabytes.
-    if (bytes.length >= 4096) bytes.buffer.transfer(0);
+    // The answer has taken hold of the bytes.
+    if (bytes.length >= LARGE) bytes.buffer.transfer(0);
     return answer;
   } catch (error) {
     console.error('an answer could not be made:', error?.message);

@@ -53,7 +53,7 @@ type Held = Option<Rc<[u8]>>;
 pub struct Sources<'a> {
     /// The PLC directory's origin, without a slash at the end.
     pub plc_url: &'a str,
-    /// Resolvers that speak the JSON form of DNS over HTTPS, in the order in which they are asked; [`handle::DOH_URL`] where there is none.
+    /// Resolvers that speak the JSON form of DNS over HTTPS, in the order in which they are asked: see [`handle::DOH_URL`].
     pub doh_urls: &'a [String],
     /// Whether a did:web may be on localhost. Only in development.
     pub allow_localhost: bool,

@@ -10,7 +10,6 @@
 
 use std::cell::RefCell;
 
-use murmuration_bridge::handle::DOH_URL;
 use murmuration_platform::OutboundError;
 use murmuration_rate::{Rule, Windows};
 use murmuration_xrpc::Config;
@@ -61,8 +60,7 @@ impl Visits {
             .chain(extractor)
             .chain(&config.doh_urls)
             .chain([&config.plc_url, &config.public_url]);
-        let own = named.map(String::as_str).chain([DOH_URL]);
-        config.rate_limits.then(|| Self::new(own))
+        config.rate_limits.then(|| Self::new(named.map(String::as_str)))
     }
 
     fn new<'a>(own: impl Iterator<Item = &'a str>) -> Self {

@@ -1,6 +1,7 @@
 //! What the operator decides: names, addresses, secrets and limits, read once from the Worker's variables.
 
 use murmuration_account::UNREFERENCED_MICROS;
+use murmuration_bridge::handle::DOH_URL;
 use murmuration_keys::seal::Keks;
 use murmuration_keys::{Curve, SigningKey};
 use murmuration_repo::MAX_IMPORT_BYTES;
@@ -57,7 +58,7 @@ pub struct Config {
     pub user_domains: Vec<String>,
     /// Words that are refused in handles and in record keys.
     pub refused_words: RefusedWords,
-    /// Resolvers of DNS over HTTPS, in its JSON form, in the order in which they are asked for handles; none for the default.
+    /// Resolvers of DNS over HTTPS, in its JSON form, in the order in which they are asked for handles.
     pub doh_urls: Vec<String>,
     /// Relays that are asked to crawl: origins, no slash at the end.
     pub relays: Vec<String>,
@@ -309,6 +310,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
     fn doh_urls(&self) -> Result<Vec<String>, ConfigError> {
         let (name, urls) = ("DOH_URLS", self.list("DOH_URLS"));
         match urls.iter().all(|url| url.starts_with("https://") && !url.contains(['?', '#'])) {
+            true if urls.is_empty() => Ok(vec![DOH_URL.to_owned()]),
             true if urls.len() <= MAX_RESOLVERS => Ok(urls),
             true => Err(ConfigError { name, problem: "has more than eight resolvers" }),
             false => Err(ConfigError { name, problem: "has what is no https URL without a query" }),

@@ -29,8 +29,12 @@ pub async fn resolve(
     if handle.is_reserved() {
         return Err(BridgeError::HandleNotFound);
     }
-    let (first, others) = doh_urls.split_first().map_or((DOH_URL, &[][..]), |(first, rest)| (first, rest));
-    let mut by_dns = match resolve_dns(outbound, first, handle).await {
+    let mut resolvers = doh_urls.iter();
+    let first = match resolvers.next() {
+        Some(first) => resolve_dns(outbound, first, handle).await,
+        None => Ok(None),
+    };
+    let mut by_dns = match first {
         Ok(Some(did)) => return Ok(did),
         Err(BridgeError::HandleAmbiguous) => return Err(BridgeError::HandleAmbiguous),
         Ok(None) => Ok(()),
@@ -41,7 +45,7 @@ pub async fn resolve(
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    for other in others {
+    for other in resolvers {
         match resolve_dns(outbound, other, handle).await {
             Ok(Some(did)) => return Ok(did),
             Err(BridgeError::HandleAmbiguous) => return Err(BridgeError::HandleAmbiguous),
