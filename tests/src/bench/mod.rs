@@ -53,7 +53,7 @@ pub struct Plan {
     pub filtered: usize,
     /// Events that are written for them in a sample.
     pub events: usize,
-    /// Milliseconds for which is sealed and opened in a sample.
+    /// Milliseconds for which is sealed and opened in a sample, at the least once around.
     pub seal_ms: u32,
 }
 
@@ -89,7 +89,7 @@ impl Plan {
         messages: 2,
         filtered: 8,
         events: 8,
-        seal_ms: 1,
+        seal_ms: 0,
     };
 }
 
