@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 const RECORDS: u32 = 10_000;
 /// Writes of one batch (`com.atproto.repo.applyWrites`).
 const BATCH: u32 = 200;
+/// Records of the one that the host is killed over.
+const KILLED_RECORDS: u32 = 3_000;
 const CAR: &str = "application/vnd.ipld.car";
 const IMPORT: &str = "com.atproto.repo.importRepo";
 
@@ -229,4 +231,70 @@ fn an_import_whose_client_stops_sending_gives_up_its_room_and_so_does_an_upload(
     assert_eq!(car(&world, &alice), before);
     let large = padded(car(&world, &bob));
     let _ = world.client().with_token(&bob.access).post_bytes(IMPORT, CAR, &large).ok();
+}
+
+/// Times at which the host is killed while it imports.
+const KILLS: u32 = 8;
+
+#[test]
+fn an_import_in_which_the_host_is_killed_has_happened_or_not() {
+    let mut world = World::start();
+    let alice = world.account("alice");
+    let client = world.client().with_token(&alice.access);
+    let did = Did::parse(&alice.did).unwrap();
+    let signer = signer(&world, &alice);
+    let records = |car: &[u8]| import(car, &did, &signer).unwrap().records;
+    let few = car(&world, &alice);
+    fill(&client, &alice, KILLED_RECORDS);
+    let many = car(&world, &alice);
+    let begun = Instant::now();
+    let _ = client.post_bytes(IMPORT, CAR, &few).ok();
+    let _ = client.post_bytes(IMPORT, CAR, &many).ok();
+    // That of many takes nearly all of it.
+    let takes = begun.elapsed();
+
+    let (mut here, mut there, mut outcomes) = (&many, &few, [0; 3]);
+    for turn in 1..=KILLS {
+        let client = world.client().with_token(&alice.access);
+        let answer = thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                client.send("POST", &format!("/xrpc/{IMPORT}"), &[("content-type", CAR)], there.clone())
+            });
+            thread::sleep(takes * turn / KILLS);
+            world.kill_9();
+            asked.join().unwrap()
+        });
+        world.restart();
+        let held = records(&car(&world, &alice));
+        let done = held == records(there);
+        assert!(done || held == records(here), "half an import: {} records", held.len());
+        match answer {
+            Ok(answer) => {
+                let _ = answer.ok();
+                assert!(done, "an import that was answered is lost");
+                outcomes[0] += 1;
+            }
+            Err(_) if done => outcomes[1] += 1,
+            Err(_) => outcomes[2] += 1,
+        }
+        if done {
+            (here, there) = (there, here);
+        }
+    }
+    println!("an import takes {takes:?}; answered, done without an answer, not done: {outcomes:?}");
+    assert!(outcomes[1] + outcomes[2] > 0, "no kill has come in time");
+    // What is there can be written to, and the stream has told of each import that has happened, once.
+    let client = world.client().with_token(&alice.access);
+    fill(&client, &alice, 1);
+    // The first is that of the empty repository.
+    let commits = 1 + KILLED_RECORDS.div_ceil(BATCH) + 1;
+    let (mut stream, mut seen, mut syncs) = (world.subscribe(Some(0)), 0, 0);
+    while seen < commits {
+        match stream.frame().unwrap().kind() {
+            "#commit" => seen += 1,
+            "#sync" => syncs += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(syncs, 1 + 2 + outcomes[0] + outcomes[1]);
 }

@@ -44,6 +44,7 @@ mod public;
 mod reference;
 mod rows;
 mod schedules;
+mod standing;
 mod stream;
 mod upkeep;
 mod vectorize;
