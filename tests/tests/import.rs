@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use murmuration_data::cid_of_cbor;
 use murmuration_repo::import;
 use murmuration_syntax::Did;
-use murmuration_tests::{Account, Client, Setup, World};
+use murmuration_tests::{Account, Client, Setup, World, scaled};
 use serde_json::{Value, json};
 
 /// Records of the repository that is imported.
@@ -233,8 +233,10 @@ fn an_import_whose_client_stops_sending_gives_up_its_room_and_so_does_an_upload(
     let _ = world.client().with_token(&bob.access).post_bytes(IMPORT, CAR, &large).ok();
 }
 
-/// Times at which the host is killed while it imports.
-const KILLS: u32 = 8;
+/// Imports in which the host is killed.
+const KILLS: u64 = 8;
+/// Moments of an import at which it is.
+const MOMENTS: u32 = 8;
 
 #[test]
 fn an_import_in_which_the_host_is_killed_has_happened_or_not() {
@@ -254,13 +256,14 @@ fn an_import_in_which_the_host_is_killed_has_happened_or_not() {
     let takes = begun.elapsed();
 
     let (mut here, mut there, mut outcomes) = (&many, &few, [0; 3]);
-    for turn in 1..=KILLS {
+    let kills = scaled("SOAK_ROUNDS", KILLS);
+    for turn in (1..=MOMENTS).cycle().take(usize::try_from(kills).unwrap()) {
         let client = world.client().with_token(&alice.access);
         let answer = thread::scope(|scope| {
             let asked = scope.spawn(|| {
                 client.send("POST", &format!("/xrpc/{IMPORT}"), &[("content-type", CAR)], there.clone())
             });
-            thread::sleep(takes * turn / KILLS);
+            thread::sleep(takes * turn / MOMENTS);
             world.kill_9();
             asked.join().unwrap()
         });

@@ -48,8 +48,10 @@ cargo xtask plc [--port N] [--state DIR]
 cargo xtask test [--quick]
     Checks and tests everything; --quick keeps to what runs natively.
 cargo xtask soak [--only NAME] [--rounds N] [--writes N] [--schedules N] [--events N] [--messages N]
-    The programmes of faults at length: `kill` (500 kills in 100,000 writes), `schedules` (250, each lived through four
-    times with evictions in every gap), `replay` (100,000 events while writes go on), `deliveries` (10,000 messages between two hosts that are killed).";
+    The programmes of faults at length: `kill` (500 kills in 100,000 writes), `imports` (500 kills over imports), `memories`
+    (500 kills in 100,000 changes of memories), `schedules` and `standing` (250 each of records and of what an account is,
+    each lived through four times with evictions in every gap), `replay` (100,000 events while writes go on), `deliveries`
+    (10,000 messages between two hosts that are killed).";
 
 /// Runs the verb that the arguments name.
 ///

@@ -9,56 +9,55 @@ use super::Arguments;
 use crate::worker::{Build, Flavour};
 use crate::{Error, Result, child, root};
 
-/// A programme: its name, the test, and the number that says how long it is.
+/// A programme: its name, and the test.
 struct Programme {
     name: &'static str,
     test: &'static str,
-    options: &'static [Number],
 }
 
-/// A number of a programme: its option, the variable that carries it, and what it is unless it is given.
+/// A number that says how long programmes are: its option, the variable that carries it, and what it is unless it is given.
 struct Number {
     option: &'static str,
     variable: &'static str,
     default: u64,
 }
 
-const PROGRAMMES: &[Programme] = &[
+const ROUNDS: Number = Number { option: "--rounds", variable: "SOAK_ROUNDS", default: 500 };
+const WRITES: Number = Number { option: "--writes", variable: "SOAK_WRITES", default: 100_000 };
+const SCHEDULES: Number = Number { option: "--schedules", variable: "SOAK_SCHEDULES", default: 250 };
+const EVENTS: Number = Number { option: "--events", variable: "SOAK_EVENTS", default: 100_000 };
+const MESSAGES: Number = Number { option: "--messages", variable: "SOAK_MESSAGES", default: 10_000 };
+
+/// All numbers there are.
+const NUMBERS: [Number; 5] = [ROUNDS, WRITES, SCHEDULES, EVENTS, MESSAGES];
+
+const PROGRAMMES: [Programme; 7] = [
+    Programme { name: "kill", test: "kill::nothing_acknowledged_is_lost_and_nothing_is_half_done" },
+    Programme { name: "imports", test: "import::an_import_in_which_the_host_is_killed_has_happened_or_not" },
     Programme {
-        name: "kill",
-        test: "kill::nothing_acknowledged_is_lost_and_nothing_is_half_done",
-        options: &[
-            Number { option: "--rounds", variable: "SOAK_ROUNDS", default: 500 },
-            Number { option: "--writes", variable: "SOAK_WRITES", default: 100_000 },
-        ],
+        name: "memories",
+        test: "memory_faults::nothing_that_was_remembered_is_lost_when_the_host_is_killed",
     },
-    Programme {
-        name: "schedules",
-        test: "schedules::sim_nothing_depends_on_staying_awake",
-        options: &[Number { option: "--schedules", variable: "SOAK_SCHEDULES", default: 250 }],
-    },
-    Programme {
-        name: "replay",
-        test: "stream::a_long_replay_has_no_gap_and_no_repeat_while_writes_go_on",
-        options: &[Number { option: "--events", variable: "SOAK_EVENTS", default: 100_000 }],
-    },
+    Programme { name: "schedules", test: "schedules::sim_nothing_depends_on_staying_awake" },
+    Programme { name: "standing", test: "standing::sim_what_an_account_is_does_not_depend_on_staying_awake" },
+    Programme { name: "replay", test: "stream::a_long_replay_has_no_gap_and_no_repeat_while_writes_go_on" },
     Programme {
         name: "deliveries",
         test: "deliveries::messages_between_two_hosts_under_kills_and_faults_come_once_and_in_order",
-        options: &[Number { option: "--messages", variable: "SOAK_MESSAGES", default: 10_000 }],
     },
 ];
 
 pub(super) fn run(mut arguments: Arguments) -> Result<()> {
     let mut only = None;
     let mut environment: Vec<(&str, String)> =
-        numbers().map(|n| (n.variable, n.default.to_string())).collect();
+        NUMBERS.iter().map(|n| (n.variable, n.default.to_string())).collect();
     while let Some(option) = arguments.word() {
         if option == "--only" {
             only = Some(arguments.value("--only")?);
             continue;
         }
-        let number = numbers()
+        let number = NUMBERS
+            .iter()
             .find(|number| number.option == option)
             .ok_or_else(|| Error::Usage(format!("`{option}` is not understood")))?;
         let value = arguments.value(number.option)?;
@@ -66,8 +65,9 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
         environment.retain(|(variable, _)| *variable != number.variable);
         environment.push((number.variable, value.to_string()));
     }
-    if only.as_ref().is_some_and(|only| PROGRAMMES.iter().all(|programme| programme.name != only)) {
-        return Err(Error::Usage("--only wants kill, schedules, replay or deliveries".to_owned()));
+    let names = PROGRAMMES.each_ref().map(|programme| programme.name);
+    if only.as_deref().is_some_and(|only| !names.contains(&only)) {
+        return Err(Error::Usage(format!("--only wants one of {}", names.join(", "))));
     }
     Build::ensure(&root(), Flavour::Plain)?;
     Build::ensure(&root(), Flavour::Test)?;
@@ -82,8 +82,4 @@ pub(super) fn run(mut arguments: Arguments) -> Result<()> {
         child::run(command.current_dir(root()))?;
     }
     Ok(())
-}
-
-fn numbers() -> impl Iterator<Item = &'static Number> {
-    PROGRAMMES.iter().flat_map(|programme| programme.options)
 }
