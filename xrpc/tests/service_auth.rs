@@ -128,6 +128,9 @@ fn takes_the_tokens_of_the_reference_server_and_those_of_proposal_14() {
             json!({ "iat": now + 50, "exp": now + 110 }),
             json!({ "iat": null }),
             json!({ "sub": "anything", "nonce": "x" }),
+            json!({ "jti": "x".repeat(256) }),
+            // Some hundred bytes below the longest token that is looked at.
+            json!({ "long": "x".repeat(5_700) }),
         ];
         for (number, changes) in good.into_iter().enumerate() {
             let token =
@@ -302,7 +305,8 @@ fn bad_tokens(world: &World, auth: Auth) -> Vec<(String, String, Option<&'static
     changed(json!({ "jti": "" }), None);
     changed(json!({ "jti": "x".repeat(257) }), None);
     changed(json!({ "jti": 7 }), None);
-    changed(json!({ "long": "x".repeat(9000) }), None);
+    // Some hundred bytes above the longest token that is looked at.
+    changed(json!({ "long": "x".repeat(6_100) }), None);
     bad.extend(misshapen(world, auth));
     bad.extend(forged(world, auth));
     bad
