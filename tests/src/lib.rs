@@ -23,6 +23,7 @@ mod client;
 pub mod demo;
 pub mod malformed;
 mod scale;
+pub mod schedule;
 mod search;
 mod stand_in;
 mod subscriber;

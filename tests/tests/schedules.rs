@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use murmuration_data::{Ipld, cbor};
+use murmuration_tests::schedule::{self, WAYS};
 use murmuration_tests::{Account, Client, Dice, Watcher, World, scaled};
 use serde_json::{Value, json};
 
@@ -15,8 +16,6 @@ use serde_json::{Value, json};
 const SCHEDULES: u64 = 4;
 /// Events of a schedule.
 const EVENTS: u64 = 16;
-/// Ways to evict between two events: nobody, the agent, the relay, both.
-const WAYS: u64 = 4;
 const COLLECTION: &str = "com.example.note";
 
 /// One account, and what it must hold.
@@ -31,7 +30,6 @@ struct Life<'a> {
     /// The CIDs of blobs whose record is gone or says something else.
     let_go: Vec<String>,
     named: u64,
-    evictions: u64,
     done: Done,
 }
 
@@ -66,34 +64,7 @@ impl<'a> Life<'a> {
             blobs: BTreeMap::new(),
             let_go: Vec::new(),
             named: 0,
-            evictions: 0,
             done: Done::default(),
-        }
-    }
-
-    fn event(&mut self, dice: &mut Dice) {
-        let old = self.old(dice);
-        match (dice.roll(10), old) {
-            (0 | 1, _) | (2..=4, None) => self.create(),
-            (2, Some(rkey)) => self.put(&rkey),
-            (3, Some(rkey)) => self.delete(&rkey),
-            (4, Some(rkey)) => self.batch(&rkey),
-            (5, _) => self.upload(dice),
-            (6, _) => self.refresh(),
-            (7, _) => self.alarms(),
-            _ => self.look(),
-        }
-    }
-
-    /// Puts objects out of memory.
-    fn evict(&mut self, way: u64) {
-        if way & 1 != 0 {
-            self.world.evict("agent", &self.account.did);
-            self.evictions += 1;
-        }
-        if way & 2 != 0 {
-            self.world.evict("relay", "host");
-            self.evictions += 1;
         }
     }
 
@@ -147,8 +118,7 @@ impl<'a> Life<'a> {
         let bytes =
             format!("{} {text}", "blob ".repeat(usize::try_from(dice.roll(400)).unwrap())).into_bytes();
         let answer = self.client.post_bytes("com.atproto.repo.uploadBlob", "text/plain", &bytes).ok().json();
-        let way = dice.roll(WAYS);
-        self.evict(way);
+        let _ = schedule::evict(self.world, &self.account.did, dice.roll(WAYS));
         let mut value = record(&text);
         value["blob"] = answer["blob"].clone();
         self.write("createRecord", json!({ "rkey": rkey, "record": value }));
@@ -161,13 +131,6 @@ impl<'a> Life<'a> {
         let answer = client.send("POST", "/xrpc/com.atproto.server.refreshSession", &[], Vec::new());
         self.account = Account::of(&answer.unwrap().ok().json());
         self.client = self.world.client().with_token(&self.account.access);
-    }
-
-    /// The platform may fire an alarm more than once.
-    fn alarms(&self) {
-        for (object, name) in [("agent", self.account.did.as_str()), ("relay", "host")] {
-            let _ = self.client.path(&format!("/test/fire?object={object}&name={name}")).ok();
-        }
     }
 
     fn look(&self) {
@@ -211,6 +174,26 @@ impl<'a> Life<'a> {
     }
 }
 
+impl schedule::Life for Life<'_> {
+    fn did(&self) -> &str {
+        &self.account.did
+    }
+
+    fn event(&mut self, dice: &mut Dice) {
+        let old = self.old(dice);
+        match (dice.roll(10), old) {
+            (0 | 1, _) | (2..=4, None) => self.create(),
+            (2, Some(rkey)) => self.put(&rkey),
+            (3, Some(rkey)) => self.delete(&rkey),
+            (4, Some(rkey)) => self.batch(&rkey),
+            (5, _) => self.upload(dice),
+            (6, _) => self.refresh(),
+            (7, _) => schedule::fire_alarms(self.world, &self.account.did),
+            _ => self.look(),
+        }
+    }
+}
+
 fn record(text: &str) -> Value {
     json!({ "$type": COLLECTION, "text": text })
 }
@@ -235,32 +218,20 @@ fn sim_nothing_depends_on_staying_awake() {
     let world = World::start();
     let (schedules, started) = (scaled("SOAK_SCHEDULES", SCHEDULES), Instant::now());
     let mut watcher = Watcher::new(&world);
-    let (mut evictions, mut done) = (0, Done::default());
-    for seed in 0..schedules {
-        for turn in 0..WAYS {
-            let mut life = Life::begin(&world, &format!("life{seed}x{turn}"));
-            let mut dice = Dice::new(seed + 1);
-            for event in 0..EVENTS {
-                life.event(&mut dice);
-                life.evict((event + turn) % WAYS);
-            }
-            life.look();
-            let did = life.account.did.clone();
-            watcher.catch_up(&world, &[&did]);
-            let repo = watcher.compare(&world, &did);
-            let said: BTreeMap<String, String> = repo
-                .records
-                .iter()
-                .map(|record| (record.key.rkey().to_owned(), text_of(&cbor::decode(&record.block).unwrap())))
-                .collect();
-            assert_eq!(
-                said, life.records,
-                "schedule {seed}, turn {turn}: what the stream and the export say"
-            );
-            evictions += life.evictions;
-            done.add(&life.done);
-        }
-    }
+    let mut done = Done::default();
+    let evictions = schedule::live(&world, schedules, EVENTS, Life::begin, |life| {
+        life.look();
+        let Account { did, handle, .. } = &life.account;
+        watcher.catch_up(&world, &[did]);
+        let repo = watcher.compare(&world, did);
+        let said: BTreeMap<String, String> = repo
+            .records
+            .iter()
+            .map(|record| (record.key.rkey().to_owned(), text_of(&cbor::decode(&record.block).unwrap())))
+            .collect();
+        assert_eq!(said, life.records, "{handle}: what the stream and the export say");
+        done.add(&life.done);
+    });
     let Done { puts, deletes, batches, let_go } = done;
     assert!(puts.min(deletes).min(batches).min(let_go) > 0, "something has never happened: {done:?}");
     println!(

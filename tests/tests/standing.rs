@@ -11,15 +11,13 @@ use murmuration_firehose::{Event, Frame};
 use murmuration_keys::VerifyingKey;
 use murmuration_repo::import;
 use murmuration_syntax::Did;
-use murmuration_tests::{Account, Answer, Client, Dice, World, scaled};
+use murmuration_tests::{Account, Answer, Client, Dice, World, scaled, schedule};
 use serde_json::{Value, json};
 
 /// Schedules, each lived through once for each of the four ways to evict.
 const SCHEDULES: u64 = 3;
 /// Events of a schedule.
 const EVENTS: u64 = 32;
-/// Ways to evict between two events: nobody, the agent, the relay, both.
-const WAYS: u64 = 4;
 const COLLECTION: &str = "com.example.note";
 const CAR: &str = "application/vnd.ipld.car";
 
@@ -80,32 +78,6 @@ impl<'a> Life<'a> {
             named: 0,
             done: BTreeMap::new(),
             account,
-        }
-    }
-
-    fn event(&mut self, dice: &mut Dice) {
-        // An account spends more of its life awake than not.
-        match (dice.roll(12), self.down) {
-            (0, _) => self.rest_or_rise(),
-            (1, false) if self.rests => self.rest_or_rise(),
-            (2, _) | (1 | 3 | 4, true) => self.take_down_or_lift(),
-            (1 | 3 | 4, _) => self.create(),
-            (5 | 6, _) => self.back_up_or_restore(),
-            (7, _) => self.rename(),
-            (8, _) => self.change_password(),
-            (9, _) => self.add_or_revoke(),
-            (10, _) => self.refresh(),
-            _ => self.alarms(),
-        }
-    }
-
-    /// Puts objects out of memory.
-    fn evict(&self, way: u64) {
-        if way & 1 != 0 {
-            self.world.evict("agent", &self.account.did);
-        }
-        if way & 2 != 0 {
-            self.world.evict("relay", "host");
         }
     }
 
@@ -272,13 +244,6 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// The platform may fire an alarm more than once.
-    fn alarms(&self) {
-        for (object, name) in [("agent", self.account.did.as_str()), ("relay", "host")] {
-            let _ = self.client.path(&format!("/test/fire?object={object}&name={name}")).ok();
-        }
-    }
-
     /// What a session says of the account.
     fn assert_described(&self, session: &Value) {
         assert_eq!(session["handle"], json!(self.handle));
@@ -346,6 +311,29 @@ impl<'a> Life<'a> {
     }
 }
 
+impl schedule::Life for Life<'_> {
+    fn did(&self) -> &str {
+        &self.account.did
+    }
+
+    fn event(&mut self, dice: &mut Dice) {
+        self.look();
+        // An account spends more of its life awake than not.
+        match (dice.roll(12), self.down) {
+            (0, _) => self.rest_or_rise(),
+            (1, false) if self.rests => self.rest_or_rise(),
+            (2, _) | (1 | 3 | 4, true) => self.take_down_or_lift(),
+            (1 | 3 | 4, _) => self.create(),
+            (5 | 6, _) => self.back_up_or_restore(),
+            (7, _) => self.rename(),
+            (8, _) => self.change_password(),
+            (9, _) => self.add_or_revoke(),
+            (10, _) => self.refresh(),
+            _ => schedule::fire_alarms(self.world, &self.account.did),
+        }
+    }
+}
+
 /// A procedure without a body.
 fn ask(client: &Client, nsid: &str) -> Answer {
     client.send("POST", &format!("/xrpc/{nsid}"), &[], Vec::new()).unwrap()
@@ -384,23 +372,17 @@ fn sim_what_an_account_is_does_not_depend_on_staying_awake() {
     let world = World::start();
     let (schedules, started) = (scaled("SOAK_SCHEDULES", SCHEDULES), Instant::now());
     let (mut expected, mut done) = (BTreeMap::new(), BTreeMap::<&str, u64>::new());
-    for seed in 0..schedules {
-        for turn in 0..WAYS {
-            let mut life = Life::begin(&world, &format!("life{seed}x{turn}"));
-            let mut dice = Dice::new(seed + 1);
-            for event in 0..EVENTS {
-                life.event(&mut dice);
-                life.evict((event + turn) % WAYS);
-                life.look();
-            }
-            life.end();
-            expected.insert(life.account.did, life.told);
-            for (what, count) in life.done {
-                *done.entry(what).or_default() += count;
-            }
+    let evictions = schedule::live(&world, schedules, EVENTS, Life::begin, |mut life| {
+        life.end();
+        expected.insert(life.account.did, life.told);
+        for (what, count) in life.done {
+            *done.entry(what).or_default() += count;
         }
-    }
+    });
     assert_eq!(told(&world, &expected), expected);
     assert!(DONE.iter().all(|what| done.contains_key(what)), "something has never happened: {done:?}");
-    println!("{schedules} schedules of {EVENTS} events ({done:?}) in {:.0?}", started.elapsed());
+    println!(
+        "{schedules} schedules of {EVENTS} events ({done:?}), {evictions} evictions, in {:.0?}",
+        started.elapsed()
+    );
 }
