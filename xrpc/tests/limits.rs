@@ -1,12 +1,15 @@
 //! Rate limits as a client meets them, and what the table says of every method.
 
 use murmuration_data::Ipld;
+use murmuration_rate::Rule;
+use murmuration_syntax::Did;
 use murmuration_xrpc::agent::Args;
 use murmuration_xrpc::auth::Caller;
 use murmuration_xrpc::http::Response;
-use murmuration_xrpc::limits::{self, Per};
-use murmuration_xrpc::method::{Auth, Place, Route};
+use murmuration_xrpc::limits::{self, Limit, Per};
+use murmuration_xrpc::method::{Auth, Method, Place, Route};
 use murmuration_xrpc::table::{find, methods};
+use murmuration_xrpc::token::{Claims, Scope};
 
 use crate::world;
 use crate::world::{World, block_on};
@@ -54,6 +57,77 @@ fn a_day_of_slow_guesses_ends_too() {
         world.pass_minutes(1);
     }
     assert_eq!(tried, 300);
+}
+
+/// A method that each of those who are counted may call once.
+type Once = (&'static str, [Limit; 1]);
+
+const BY_CLIENT: &Once = &("com.example.byClient", once(Per::Client));
+const BY_ACCOUNT: &Once = &("com.example.byAccount", once(Per::Account));
+const BY_STRANGER: &Once = &("com.example.byStranger", once(Per::Stranger));
+
+const fn once(per: Per) -> [Limit; 1] {
+    [Limit { rule: Rule::new(1, 60), per }]
+}
+
+fn may_call(world: &World, (nsid, limits): &'static Once, caller: &Caller) -> bool {
+    let method = Method { nsid, limits, ..*find("com.atproto.server.describeServer").unwrap() };
+    let counter = world.counter.as_ref().map(|counter| -> &dyn limits::Counter { counter });
+    let nothing = Args::new(Ipld::Map([].into()));
+    match block_on(limits::charge_method(counter, &method, caller, &nothing)) {
+        Ok(()) => true,
+        Err(error) => {
+            assert_eq!((error.status(), error.error()), (429, "RateLimitExceeded"));
+            false
+        }
+    }
+}
+
+#[test]
+fn each_is_counted_as_whom_the_limit_is_per() {
+    let mut world = limited();
+    let did = |name: &str| Did::parse(&format!("did:plc:{name:a<24}")).unwrap();
+    let account = |name: &str| {
+        let (sub, aud) = (did(name), "did:web:pds.example".to_owned());
+        Caller::Account(Claims { scope: Scope::Access, sub, aud, iat: 0, exp: 1, jti: None, sid: None })
+    };
+    let service = |name: &str| Caller::Service(did(name));
+    let delivery =
+        |name: &str| Caller::Delivery { from: did(name), to: did("alice"), token: ("x".into(), 1) };
+
+    // An account is one, however it has shown who it is and wherever it calls from; nobody else has a limit here.
+    for (caller, may) in [
+        (account("alice"), true),
+        (account("alice"), false),
+        (service("alice"), false),
+        (delivery("alice"), false),
+        (service("bob"), true),
+        (account("bob"), false),
+        (delivery("carol"), true),
+        (delivery("carol"), false),
+    ] {
+        assert_eq!(may_call(&world, BY_ACCOUNT, &caller), may, "{caller:?}");
+    }
+    for caller in [Caller::Anyone, Caller::Admin, Caller::ModerationService] {
+        assert!(may_call(&world, BY_ACCOUNT, &caller) && may_call(&world, BY_ACCOUNT, &caller), "{caller:?}");
+    }
+    // Strangers at one address are one; who says who they are is none.
+    for (caller, may) in [
+        (account("alice"), true),
+        (account("alice"), true),
+        (Caller::Anyone, true),
+        (Caller::Anyone, false),
+        (account("alice"), true),
+    ] {
+        assert_eq!(may_call(&world, BY_STRANGER, &caller), may, "{caller:?}");
+    }
+    // All at one address are one client.
+    for (caller, may) in [(account("alice"), true), (account("bob"), false), (Caller::Anyone, false)] {
+        assert_eq!(may_call(&world, BY_CLIENT, &caller), may, "{caller:?}");
+    }
+    world.come_from("192.0.2.2");
+    assert!(may_call(&world, BY_CLIENT, &Caller::Anyone) && may_call(&world, BY_STRANGER, &Caller::Anyone));
+    assert!(!may_call(&world, BY_ACCOUNT, &account("alice")));
 }
 
 #[test]
