@@ -127,7 +127,7 @@ pub fn make(context: &Context<'_>, aud: &str, lxm: Option<&Nsid>, exp: u64) -> R
     context.entropy.fill(&mut id);
     let profile = context.account.profile()?;
     // Accounts sign on K-256.
-    let header = NewHeader { typ: "JWT", alg: algorithm(Curve::K256) };
+    let header = NewHeader { typ: "JWT", alg: Curve::K256.token_algorithm() };
     let claims = NewClaims {
         iat: context.now_seconds(),
         iss: &profile.did,
@@ -293,15 +293,8 @@ fn issuer(iss: &str, kid: Option<&str>, moderator: Option<&Did>) -> Result<(Did,
     Ok((did, key))
 }
 
-const fn algorithm(curve: Curve) -> &'static str {
-    match curve {
-        Curve::K256 => "ES256K",
-        Curve::P256 => "ES256",
-    }
-}
-
 fn curve(alg: &str) -> Option<Curve> {
-    [Curve::K256, Curve::P256].into_iter().find(|curve| algorithm(*curve) == alg)
+    [Curve::K256, Curve::P256].into_iter().find(|curve| curve.token_algorithm() == alg)
 }
 
 fn refused(error: &'static str, message: impl Into<String>) -> XrpcError {

@@ -142,20 +142,6 @@ pub fn verify(secret: &[u8], audience: &str, token: &str, refresh: bool) -> Resu
     Ok(claims)
 }
 
-/// The subject that a token names, believed by nobody: only to find the object that will verify it.
-#[must_use]
-pub fn unverified_subject(token: &str) -> Option<Did> {
-    #[derive(Deserialize)]
-    struct Subject {
-        sub: Did,
-    }
-    if token.len() > MAX_TOKEN_BYTES {
-        return None;
-    }
-    let claims = token.split('.').nth(1)?;
-    open::<Subject>(claims).ok().map(|claims| claims.sub)
-}
-
 impl Claims {
     /// Whether the token's life has ended at `now` (seconds).
     #[must_use]
@@ -195,7 +181,6 @@ mod tests {
     fn opens_what_it_signed() {
         let token = sign(SECRET, &claims(Scope::Access)).unwrap();
         assert_eq!(verify(SECRET, HOST, &token, false), Ok(claims(Scope::Access)));
-        assert_eq!(unverified_subject(&token), Some(claims(Scope::Access).sub));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The proxy: whom a request is for, who may send it, with what token, and what an AppView's answer becomes.
 
-use data_encoding::BASE64URL_NOPAD;
 use murmuration_account::{Value as RecordValue, Write, WriteRequest};
 use murmuration_data::{cbor, json as data_json};
 use murmuration_syntax::{Did, Nsid, RepoPath, Tid};
@@ -12,6 +11,7 @@ use murmuration_xrpc::table;
 use murmuration_xrpc::token::{self, Claims, Scope};
 use serde_json::{Value, json};
 
+use crate::world::ask::claims;
 use crate::world::{World, block_on, did};
 
 const APPVIEW: &str = "https://appview.example";
@@ -118,11 +118,6 @@ fn read(response: Response) -> (Value, String) {
     let Body::Json(text) = response.body else { panic!("answers are JSON") };
     let lag = response.headers.iter().find(|(name, _)| *name == "atproto-upstream-lag");
     (serde_json::from_str(&text).unwrap(), lag.unwrap().1.clone())
-}
-
-fn claims(token: &str) -> Value {
-    let part = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
 }
 
 fn told(outcome: Result<Permit, XrpcError>) -> (u16, String, String) {

@@ -1,11 +1,11 @@
 //! Devices that are to be sent notifications: which service is told of them, by whom, and what it says.
 
-use data_encoding::BASE64URL_NOPAD;
 use murmuration_syntax::Did;
 use murmuration_xrpc::host::proxy::leads_away;
 use murmuration_xrpc::token::{self, Claims, Scope};
 use serde_json::{Value, json};
 
+use crate::world::ask::claims;
 use crate::world::{World, did};
 
 const APPVIEW: &str = "https://appview.example";
@@ -56,11 +56,6 @@ impl Alice {
     fn register(&self, nsid: &str, service: &str) -> (u16, Value) {
         self.world.post_as(Some(&self.token()), nsid, &device(service))
     }
-}
-
-fn claims(token: &str) -> Value {
-    let part = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
 }
 
 #[test]

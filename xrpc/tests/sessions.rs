@@ -9,7 +9,7 @@ use murmuration_xrpc::table;
 use murmuration_xrpc::token::Scope;
 use serde_json::{Value, json};
 
-use crate::world::ask::OPERATOR;
+use crate::world::ask::{OPERATOR, claims};
 use crate::world::{World, block_on, did};
 
 const GRANT: &str = "com.atproto.server.getServiceAuth";
@@ -65,12 +65,6 @@ impl Alice {
 
 fn text<'a>(answer: &'a Value, name: &str) -> &'a str {
     answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}"))
-}
-
-/// The claims of a token, unverified.
-fn claims(token: &str) -> Value {
-    serde_json::from_slice(&BASE64URL_NOPAD.decode(token.split('.').nth(1).unwrap().as_bytes()).unwrap())
-        .unwrap()
 }
 
 fn error(answer: &(u16, Value)) -> (u16, &str) {

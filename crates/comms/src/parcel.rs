@@ -65,7 +65,8 @@ impl Parcel {
         sign: impl FnOnce(&[u8]) -> Result<[u8; SIGNATURE_BYTES], E>,
     ) -> Result<Self, E> {
         header.check()?;
-        let proof = Proof { kid: key_of(&header.from), alg: algorithm(curve).to_owned(), sig: Vec::new() };
+        let proof =
+            Proof { kid: key_of(&header.from), alg: curve.token_algorithm().to_owned(), sig: Vec::new() };
         let mut parcel = Self { header, body, proof };
         parcel.check_body()?;
         parcel.proof.sig = sign(&parcel.signed()?)?.to_vec();
@@ -141,7 +142,7 @@ impl Parcel {
         if self.proof.kid != key_of(&sender.did) {
             return Err(refused("the proof names another key"));
         }
-        if self.proof.alg != algorithm(sender.key.curve()) {
+        if self.proof.alg != sender.key.curve().token_algorithm() {
             return Err(refused("the proof names another algorithm"));
         }
         sender.key.verify(&self.signed()?, &self.proof.sig).map_err(|_| refused("the signature does not fit"))
@@ -249,13 +250,6 @@ fn encode(value: &Ipld) -> Result<Vec<u8>, CommsError> {
 
 fn key_of(did: &Did) -> String {
     format!("{did}#atproto")
-}
-
-const fn algorithm(curve: Curve) -> &'static str {
-    match curve {
-        Curve::K256 => "ES256K",
-        Curve::P256 => "ES256",
-    }
 }
 
 /// What stands before all that is signed here, so that no signature of something else passes for one of a parcel.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use murmuration_data::{Cid, Ipld, cid_of_cbor};
 use murmuration_firehose::{
     AccountEvent, AccountStatus, CommitEvent, Event, FirehoseError, Frame, IdentityEvent, MAX_DRAFT_BYTES,
-    Seq, SyncEvent, Timestamp, error_frame, frame, info_frame,
+    MAX_FRAME_BYTES, MAX_OPS, Seq, SyncEvent, Timestamp, draft_is_sound, error_frame, frame, info_frame,
 };
 use murmuration_repo::{Key, RecordOp};
 use murmuration_syntax::{Did, Handle, Tid};
@@ -170,12 +170,13 @@ fn rejects_a_damaged_draft() {
     let draft = Event::Commit(commit(false)).draft().unwrap();
     for length in 0..draft.len().min(400) {
         let cut = frame(&draft[..length], Seq::FIRST);
+        assert_eq!(draft_is_sound(&draft[..length]), cut.is_ok());
         assert!(cut.is_err() || Frame::decode(&cut.unwrap()).is_err());
     }
     for byte in 0..4 {
         let mut bad = draft.clone();
         bad[byte] ^= 1;
-        assert!(matches!(frame(&bad, Seq::FIRST), Err(FirehoseError::Draft)));
+        assert!(matches!(frame(&bad, Seq::FIRST), Err(FirehoseError::Draft)) && !draft_is_sound(&bad));
     }
 }
 
@@ -221,9 +222,30 @@ fn refuses_a_draft_that_no_row_could_hold() {
     let blocks = vec![0; MAX_DRAFT_BYTES];
     let event = Event::Commit(CommitEvent { blocks, ..commit(false) });
     assert!(matches!(event.draft(), Err(FirehoseError::TooLarge { .. })));
+    let of = |bytes| Event::Commit(CommitEvent { blocks: vec![0; bytes], ..commit(false) }).draft();
+    let around = of(MAX_DRAFT_BYTES / 2).unwrap().len() - MAX_DRAFT_BYTES / 2;
+    assert_eq!(of(MAX_DRAFT_BYTES - around).unwrap().len(), MAX_DRAFT_BYTES);
+    assert!(matches!(of(MAX_DRAFT_BYTES - around + 1), Err(FirehoseError::TooLarge { .. })));
     let many = vec![op("app.bsky.feed.post/3jzfcijpj2z2a", None, Some(cid(1))); 201];
     let event = Event::Commit(CommitEvent { ops: many, ..commit(false) });
     assert!(matches!(event.draft(), Err(FirehoseError::TooLarge { .. })));
+}
+
+#[test]
+fn refuses_a_frame_and_operations_beyond_the_protocols_limits() {
+    let outcome = |bytes| Frame::decode(&vec![0; bytes]).unwrap_err();
+    assert!(matches!(outcome(MAX_FRAME_BYTES + 1), FirehoseError::TooLarge { what: "bytes", .. }));
+    assert!(!matches!(outcome(MAX_FRAME_BYTES), FirehoseError::TooLarge { .. }));
+
+    let many = |count| vec![op("app.bsky.feed.post/3jzfcijpj2z2a", None, Some(cid(1))); count];
+    let whole = Event::Commit(CommitEvent { ops: many(MAX_OPS), ..commit(false) }).frame(Seq::FIRST).unwrap();
+    assert!(Frame::decode(&whole).is_ok());
+    let (header, mut payload) = foreign(&whole);
+    let Some(Ipld::List(ops)) = payload.get_mut("ops") else { panic!("no operations") };
+    ops.push(ops[0].clone());
+    let more = [Ipld::Map(header), Ipld::Map(payload)].map(|part| serde_ipld_dagcbor::to_vec(&part).unwrap());
+    let refused = Frame::decode(&more.concat());
+    assert!(matches!(refused, Err(FirehoseError::TooLarge { what: "operations", .. })), "{refused:?}");
 }
 
 /// iroh-relay, July 2026: a frame that ended early was a panic before anybody had logged in.

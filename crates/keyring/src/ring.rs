@@ -123,18 +123,6 @@ impl Ring {
         &self.epochs
     }
 
-    /// The symmetric keys of the own copies, oldest epoch first.
-    #[must_use]
-    pub fn own_keys(&self) -> &[EpochKey] {
-        &self.own
-    }
-
-    /// The keys that others seal to.
-    #[must_use]
-    pub fn decryption_keys(&self) -> &[DecryptionKey] {
-        &self.decryption
-    }
-
     /// Signs a message with the Ed25519 key of the latest epoch.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {

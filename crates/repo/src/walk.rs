@@ -58,24 +58,6 @@ impl Walk {
         Self { root: Some(root), way: Vec::new() }
     }
 
-    /// A walk that begins with the first record at or after `key`. Nodes that begin before it are not come by.
-    ///
-    /// # Errors
-    /// Whatever keeps a node from being loaded.
-    pub fn from_key(nodes: &dyn Nodes, root: Cid, key: &Key) -> Result<Self, RepoError> {
-        let mut way = Vec::new();
-        let mut next = Some((root, nodes.node(&root)?));
-        while let Some((_, node)) = next {
-            let (index, found) = match node.search(key) {
-                Ok(index) => (index, true),
-                Err(index) => (index, false),
-            };
-            next = if found { None } else { crate::proof::child(nodes, &node, index)? };
-            way.push(Frame { node, next: index * 2 + 1 });
-        }
-        Ok(Self { root: None, way })
-    }
-
     /// The next step, or none at the end.
     ///
     /// # Errors

@@ -259,17 +259,11 @@ fn commits_read_back_and_hold_their_signature() {
 }
 
 #[test]
-fn a_walk_can_begin_anywhere_and_leave_subtrees_out() {
+fn a_walk_can_leave_subtrees_out() {
     let all = some_records(200);
     let world = World::of(&all);
     let everything: Vec<(Key, Cid)> = all.clone().into_iter().collect();
     assert_eq!(world.records(), everything);
-    for start in all.keys().cloned().chain([key("a/a"), key("com.example.a/00050x"), key("z/z")]) {
-        let mut walk = Walk::from_key(&world.nodes, world.root, &start).unwrap();
-        let found: Vec<_> = std::iter::from_fn(|| walk.next_record(&world.nodes).unwrap()).collect();
-        let expected: Vec<_> = everything.iter().filter(|(key, _)| *key >= start).cloned().collect();
-        assert_eq!(found, expected, "{start}");
-    }
     // After a change, leaving out what was there before gives exactly what is new.
     let change = world.edit(|edit| {
         edit.put(key("com.example.a/00050x"), record(1)).unwrap();

@@ -38,24 +38,6 @@ impl AtIdentifier {
             Self::Handle(handle) => handle.as_str(),
         }
     }
-
-    /// The DID, if it is one.
-    #[must_use]
-    pub fn as_did(&self) -> Option<&Did> {
-        match self {
-            Self::Did(did) => Some(did),
-            Self::Handle(_) => None,
-        }
-    }
-
-    /// The handle, if it is one.
-    #[must_use]
-    pub fn as_handle(&self) -> Option<&Handle> {
-        match self {
-            Self::Did(_) => None,
-            Self::Handle(handle) => Some(handle),
-        }
-    }
 }
 
 impl fmt::Display for AtIdentifier {

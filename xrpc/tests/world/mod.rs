@@ -45,7 +45,7 @@ use murmuration_xrpc::http::{Body, Request, Response, Verb};
 use murmuration_xrpc::limits::Counter;
 use murmuration_xrpc::method::{Method, Place, Route};
 use murmuration_xrpc::public::IndexCall;
-use murmuration_xrpc::{Config, XrpcError, auth, table, token};
+use murmuration_xrpc::{Config, XrpcError, auth, table};
 use serde_json::{Value, json};
 
 mod run;
@@ -432,7 +432,7 @@ impl World {
         request: &Request,
     ) -> Result<Response, XrpcError> {
         let token = auth::bearer(request.authorization.as_deref())?;
-        let did = token::unverified_subject(token).unwrap();
+        let did = did(&ask::claims(token)["sub"]);
         let accounts = self.objects.accounts.borrow();
         let account = &accounts[&did];
         let to = share_with(&self.objects.context(account), method, request)?;
