@@ -1,6 +1,8 @@
 //! What JSON can say and the data model cannot is refused, each for its reason.
 
-use murmuration_data::limits::{MAX_CONTAINER, MAX_DEPTH, MAX_KEY_BYTES, MAX_RECORD_JSON_BYTES, MAX_VALUES};
+use murmuration_data::limits::{
+    MAX_CONTAINER, MAX_DEPTH, MAX_KEY_BYTES, MAX_RECORD_BYTES, MAX_RECORD_JSON_BYTES, MAX_VALUES,
+};
 use murmuration_data::{DataError, Ipld, cbor, cid_of_raw, json, record};
 
 fn parse(text: &str) -> Result<Ipld, DataError> {
@@ -159,6 +161,19 @@ fn values_already_parsed_are_held_to_the_same_rules() {
         assert_eq!(json::from_value(&value), parse(text), "{text}");
         assert!(parse(text).is_err());
     }
+    let long = |bytes: usize| json::from_value(&serde_json::json!({ "k".repeat(bytes): 1 }));
+    assert!(long(MAX_KEY_BYTES).is_ok());
+    assert_eq!(long(MAX_KEY_BYTES + 1), Err(DataError::KeyTooLong));
+    // Three lists, and what the inner two hold.
+    let values = |more: usize| {
+        let list = |length: usize| vec![serde_json::Value::Null; length];
+        json::from_value(&serde_json::json!([
+            list(MAX_CONTAINER),
+            list(MAX_VALUES - MAX_CONTAINER - 3 + more)
+        ]))
+    };
+    assert!(values(0).is_ok());
+    assert_eq!(values(1), Err(DataError::Values));
     let mut deep = serde_json::Value::Null;
     for _ in 0..=MAX_DEPTH {
         deep = serde_json::json!([deep]);
@@ -174,16 +189,24 @@ fn records_in_cbor_have_no_key_that_json_would_take_for_something_else() {
         ("__proto__", DataError::KeyReserved),
     ];
     for (key, error) in keys {
-        let value = Ipld::Map([("a".to_owned(), Ipld::Map([(key.to_owned(), Ipld::Null)].into()))].into());
-        let block = cbor::encode(&value).unwrap();
-        assert_eq!(record::from_cbor(&block), Err(error.clone()));
-        assert_eq!(record::to_cbor(&value), Err(error));
+        let within = Ipld::Map([(key.to_owned(), Ipld::Null)].into());
+        for within in [within.clone(), Ipld::List(vec![Ipld::Null, within])] {
+            let value = Ipld::Map([("a".to_owned(), within)].into());
+            let block = cbor::encode(&value).unwrap();
+            assert_eq!(record::from_cbor(&block), Err(error.clone()));
+            assert_eq!(record::to_cbor(&value), Err(error.clone()));
+        }
     }
 }
 
 #[test]
 fn records_have_a_greatest_size() {
-    let record = Ipld::Map([("a".to_owned(), Ipld::Bytes(vec![0; 1024 * 1024]))].into());
+    assert_eq!((MAX_RECORD_BYTES, MAX_RECORD_JSON_BYTES), (1_048_576, 2_097_152), "one MiB, and two");
+    // A map of one, its key of one letter, and a length of four bytes.
+    let of = |bytes: usize| Ipld::Map([("a".to_owned(), Ipld::Bytes(vec![0; bytes - 8]))].into());
+    let block = record::to_cbor(&of(MAX_RECORD_BYTES)).unwrap();
+    assert_eq!((block.len(), record::from_cbor(&block)), (MAX_RECORD_BYTES, Ok(of(MAX_RECORD_BYTES))));
+    let record = of(MAX_RECORD_BYTES + 1);
     let block = cbor::encode(&record).unwrap();
     assert!(matches!(record::to_cbor(&record), Err(DataError::RecordTooLarge(_))));
     assert!(matches!(record::from_cbor(&block), Err(DataError::RecordTooLarge(_))));

@@ -221,6 +221,8 @@ mod tests {
         let (kek, sealed) = sealed();
         assert_eq!(sealed.len(), b"the secret".len() + OVERHEAD_BYTES);
         assert_eq!(kek_version(&sealed), Ok(2));
+        assert_eq!(kek_version(&sealed[..OVERHEAD_BYTES]), Ok(2), "of nothing");
+        assert_eq!(kek_version(&sealed[..OVERHEAD_BYTES - 1]), Err(KeyError::SealForm));
         let keks = [Kek::new(1, [8; 32]), kek.clone(), Kek::new(3, [7; 32])];
         assert_eq!(open(keks.as_slice(), b"did:plc:a signing", &sealed).unwrap().as_slice(), b"the secret");
         assert_eq!(open(&kek, b"did:plc:a signing", &sealed).unwrap().as_slice(), b"the secret");
@@ -280,6 +282,7 @@ mod tests {
             assert_eq!(both.open(b"aad", &sealed).unwrap().as_slice(), b"secret");
             let anew = both.seal([4; 24], b"aad", b"secret");
             assert_eq!((kek_version(&sealed), kek_version(&anew)), (Ok(1), Ok(2)));
+            assert_eq!((old.version(), both.version()), (1, 2));
             assert!(anew.starts_with(&both.header()) && !sealed.starts_with(&both.header()));
             assert_eq!(old.open(b"aad", &anew).err(), Some(KeyError::KekMissing(2)));
         }
@@ -289,6 +292,7 @@ mod tests {
             "1:",
             "x:00",
             &format!("{one},{two}"),
+            &format!("{one},2:{two}"),
             &format!("1:{one},1:{two}"),
             &format!("1:{one},"),
         ];

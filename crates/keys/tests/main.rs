@@ -9,5 +9,6 @@
     clippy::unwrap_used
 )]
 
+mod agents;
 mod interop;
 mod interop_wycheproof;
