@@ -89,9 +89,9 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// What the owner does, which succeeds unless the account is taken down, or at rest where `awake` is asked for.
-    fn own(&mut self, what: &'static str, awake: bool, answer: &Answer) -> bool {
-        let refused = match (self.down, awake && self.rests) {
+    /// Whether what the owner does has been done: all of it, unless the account is taken down; at rest it writes nothing.
+    fn own(&mut self, what: &'static str, answer: &Answer) -> bool {
+        let refused = match (self.down, self.rests && what == "createRecord") {
             (true, _) => "AccountTakedown",
             (false, true) => "AccountDeactivated",
             (false, false) => {
@@ -112,7 +112,7 @@ impl<'a> Life<'a> {
     fn rest_or_rise(&mut self) {
         if self.rests {
             let answer = ask(&self.client, "com.atproto.server.activateAccount");
-            if self.own("activateAccount", false, &answer) {
+            if self.own("activateAccount", &answer) {
                 self.rests = false;
                 self.told.extend(["active".into(), format!("identity {}", self.handle), "sync".into()]);
             }
@@ -143,7 +143,7 @@ impl<'a> Life<'a> {
         let first = self.account.handle.split('.').next().unwrap();
         let handle = format!("{first}n{}.test", self.named);
         let answer = self.client.post("com.atproto.identity.updateHandle", &json!({ "handle": handle }));
-        if self.own("updateHandle", false, &answer) {
+        if self.own("updateHandle", &answer) {
             self.told.push(format!("identity {handle}"));
             self.handle = handle;
         }
@@ -190,7 +190,7 @@ impl<'a> Life<'a> {
             self.named += 1;
             let name = format!("app {}", self.named);
             let answer = self.client.post("com.atproto.server.createAppPassword", &json!({ "name": name }));
-            if self.own("createAppPassword", false, &answer) {
+            if self.own("createAppPassword", &answer) {
                 let password = answer.json()["password"].as_str().unwrap().to_owned();
                 self.app_passwords.insert(name, password);
             }
@@ -204,7 +204,7 @@ impl<'a> Life<'a> {
         let body =
             json!({ "repo": self.account.did, "collection": COLLECTION, "rkey": rkey, "record": record });
         let answer = self.client.post("com.atproto.repo.createRecord", &body);
-        if self.own("createRecord", true, &answer) {
+        if self.own("createRecord", &answer) {
             self.records.insert(rkey, text);
         }
     }
@@ -223,7 +223,7 @@ impl<'a> Life<'a> {
             return self.create();
         }
         let answer = self.client.post_bytes("com.atproto.repo.importRepo", CAR, &car);
-        if self.own("importRepo", false, &answer) {
+        if self.own("importRepo", &answer) {
             self.records = records;
             if !self.rests {
                 self.told.push("sync".into());
@@ -236,7 +236,7 @@ impl<'a> Life<'a> {
     fn refresh(&mut self) {
         let client = self.world.client().with_token(&self.account.refresh);
         let answer = ask(&client, "com.atproto.server.refreshSession");
-        if self.own("refreshSession", false, &answer) {
+        if self.own("refreshSession", &answer) {
             let answer = answer.json();
             self.assert_described(&answer);
             self.account = Account { handle: self.account.handle.clone(), ..Account::of(&answer) };
