@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use murmuration_data::{Cid, Ipld, cid_of_cbor};
 use murmuration_firehose::{
-    AccountEvent, AccountStatus, CommitEvent, Event, FirehoseError, Frame, IdentityEvent, MAX_DRAFT_BYTES,
-    MAX_FRAME_BYTES, MAX_OPS, Seq, SyncEvent, Timestamp, draft_is_sound, error_frame, frame, info_frame,
+    AccountEvent, AccountStatus, CommitEvent, Event, FirehoseError, Frame, Glance, IdentityEvent,
+    MAX_DRAFT_BYTES, MAX_FRAME_BYTES, MAX_OPS, Seq, SyncEvent, Timestamp, Touched, draft_is_sound,
+    error_frame, frame, info_frame, touched,
 };
 use murmuration_repo::{Key, RecordOp};
 use murmuration_syntax::{Did, Handle, Tid};
@@ -229,6 +230,47 @@ fn refuses_a_draft_that_no_row_could_hold() {
     let many = vec![op("app.bsky.feed.post/3jzfcijpj2z2a", None, Some(cid(1))); 201];
     let event = Event::Commit(CommitEvent { ops: many, ..commit(false) });
     assert!(matches!(event.draft(), Err(FirehoseError::TooLarge { .. })));
+}
+
+#[test]
+fn what_an_event_touches_is_read_without_the_rest_of_it() {
+    let touch = |event: &Event| touched(&event.draft().unwrap()).map(|touched| format!("{touched:?}"));
+    let of = |ops| Event::Commit(CommitEvent { ops, ..commit(false) });
+    let ops = vec![
+        op("com.example.gone/a", Some(cid(1)), None),
+        op("com.example.new/a", None, Some(cid(2))),
+        op("com.example.other/a", Some(cid(3)), Some(cid(4))),
+        op("com.example.other/b", None, Some(cid(5))),
+    ];
+    let event = of(ops.clone());
+    let draft = event.draft().unwrap();
+    let written = ["com.example.new", "com.example.other"];
+    assert_eq!(touched(&draft).unwrap(), Touched::Some(written.into()));
+    assert_eq!(touched(&of(ops[..1].to_vec()).draft().unwrap()).unwrap(), Touched::Some([].into()));
+    for event in every_event() {
+        match (&event, touch(&event).unwrap().as_str()) {
+            (Event::Commit(_), told) => assert!(told.starts_with("Some("), "{told}"),
+            (Event::Sync(_), told) => assert_eq!(told, "All"),
+            (_, told) => assert_eq!(told, "Nothing"),
+        }
+        let frame = event.frame(Seq::MAX).unwrap();
+        let glance = Glance::of(&frame).unwrap();
+        assert_eq!(glance.did, did().as_str());
+        assert_eq!(glance.collections.is_some(), matches!(event, Event::Commit(_)));
+    }
+    let frame = event.frame(Seq::FIRST).unwrap();
+    let all = ["com.example.gone", "com.example.new", "com.example.other"];
+    assert_eq!(Glance::of(&frame).unwrap(), Glance { did: did().as_str(), collections: Some(all.into()) });
+
+    for end in 0..60 {
+        assert!(touched(&draft[..end]).is_err() && Glance::of(&frame[..end]).is_err(), "{end} bytes");
+    }
+    // The key of the tag, and of the operations, under another name.
+    for at in [2, frame.windows(4).position(|bytes| bytes == b"\x63ops").unwrap() + 1] {
+        let mut other = frame.clone();
+        other[at] ^= 1;
+        assert!(matches!(Glance::of(&other), Err(FirehoseError::Draft)), "byte {at}");
+    }
 }
 
 #[test]

@@ -244,6 +244,7 @@ fn refuses_every_damaged_event_for_its_own_reason() {
     }
     let error = verify_commit(&event, Some(&Head { data: other, ..before }), &key, NOW).unwrap_err();
     assert!(matches!(error, VerifyError::BrokenPrevData));
+    assert_eq!(MAX_REV_AHEAD_MICROS, 300_000_000, "five minutes");
     let earliest = event.rev.micros() - MAX_REV_AHEAD_MICROS;
     let error = verify_commit(&event, Some(&before), &key, earliest - 1).unwrap_err();
     assert!(matches!(error, VerifyError::FutureRev));

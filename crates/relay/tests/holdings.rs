@@ -1,8 +1,6 @@
 //! Who holds records of which collection: noted once, listed in pages, forgotten with the account.
 
-use murmuration_firehose::{
-    AccountEvent, AccountStatus, CommitEvent, Event, Frame, SyncEvent, Timestamp, Touched, touched,
-};
+use murmuration_firehose::{AccountEvent, AccountStatus, CommitEvent, Event, Frame, SyncEvent, Timestamp};
 use murmuration_platform::Store as _;
 use murmuration_platform::sqlite::SqliteStore;
 use murmuration_relay::wire::{Item, Push, Told};
@@ -51,30 +49,6 @@ fn names(accounts: &[u64]) -> Vec<String> {
     let mut names: Vec<String> = accounts.iter().map(|account| did(*account).to_string()).collect();
     names.sort();
     names
-}
-
-#[test]
-fn a_commit_says_which_collections_it_writes_to() {
-    let ops = [
-        (Action::Create, "com.example.note/a"),
-        (Action::Update, "com.example.other/b"),
-        (Action::Delete, "com.example.gone/c"),
-        (Action::Create, "com.example.note/d"),
-    ];
-    let draft = commit(1, &ops);
-    let wanted = ["com.example.note", "com.example.other"].into_iter().collect();
-    assert_eq!(touched(&draft).unwrap(), Touched::Some(wanted));
-    assert_eq!(touched(&common::draft(1, 1)).unwrap(), Touched::Nothing);
-    let sync = SyncEvent {
-        did: did(1),
-        rev: Rev::from_parts(T0, 1),
-        blocks: vec![1],
-        time: Timestamp::from_micros(T0 * 1000),
-    };
-    assert_eq!(touched(&Event::Sync(sync).draft().unwrap()).unwrap(), Touched::All);
-    for end in 0..60 {
-        assert!(touched(&draft[..end]).is_err());
-    }
 }
 
 #[test]
